@@ -1,0 +1,4 @@
+//! The chain: what a stage is, and how an I/O passes through several of them.
+#![no_std]
+
+pub mod bytes;
