@@ -1,0 +1,211 @@
+//! The loop that takes an I/O down through the stages and up again.
+
+use core::ffi::c_void;
+
+use crate::{
+    abi::{ABI_VERSION, Direction, Io, MAX_STAGES, Needs, StageTable, Status, Verdict},
+    stats::StageStats,
+};
+
+/// Stages in order, first the one that sees a request first. Built while no I/O flows.
+#[derive(Debug, Default)]
+pub struct Chain {
+    slots: [Option<Slot>; MAX_STAGES],
+    count: usize,
+}
+
+/// A stage in its place in a chain.
+#[derive(Debug)]
+pub struct Slot {
+    table: StageTable,
+    context: *const c_void,
+    stats: StageStats,
+}
+
+// SAFETY: a stage's functions may be called on any thread, several at once (`StageTable`'s contract), and the
+// counters are atomic.
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+unsafe impl Sync for Slot {}
+
+/// No further stage fits, or its table is of another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainFull {
+    /// [`MAX_STAGES`] are in already.
+    Full,
+    /// The table's version or size is not ours.
+    Version,
+}
+
+/// Where an I/O stands after a call into the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Through all stages: call the miniport (down), or finish (up).
+    Through,
+    /// A stage ended it on the way down: send it up with [`Chain::completion`].
+    Ended,
+    /// A stage keeps it, and the `Io` may not be touched any more: it may be gone.
+    Pending,
+}
+
+const DOWN: u32 = 0;
+const UP: u32 = 1;
+
+impl Chain {
+    /// An empty chain.
+    pub const fn new() -> Self {
+        Self { slots: [const { None }; MAX_STAGES], count: 0 }
+    }
+
+    /// Adds a stage below those already there.
+    ///
+    /// # Safety
+    /// `context` must be what the table's functions expect, and outlive the chain.
+    ///
+    /// # Errors
+    /// When the chain is full or the table is of another version.
+    pub unsafe fn push(&mut self, table: StageTable, context: *const c_void) -> Result<(), ChainFull> {
+        if table.version >> 16 != ABI_VERSION >> 16 || (table.size as usize) < size_of::<StageTable>() {
+            return Err(ChainFull::Version);
+        }
+        let slot = self.slots.get_mut(self.count).ok_or(ChainFull::Full)?;
+        *slot = Some(Slot { table, context, stats: StageStats::new() });
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The stages, top to bottom.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().flatten()
+    }
+
+    /// Whether a stage asked for `need`.
+    pub fn needs(&self, need: Needs) -> bool {
+        self.slots().any(|slot| slot.table.needs.0 & need.0 != 0)
+    }
+
+    /// Sends a fresh I/O down.
+    #[inline]
+    pub fn request(&self, io: &mut Io) -> Outcome {
+        io.position = 0;
+        io.phase = DOWN;
+        if self.count == 0 {
+            return Outcome::Through;
+        }
+        for state in &mut io.state[..self.count] {
+            *state = Default::default();
+        }
+        self.down(io)
+    }
+
+    /// Sends an I/O up: one that the device has completed, or one that a stage ended on the way down.
+    #[inline]
+    pub fn completion(&self, io: &mut Io) -> Outcome {
+        io.phase = UP;
+        if self.count == 0 {
+            return Outcome::Through;
+        }
+        self.up(io)
+    }
+
+    /// Goes on with an I/O that a stage kept, given the stage's answer.
+    pub fn resume(&self, io: &mut Io, verdict: Verdict) -> Outcome {
+        let going_down = io.phase == DOWN;
+        if let Some(outcome) = self.step(io, verdict) {
+            return outcome;
+        }
+        if going_down { self.down(io) } else { self.up(io) }
+    }
+
+    /// Whether the I/O is on the way down.
+    pub fn is_going_down(io: &Io) -> bool {
+        io.phase == DOWN
+    }
+
+    fn down(&self, io: &mut Io) -> Outcome {
+        while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) {
+            io.entered = slot.enter(io);
+            // SAFETY: table and context belong together (`push`); the `Io` is ours until the call.
+            let verdict = unsafe { (slot.table.request)(slot.context, io) };
+            if verdict == Verdict::PENDING {
+                return Outcome::Pending;
+            }
+            if let Some(outcome) = self.step(io, verdict) {
+                return outcome;
+            }
+        }
+        Outcome::Through
+    }
+
+    fn up(&self, io: &mut Io) -> Outcome {
+        while io.position > 0 {
+            io.position -= 1;
+            let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) else { continue };
+            io.entered = slot.enter(io);
+            // SAFETY: as in `down`.
+            let verdict = unsafe { (slot.table.completion)(slot.context, io) };
+            if verdict == Verdict::PENDING {
+                return Outcome::Pending;
+            }
+            self.step(io, verdict);
+        }
+        Outcome::Through
+    }
+
+    /// Takes the answer of the stage that has the I/O; `Some` ends the way down.
+    fn step(&self, io: &mut Io, verdict: Verdict) -> Option<Outcome> {
+        if let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) {
+            slot.leave(io);
+        }
+        if io.phase == UP {
+            return None;
+        }
+        match verdict {
+            Verdict::CONTINUE => {
+                io.position += 1;
+                None
+            }
+            Verdict::DONE => Some(Outcome::Ended),
+            _ => {
+                io.status = Status::INTERNAL;
+                Some(Outcome::Ended)
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// The stage's name.
+    pub fn name(&self) -> &[u8; 16] {
+        &self.table.name
+    }
+
+    /// What passed through it.
+    pub fn stats(&self) -> &StageStats {
+        &self.stats
+    }
+
+    fn enter(&self, io: &Io) -> u64 {
+        // SAFETY: the host's table is valid for as long as its I/O lasts.
+        unsafe { ((*io.host).now)() }
+    }
+
+    fn leave(&self, io: &Io) {
+        let point = if io.phase == DOWN { &self.stats.request } else { &self.stats.completion };
+        let bytes = match io.direction {
+            Direction::READ if io.phase == UP => u64::from(io.transferred),
+            Direction::READ | Direction::WRITE => u64::from(io.length),
+            _ => 0,
+        };
+        point.record(bytes, io.status != Status::OK, self.enter(io).saturating_sub(io.entered));
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        for slot in self.slots.iter().flatten() {
+            // SAFETY: whoever drops the chain has drained it; this is the last use of the context.
+            unsafe { (slot.table.detach)(slot.context) };
+        }
+    }
+}
