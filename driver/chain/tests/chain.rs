@@ -1,7 +1,7 @@
 //! How an I/O passes through a chain: order, early end, pending, private payload.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use std::{
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
     cell::RefCell,
     ptr,
     sync::atomic::{AtomicU64, Ordering},
