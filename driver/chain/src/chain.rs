@@ -1,10 +1,13 @@
 //! The loop that takes an I/O down through the stages and up again.
 
+use alloc::boxed::Box;
 use core::ffi::c_void;
 
 use crate::{
     abi::{ABI_VERSION, Direction, Io, MAX_STAGES, Needs, StageTable, Status, Verdict},
+    stage::Stage,
     stats::StageStats,
+    thunk,
 };
 
 /// Stages in order, first the one that sees a request first. Built while no I/O flows.
@@ -72,6 +75,21 @@ impl Chain {
         *slot = Some(Slot { table, context, stats: StageStats::new() });
         self.count += 1;
         Ok(())
+    }
+
+    /// Adds a stage below those already there, and owns it from now on.
+    ///
+    /// # Errors
+    /// When the chain is full; the stage is dropped.
+    pub fn push_owned<S: Stage + Send + 'static>(&mut self, stage: Box<S>) -> Result<(), ChainFull> {
+        let context = Box::into_raw(stage);
+        // SAFETY: the table is of the stage's own type, and the stage lives until `detach` drops it.
+        let pushed = unsafe { self.push(thunk::owning_table::<S>(), context.cast()) };
+        if pushed.is_err() {
+            // SAFETY: not taken: still ours.
+            drop(unsafe { Box::from_raw(context) });
+        }
+        pushed
     }
 
     /// The stages, top to bottom.

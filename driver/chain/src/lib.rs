@@ -17,7 +17,10 @@
 //! Only `compat-shim/src/interception.rs` calls [`Chain::request`] and [`Chain::completion`].
 #![no_std]
 
+extern crate alloc;
+
 pub mod abi;
+mod boxed;
 pub mod bytes;
 mod chain;
 pub mod io;
@@ -27,6 +30,7 @@ pub mod stats;
 pub mod thunk;
 
 pub use abi::{Direction, Flags, Io, Segment, StageTable, Status, Verdict};
+pub use boxed::try_box;
 pub use chain::{Chain, ChainFull, Outcome, Slot};
 pub use io::{Payload, StageIo};
 pub use stage::Stage;

@@ -46,11 +46,17 @@ impl PointStats {
         }
     }
 
+    /// Counts one I/O of `bytes` at a point where nothing is timed.
+    #[inline]
+    pub fn count(&self, bytes: u64) {
+        self.requests.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// Counts one I/O of `bytes` that took `nanoseconds`.
     #[inline]
     pub fn record(&self, bytes: u64, failed: bool, nanoseconds: u64) {
-        self.requests.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
+        self.count(bytes);
         if failed {
             self.errors.fetch_add(1, Relaxed);
         }

@@ -1,5 +1,6 @@
 //! From the trait to the table: one pair of C-ABI functions per stage type.
 
+use alloc::boxed::Box;
 use core::ffi::c_void;
 
 use crate::{
@@ -8,8 +9,17 @@ use crate::{
     stage::Stage,
 };
 
-/// The table of stage type `S`. Its context is a `*const S`.
+/// The table of stage type `S`. Its context is a `*const S` that somebody else owns.
 pub const fn table<S: Stage>() -> StageTable {
+    with_detach::<S>(leave_alone)
+}
+
+/// The table of stage type `S` whose context is the pointer of a `Box<S>`, dropped when the stage is detached.
+pub const fn owning_table<S: Stage>() -> StageTable {
+    with_detach::<S>(drop_box::<S>)
+}
+
+const fn with_detach<S: Stage>(detach: unsafe extern "C" fn(*const c_void)) -> StageTable {
     StageTable {
         size: size_of::<StageTable>() as u32,
         version: ABI_VERSION,
@@ -45,5 +55,9 @@ unsafe extern "C" fn completion<S: Stage>(context: *const c_void, io: *mut Io) -
     stage.completion(&mut io)
 }
 
-/// A Rust stage is owned by its volume and dropped there.
-unsafe extern "C" fn detach(_context: *const c_void) {}
+unsafe extern "C" fn leave_alone(_context: *const c_void) {}
+
+unsafe extern "C" fn drop_box<S: Stage>(context: *const c_void) {
+    // SAFETY: `Chain::push_owned` made the context by `Box::into_raw`, and detaching is its last use.
+    drop(unsafe { Box::from_raw(context.cast_mut().cast::<S>()) });
+}

@@ -228,3 +228,27 @@ fn the_last_to_leave_a_closed_gate_is_told() {
     assert!(gate.close());
     assert!(gate.open());
 }
+
+struct Dropped(std::sync::Arc<AtomicU64>);
+impl Stage for Dropped {
+    const NAME: &'static str = "dropped";
+    const NEEDS: Needs = Needs(0);
+}
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_chain_drops_the_stages_it_owns_and_those_it_refused() {
+    let drops = std::sync::Arc::new(AtomicU64::new(0));
+    let mut chain = Chain::new();
+    for _ in 0..MAX_STAGES {
+        chain.push_owned(sluice_chain::try_box(Dropped(drops.clone())).unwrap()).unwrap();
+    }
+    assert!(chain.push_owned(Box::new(Dropped(drops.clone()))).is_err());
+    assert_eq!(drops.load(Ordering::Relaxed), 1);
+    drop(chain);
+    assert_eq!(drops.load(Ordering::Relaxed), 1 + MAX_STAGES as u64);
+}
