@@ -1,0 +1,84 @@
+/* Stands between the kernel and a driver's entry points. The driver's own code
+ * and image file stay as they are: in memory, a jump is laid over its entry
+ * point until the first call, and afterwards the driver object's table leads to
+ * the verifier first. */
+#include "kernel.h"
+
+static char *entry_of(driver *d)
+{
+    IMAGE_NT_HEADERS *nt = (void *)(d->base + *(LONG *)(d->base + 0x3c));
+    return d->base + nt->OptionalHeader.AddressOfEntryPoint;
+}
+
+static void poke(char *at, const UCHAR *bytes)
+{
+    ULONG old;
+    VirtualProtect(at, 12, 0x40 /* rwx */, &old);
+    RtlCopyMemory(at, bytes, 12);
+    VirtualProtect(at, 12, old, &old);
+}
+
+static NTSTATUS NTAPI add_device(DRIVER_OBJECT *object, DEVICE_OBJECT *pdo)
+{
+    driver *d = driver_of_object(object);
+    callout c;
+    NTSTATUS st;
+    irql_at_most(PASSIVE_LEVEL, "AddDevice", d->add_device);
+    c = callout_enter(self()->irql);
+    st = d->add_device(object, pdo);
+    callout_leave(&c, "AddDevice", d->add_device);
+    return st;
+}
+
+static void NTAPI unload(DRIVER_OBJECT *object)
+{
+    driver *d = driver_of_object(object);
+    callout c = callout_enter(PASSIVE_LEVEL);
+    d->unload(object);
+    callout_leave(&c, "DriverUnload", d->unload);
+    driver_gone(d, d->unload);
+}
+
+/* Leaves the driver's objects to nobody and reports them. */
+void driver_gone(driver *d, void *where)
+{
+    object_leaks(d, TRUE);
+    object_forget_owner(d);
+    lock_order_forget(d->base, d->size);
+    d->object = NULL;
+    d->loaded = FALSE;
+}
+
+static NTSTATUS NTAPI entry(DRIVER_OBJECT *object, UNICODE_STRING *path)
+{
+    driver *d = driver_at(object->DriverStart);
+    callout c;
+    NTSTATUS st;
+    DRIVER_INITIALIZE *real = (DRIVER_INITIALIZE *)entry_of(d);
+    poke((char *)real, d->entry_bytes);
+    d->object = object;
+    c = callout_enter(PASSIVE_LEVEL);
+    st = real(object, path);
+    callout_leave(&c, "DriverEntry", real);
+    if (!NT_SUCCESS(st)) { driver_gone(d, real); return st; }
+    for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) {
+        d->dispatch[i] = object->MajorFunction[i];
+        /* an entry that is still the kernel's own completes by itself */
+        if (driver_at(d->dispatch[i])) object->MajorFunction[i] = irp_dispatch;
+    }
+    if (object->DriverUnload) { d->unload = object->DriverUnload; object->DriverUnload = unload; }
+    if (object->DriverExtension->AddDevice) {
+        d->add_device = object->DriverExtension->AddDevice;
+        object->DriverExtension->AddDevice = add_device;
+    }
+    return st;
+}
+
+void hook_driver(driver *d)
+{
+    UCHAR jump[12] = { 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0 }; /* mov rax, imm64; jmp rax */
+    void *to = entry;
+    RtlCopyMemory(jump + 2, &to, 8);
+    RtlCopyMemory(d->entry_bytes, entry_of(d), 12);
+    poke(entry_of(d), jump);
+}

@@ -1,0 +1,110 @@
+/* The processor, the clock, the stack, and finding routines by name. */
+#include "kernel.h"
+
+/* Saving AVX state is nesting-checked only: user-mode threads keep their own. */
+NTSTATUS EXPORT(KeSaveExtendedProcessorState)(ULONG64 mask, PXSTATE_SAVE save)
+{
+    irql_at_most(DISPATCH_LEVEL, "KeSaveExtendedProcessorState", CALLER);
+    if (inject_failure(VERIFIER_FAIL_POOL, CALLER)) return STATUS_INSUFFICIENT_RESOURCES;
+    RtlZeroMemory(save, sizeof *save);
+    return STATUS_SUCCESS;
+}
+void EXPORT(KeRestoreExtendedProcessorState)(PXSTATE_SAVE save) { irql_at_most(DISPATCH_LEVEL, "KeRestoreExtendedProcessorState", CALLER); }
+
+void EXPORT(KeQuerySystemTimePrecise)(LARGE_INTEGER *t) { GetSystemTimePreciseAsFileTime(t); }
+LARGE_INTEGER EXPORT(KeQueryPerformanceCounter)(LARGE_INTEGER *frequency)
+{
+    LARGE_INTEGER now;
+    if (frequency) QueryPerformanceFrequency(frequency);
+    QueryPerformanceCounter(&now);
+    return now;
+}
+ULONG64 EXPORT(KeQueryInterruptTimePrecise)(ULONG64 *counter)
+{
+    LARGE_INTEGER frequency, now = x_KeQueryPerformanceCounter(&frequency);
+    if (counter) *counter = now.QuadPart;
+    return (ULONG64)(now.QuadPart / frequency.QuadPart * 10000000 + now.QuadPart % frequency.QuadPart * 10000000 / frequency.QuadPart);
+}
+void EXPORT(KeStallExecutionProcessor)(ULONG microseconds)
+{
+    LARGE_INTEGER frequency, start = x_KeQueryPerformanceCounter(&frequency);
+    while ((x_KeQueryPerformanceCounter(NULL).QuadPart - start.QuadPart) * 1000000 / frequency.QuadPart < microseconds)
+        __builtin_ia32_pause();
+}
+
+/* A kernel stack is 24 KiB on x64; what is used of this thread's since the
+ * driver was entered is not known, so a driver is told what a fresh one has. */
+#define KERNEL_STACK 24576
+ULONG_PTR EXPORT(IoGetRemainingStackSize)(void)
+{
+    ULONG_PTR low, high, here = (ULONG_PTR)&low;
+    IoGetStackLimits(&low, &high);
+    return high - here < KERNEL_STACK ? KERNEL_STACK - (high - here) : 0x1000;
+}
+NTSTATUS EXPORT(KeExpandKernelStackAndCalloutEx)(PEXPAND_STACK_CALLOUT routine, PVOID parameter, SIZE_T size, BOOLEAN wait, PVOID context)
+{
+    irql_at_most(wait ? APC_LEVEL : DISPATCH_LEVEL, "KeExpandKernelStackAndCalloutEx", CALLER);
+    routine(parameter);
+    return STATUS_SUCCESS;
+}
+NTSTATUS EXPORT(KeExpandKernelStackAndCallout)(PEXPAND_STACK_CALLOUT routine, PVOID parameter, SIZE_T size)
+{
+    irql_at_most(DISPATCH_LEVEL, "KeExpandKernelStackAndCallout", CALLER);
+    routine(parameter);
+    return STATUS_SUCCESS;
+}
+
+void EXPORT(KeBugCheckEx)(ULONG code, ULONG_PTR a, ULONG_PTR b, ULONG_PTR c, ULONG_PTR d)
+{
+    violation("bugcheck", CALLER, "KeBugCheckEx(0x%lx, 0x%llx, 0x%llx, 0x%llx, 0x%llx)", (ULONG)code, (ULONG64)a, (ULONG64)b, (ULONG64)c, (ULONG64)d);
+    KeBugCheckEx(code, a, b, c, d);
+}
+
+/* Waiting with a timeout of zero is a poll: allowed at DISPATCH_LEVEL. */
+static void may_wait(LARGE_INTEGER *timeout, const char *function, void *caller)
+{
+    BOOLEAN poll = timeout && timeout->QuadPart == 0;
+    irql_at_most(poll ? DISPATCH_LEVEL : APC_LEVEL, function, caller);
+    if (!poll) no_lock_held(function, caller);
+}
+NTSTATUS EXPORT(KeWaitForSingleObject)(PVOID o, KWAIT_REASON r, KPROCESSOR_MODE m, BOOLEAN alertable, LARGE_INTEGER *timeout)
+{
+    may_wait(timeout, "KeWaitForSingleObject", CALLER);
+    return KeWaitForSingleObject(o, r, m, alertable, timeout);
+}
+NTSTATUS EXPORT(KeWaitForMutexObject)(PVOID o, KWAIT_REASON r, KPROCESSOR_MODE m, BOOLEAN alertable, LARGE_INTEGER *timeout)
+{
+    may_wait(timeout, "KeWaitForMutexObject", CALLER);
+    return KeWaitForSingleObject(o, r, m, alertable, timeout);
+}
+NTSTATUS EXPORT(KeWaitForMultipleObjects)(ULONG n, PVOID *o, WAIT_TYPE type, KWAIT_REASON r, KPROCESSOR_MODE m, BOOLEAN alertable, LARGE_INTEGER *timeout, KWAIT_BLOCK *blocks)
+{
+    may_wait(timeout, "KeWaitForMultipleObjects", CALLER);
+    return KeWaitForMultipleObjects(n, o, type, r, m, alertable, timeout, blocks);
+}
+NTSTATUS EXPORT(KeDelayExecutionThread)(KPROCESSOR_MODE m, BOOLEAN alertable, LARGE_INTEGER *interval)
+{
+    irql_at_most(APC_LEVEL, "KeDelayExecutionThread", CALLER);
+    no_lock_held("KeDelayExecutionThread", CALLER);
+    return KeDelayExecutionThread(m, alertable, interval);
+}
+LONG EXPORT(KeSetEvent)(KEVENT *e, KPRIORITY increment, BOOLEAN wait)
+{
+    irql_at_most(wait ? APC_LEVEL : DISPATCH_LEVEL, "KeSetEvent", CALLER);
+    return KeSetEvent(e, increment, wait);
+}
+
+/* Our own exports first: a driver that looks a routine up gets the checked one.
+ * Wine hands out stubs that end the process; nothing can be done about these. */
+PVOID EXPORT(MmGetSystemRoutineAddress)(UNICODE_STRING *name)
+{
+    char ascii[128];
+    ULONG n = name->Length / 2;
+    PVOID p;
+    irql_at_most(PASSIVE_LEVEL, "MmGetSystemRoutineAddress", CALLER);
+    if (n >= sizeof ascii) return NULL;
+    for (ULONG i = 0; i < n; i++) ascii[i] = (char)name->Buffer[i];
+    ascii[n] = 0;
+    p = GetProcAddress(GetModuleHandleA("ntoskrnx.exe"), ascii);
+    return p ? p : MmGetSystemRoutineAddress(name);
+}
