@@ -1,0 +1,538 @@
+//! A checked view of an SRB that somebody sent us.
+
+use core::{ffi::c_void, mem::offset_of, mem::size_of, ptr::NonNull};
+
+use super::{MAX_CDB, SrbError, SrbKind};
+use crate::storport::{
+    codes::{QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbStatus},
+    extended::{
+        EX_DATA_HEAD, SRB_SIGNATURE, STOR_ADDR_BTL8_ADDRESS_LENGTH, STOR_ADDRESS_TYPE_BTL8,
+        STORAGE_REQUEST_BLOCK_VERSION_1, SrbExData, SrbExDataCdb, SrbExDataCdbVar, StorAddressBtl8,
+        StorageRequestBlock, data_type,
+    },
+    legacy::ScsiRequestBlock,
+};
+
+/// Most extended data blocks in one SRB. No function is documented with more than three.
+const MAX_BLOCKS: u32 = 8;
+/// Where the array of offsets begins.
+const OFFSETS: usize = offset_of!(StorageRequestBlock, srb_ex_data_offset);
+
+/// Bus, target and unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// Bus.
+    pub path: u8,
+    /// Target on the bus.
+    pub target: u8,
+    /// Unit of the target.
+    pub lun: u8,
+}
+
+/// Where the SCSI part of an SRB lies.
+#[derive(Clone, Copy, Debug)]
+enum ScsiPart {
+    /// In the legacy SRB itself.
+    Legacy,
+    /// An [`SrbExDataCdb`] (16 or 32: they differ in their last field only).
+    Fixed(usize),
+    /// An [`SrbExDataCdbVar`].
+    Variable(usize),
+    /// There is none: the function is not EXECUTE_SCSI.
+    None,
+}
+
+/// A checked view of an SRB of either kind. What the checks depend on (offsets, the CDB) is copied when it is
+/// made, so nothing that changes afterwards can lead outside.
+#[derive(Clone, Debug)]
+pub struct SrbView {
+    srb: NonNull<u8>,
+    kind: SrbKind,
+    scsi: ScsiPart,
+    address: Address,
+    cdb: [u8; MAX_CDB],
+    cdb_length: u8,
+}
+
+/// The part of an SRB that may be touched.
+#[derive(Clone, Copy)]
+struct Block {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Block {
+    /// # Safety
+    /// `length` bytes at `start` are readable while the block is used.
+    unsafe fn new(start: NonNull<u8>, length: usize) -> Self {
+        Self { start, length }
+    }
+
+    /// The same, shorter.
+    fn cut(self, length: usize) -> Self {
+        Self { length: length.min(self.length), ..self }
+    }
+
+    /// Reads a `T`. Unaligned, because offsets inside come from the sender.
+    fn read<T: Copy>(self, offset: usize) -> Result<T, SrbError> {
+        let end = offset.checked_add(size_of::<T>()).ok_or(SrbError::Length)?;
+        if end > self.length {
+            return Err(SrbError::Length);
+        }
+        // SAFETY: the range is inside the block, which is readable (`new`); `T` is used with plain integers,
+        // arrays of them and structures of them only, for which any bytes are valid.
+        Ok(unsafe { self.start.add(offset).cast::<T>().read_unaligned() })
+    }
+}
+
+impl SrbView {
+    /// Checks the SRB at `srb`. Any IRQL.
+    ///
+    /// # Errors
+    /// See [`SrbError`]. The SRB is left as it was.
+    ///
+    /// # Safety
+    /// `srb` is null or points at an SRB that stays readable and writable, and that nobody else uses, while the
+    /// view is used: 88 bytes if its third byte is not 0x28, else 24 bytes and as many as its `SrbLength` says.
+    /// All else may be wrong.
+    pub unsafe fn parse(srb: *mut c_void) -> Result<Self, SrbError> {
+        let start = NonNull::new(srb.cast::<u8>()).ok_or(SrbError::Address)?;
+        // SAFETY: the caller promises 24 bytes.
+        let head = unsafe { Block::new(start, 24) };
+        let function: u8 = head.read(offset_of!(StorageRequestBlock, function))?;
+        let available = if function == SrbFunction::STORAGE_REQUEST_BLOCK.0 {
+            let signature: u32 = head.read(offset_of!(StorageRequestBlock, signature))?;
+            if signature != SRB_SIGNATURE {
+                return Err(SrbError::Signature); // then its SrbLength means nothing either
+            }
+            head.read::<u32>(offset_of!(StorageRequestBlock, srb_length))? as usize
+        } else {
+            size_of::<ScsiRequestBlock>()
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Self::parse_bounded(srb, available) }
+    }
+
+    /// Checks the SRB at `srb`, of which only `available` bytes exist.
+    ///
+    /// # Errors
+    /// See [`SrbError`].
+    ///
+    /// # Safety
+    /// As for [`Self::parse`], but with `available` bytes whatever they say.
+    pub unsafe fn parse_bounded(srb: *mut c_void, available: usize) -> Result<Self, SrbError> {
+        let start = NonNull::new(srb.cast::<u8>()).ok_or(SrbError::Address)?;
+        if !start.cast::<u64>().is_aligned() {
+            return Err(SrbError::Address);
+        }
+        // SAFETY: the caller's promise.
+        let block = unsafe { Block::new(start, available) };
+        let function: u8 = block.read(offset_of!(StorageRequestBlock, function))?;
+        if function == SrbFunction::STORAGE_REQUEST_BLOCK.0 {
+            parse_extended(block)
+        } else {
+            parse_legacy(block)
+        }
+    }
+
+    /// Which structure it is.
+    #[must_use]
+    pub fn kind(&self) -> SrbKind {
+        self.kind
+    }
+
+    /// The SRB itself.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.srb.as_ptr().cast()
+    }
+
+    fn legacy(&self) -> *mut ScsiRequestBlock {
+        self.srb.as_ptr().cast()
+    }
+
+    fn extended(&self) -> *mut StorageRequestBlock {
+        self.srb.as_ptr().cast()
+    }
+
+    /// The extended data with the CDB. Sense and status fields lie alike in 16 and 32.
+    fn fixed(&self, offset: usize) -> *mut SrbExDataCdb<16> {
+        self.srb.as_ptr().wrapping_add(offset).cast()
+    }
+
+    fn variable(&self, offset: usize) -> *mut SrbExDataCdbVar {
+        self.srb.as_ptr().wrapping_add(offset).cast()
+    }
+
+    /// The command's bytes: at most [`MAX_CDB`], a copy made by the check. Empty if the function is not
+    /// EXECUTE_SCSI.
+    #[must_use]
+    pub fn cdb(&self) -> &[u8] {
+        self.cdb.get(..usize::from(self.cdb_length)).unwrap_or(&[])
+    }
+
+    /// Bus, target and unit.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.address
+    }
+}
+
+/// Reads the field that is called `$legacy` in one kind and `$extended` in the other.
+macro_rules! read {
+    ($view:ident, $legacy:ident, $extended:ident, $type:ty) => {
+        // SAFETY: the check found the structure's head inside the SRB, which is aligned and readable.
+        unsafe {
+            match $view.kind {
+                SrbKind::Legacy => (&raw const (*$view.legacy()).$legacy).read() as $type,
+                SrbKind::Extended => (&raw const (*$view.extended()).$extended).read() as $type,
+            }
+        }
+    };
+}
+
+/// Writes it.
+macro_rules! write {
+    ($view:ident, $legacy:ident, $extended:ident, $value:expr) => {
+        // SAFETY: the check found the structure's head inside the SRB, which is aligned and writable.
+        unsafe {
+            match $view.kind {
+                SrbKind::Legacy => (&raw mut (*$view.legacy()).$legacy).write($value),
+                SrbKind::Extended => (&raw mut (*$view.extended()).$extended).write($value),
+            }
+        }
+    };
+}
+
+impl SrbView {
+    /// What it does.
+    #[must_use]
+    pub fn function(&self) -> SrbFunction {
+        SrbFunction(read!(self, function, srb_function, u8))
+    }
+
+    /// SRB_FLAGS_*.
+    #[must_use]
+    pub fn flags(&self) -> SrbFlags {
+        SrbFlags(read!(self, srb_flags, srb_flags, u32))
+    }
+
+    /// How it went.
+    #[must_use]
+    pub fn srb_status(&self) -> SrbStatus {
+        SrbStatus(read!(self, srb_status, srb_status, u8))
+    }
+
+    /// The data's address as the sender wrote it. Behind an MDL it is not a mapped address.
+    #[must_use]
+    pub fn data_buffer(&self) -> *mut c_void {
+        read!(self, data_buffer, data_buffer, *mut c_void)
+    }
+
+    /// Bytes to transfer; after completion, bytes transferred.
+    #[must_use]
+    pub fn data_transfer_length(&self) -> u32 {
+        read!(self, data_transfer_length, data_transfer_length, u32)
+    }
+
+    /// Time-out in seconds.
+    #[must_use]
+    pub fn timeout(&self) -> u32 {
+        read!(self, time_out_value, time_out_value, u32)
+    }
+
+    /// Tag.
+    #[must_use]
+    pub fn queue_tag(&self) -> u32 {
+        read!(self, queue_tag, request_tag, u32)
+    }
+
+    /// The tag action; meaningful with `SRB_FLAGS_QUEUE_ACTION_ENABLE`.
+    #[must_use]
+    pub fn queue_action(&self) -> QueueAction {
+        QueueAction(read!(self, queue_action, request_attribute, u8))
+    }
+
+    /// The IRP.
+    #[must_use]
+    pub fn original_request(&self) -> *mut c_void {
+        read!(self, original_request, original_request, *mut c_void)
+    }
+
+    /// The miniport's memory for this request.
+    #[must_use]
+    pub fn miniport_context(&self) -> *mut c_void {
+        read!(self, srb_extension, miniport_context, *mut c_void)
+    }
+
+    /// NTSTATUS behind SRB_STATUS_INTERNAL_ERROR.
+    #[must_use]
+    pub fn internal_status(&self) -> u32 {
+        read!(self, internal_status, system_status, u32)
+    }
+
+    /// Sets the bytes transferred.
+    pub fn set_data_transfer_length(&mut self, bytes: u32) {
+        write!(self, data_transfer_length, data_transfer_length, bytes);
+    }
+
+    /// Sets the NTSTATUS behind SRB_STATUS_INTERNAL_ERROR.
+    pub fn set_internal_status(&mut self, ntstatus: u32) {
+        write!(self, internal_status, system_status, ntstatus);
+    }
+
+    /// Sets how it went. Never sets the queue-frozen flag, which is the port's alone.
+    pub fn set_srb_status(&mut self, status: SrbStatus) {
+        write!(self, srb_status, srb_status, status.0 & !SrbStatus::QUEUE_FROZEN);
+    }
+
+    /// Priority (extended SRBs; else 0).
+    #[must_use]
+    pub fn priority(&self) -> u16 {
+        match self.kind {
+            SrbKind::Legacy => 0,
+            // SAFETY: the check found the structure's head inside the SRB, which is aligned and readable.
+            SrbKind::Extended => unsafe { (&raw const (*self.extended()).request_priority).read() },
+        }
+    }
+
+    /// Whether all requests before it must be done first, and it before all after it: ORDERED and untagged ones.
+    #[must_use]
+    pub fn is_barrier(&self) -> bool {
+        !self.flags().contains(SrbFlags::QUEUE_ACTION_ENABLE) || self.queue_action() == QueueAction::ORDERED
+    }
+
+    /// Whether it is paging I/O, which must make progress without allocating.
+    #[must_use]
+    pub fn is_paging(&self) -> bool {
+        self.flags().contains(SrbFlags::CLASS_PAGING)
+    }
+
+    /// The SCSI status byte; GOOD if the function has none.
+    #[must_use]
+    pub fn scsi_status(&self) -> ScsiStatus {
+        self.status_field().map_or(ScsiStatus::GOOD, |field| {
+            // SAFETY: inside the SRB.
+            ScsiStatus(unsafe { field.as_ptr().read() })
+        })
+    }
+
+    /// Sets the SCSI status byte, if the function has one.
+    pub fn set_scsi_status(&mut self, status: ScsiStatus) {
+        if let Some(field) = self.status_field() {
+            // SAFETY: inside the SRB.
+            unsafe { field.as_ptr().write(status.0) };
+        }
+    }
+
+    fn status_field(&self) -> Option<NonNull<u8>> {
+        // SAFETY: the check found these structures inside the SRB.
+        let field = unsafe {
+            match self.scsi {
+                ScsiPart::Legacy => &raw mut (*self.legacy()).scsi_status,
+                ScsiPart::Fixed(at) => &raw mut (*self.fixed(at)).scsi_status,
+                ScsiPart::Variable(at) => &raw mut (*self.variable(at)).scsi_status,
+                ScsiPart::None => return None,
+            }
+        };
+        NonNull::new(field)
+    }
+
+    /// Addresses of the sense buffer's pointer and length.
+    fn sense_fields(&self) -> Option<(*mut *mut c_void, *mut u8)> {
+        // SAFETY: the check found these structures inside the SRB, at aligned offsets.
+        unsafe {
+            match self.scsi {
+                ScsiPart::Legacy => {
+                    let srb = self.legacy();
+                    Some((&raw mut (*srb).sense_info_buffer, &raw mut (*srb).sense_info_buffer_length))
+                }
+                ScsiPart::Fixed(at) => {
+                    let data = self.fixed(at);
+                    Some((&raw mut (*data).sense_info_buffer, &raw mut (*data).sense_info_buffer_length))
+                }
+                ScsiPart::Variable(at) => {
+                    let data = self.variable(at);
+                    Some((&raw mut (*data).sense_info_buffer, &raw mut (*data).sense_info_buffer_length))
+                }
+                ScsiPart::None => None,
+            }
+        }
+    }
+
+    /// The sense buffer and its length, if there is one.
+    #[must_use]
+    pub fn sense_buffer(&self) -> Option<(NonNull<u8>, u8)> {
+        let (pointer, length) = self.sense_fields()?;
+        // SAFETY: inside the SRB, aligned.
+        let (pointer, length) = unsafe { (pointer.read(), length.read()) };
+        let pointer = NonNull::new(pointer.cast::<u8>())?;
+        (length != 0).then_some((pointer, length))
+    }
+
+    /// Copies `sense` into the sender's buffer, cut to its length, sets its length to what was copied and sets
+    /// the AUTOSENSE flag. Does nothing if the sender wants no sense data. Returns the bytes copied.
+    ///
+    /// # Safety
+    /// The sense buffer that the SRB names is writable for the length it names.
+    pub unsafe fn write_sense(&mut self, sense: &[u8]) -> usize {
+        if self.flags().contains(SrbFlags::DISABLE_AUTOSENSE) {
+            return 0;
+        }
+        let (Some((buffer, room)), Some((_, length))) = (self.sense_buffer(), self.sense_fields()) else {
+            return 0;
+        };
+        let count = sense.len().min(usize::from(room));
+        if count == 0 {
+            return 0;
+        }
+        // SAFETY: the caller vouches for the buffer; `length` is inside the SRB; `count` fits into a byte.
+        unsafe {
+            core::ptr::copy_nonoverlapping(sense.as_ptr(), buffer.as_ptr(), count);
+            length.write(count as u8);
+        }
+        let status = self.srb_status().with_sense();
+        self.set_srb_status(status);
+        count
+    }
+}
+
+fn parse_legacy(block: Block) -> Result<SrbView, SrbError> {
+    let length: u16 = block.read(offset_of!(ScsiRequestBlock, length))?;
+    if usize::from(length) < size_of::<ScsiRequestBlock>() || block.length < size_of::<ScsiRequestBlock>() {
+        return Err(SrbError::Length);
+    }
+    let address: [u8; 3] = block.read(offset_of!(ScsiRequestBlock, path_id))?;
+    let mut view = SrbView {
+        srb: block.start,
+        kind: SrbKind::Legacy,
+        scsi: ScsiPart::None,
+        address: Address { path: address[0], target: address[1], lun: address[2] },
+        cdb: [0; MAX_CDB],
+        cdb_length: 0,
+    };
+    if view.function() == SrbFunction::EXECUTE_SCSI {
+        let cdb_length: u8 = block.read(offset_of!(ScsiRequestBlock, cdb_length))?;
+        view.scsi = ScsiPart::Legacy;
+        take_cdb(&mut view, block, offset_of!(ScsiRequestBlock, cdb), u32::from(cdb_length), 16)?;
+    }
+    Ok(view)
+}
+
+fn parse_extended(block: Block) -> Result<SrbView, SrbError> {
+    if block.read::<u32>(offset_of!(StorageRequestBlock, signature))? != SRB_SIGNATURE {
+        return Err(SrbError::Signature);
+    }
+    if block.read::<u32>(offset_of!(StorageRequestBlock, version))? != STORAGE_REQUEST_BLOCK_VERSION_1 {
+        return Err(SrbError::Version);
+    }
+    let length = block.read::<u32>(offset_of!(StorageRequestBlock, srb_length))? as usize;
+    if length > block.length || length < OFFSETS {
+        return Err(SrbError::Length);
+    }
+    let block = block.cut(length);
+    let blocks: u32 = block.read(offset_of!(StorageRequestBlock, num_srb_ex_data))?;
+    if blocks > MAX_BLOCKS {
+        return Err(SrbError::TooManyBlocks);
+    }
+    let head = OFFSETS + 4 * blocks as usize;
+    if head > length {
+        return Err(SrbError::Length);
+    }
+    let function: u32 = block.read(offset_of!(StorageRequestBlock, srb_function))?;
+    if function >= u32::from(SrbFunction::STORAGE_REQUEST_BLOCK.0)
+        && function != u32::from(SrbFunction::CRYPTO_OPERATION.0)
+    {
+        return Err(SrbError::Function);
+    }
+    let mut view = SrbView {
+        srb: block.start,
+        kind: SrbKind::Extended,
+        scsi: ScsiPart::None,
+        address: read_address(block, head)?,
+        cdb: [0; MAX_CDB],
+        cdb_length: 0,
+    };
+    for index in 0..blocks as usize {
+        let offset = block.read::<u32>(OFFSETS + 4 * index)? as usize;
+        take_block(&mut view, block, offset, head)?;
+    }
+    if function != u32::from(SrbFunction::EXECUTE_SCSI.0) {
+        (view.scsi, view.cdb_length) = (ScsiPart::None, 0); // a stray CDB is not this function's
+    } else if matches!(view.scsi, ScsiPart::None) {
+        return Err(SrbError::Command);
+    }
+    Ok(view)
+}
+
+/// The address, or zeros if the SRB has none (functions for the whole adapter).
+fn read_address(block: Block, head: usize) -> Result<Address, SrbError> {
+    let at = block.read::<u32>(offset_of!(StorageRequestBlock, address_offset))? as usize;
+    if at == 0 {
+        return Ok(Address::default());
+    }
+    if at < head {
+        return Err(SrbError::Block);
+    }
+    let place = |field: usize| at.checked_add(field).ok_or(SrbError::Length);
+    let kind: u16 = block.read(at)?;
+    let length: u32 = block.read(place(offset_of!(StorAddressBtl8, address_length))?)?;
+    if kind != STOR_ADDRESS_TYPE_BTL8 || length < STOR_ADDR_BTL8_ADDRESS_LENGTH {
+        return Err(SrbError::AddressType);
+    }
+    let [path, target, lun]: [u8; 3] = block.read(place(offset_of!(StorAddressBtl8, path))?)?;
+    Ok(Address { path, target, lun })
+}
+
+/// Checks one extended data block and takes the CDB out of it if it has one.
+fn take_block(view: &mut SrbView, block: Block, offset: usize, head: usize) -> Result<(), SrbError> {
+    if offset == 0 {
+        return Ok(()); // a slot of the array that is not in use
+    }
+    if offset < head || !offset.is_multiple_of(8) {
+        return Err(SrbError::Block);
+    }
+    let data: SrbExData = block.read(offset).map_err(|_| SrbError::Block)?;
+    let length = EX_DATA_HEAD.checked_add(data.length as usize).ok_or(SrbError::Block)?;
+    if offset.checked_add(length).is_none_or(|end| end > block.length) {
+        return Err(SrbError::Block);
+    }
+    let at_least = |bytes: usize| if length < bytes { Err(SrbError::Block) } else { Ok(()) };
+    let (part, cdb_at, cdb_length, room) = match data.kind {
+        data_type::SCSI_CDB16 | data_type::SCSI_CDB32 => {
+            let room: usize = if data.kind == data_type::SCSI_CDB16 { 16 } else { 32 };
+            let cdb_at = offset_of!(SrbExDataCdb<16>, cdb);
+            at_least(cdb_at + room)?;
+            let length: u8 = block.read(offset + offset_of!(SrbExDataCdb<16>, cdb_length))?;
+            (ScsiPart::Fixed(offset), cdb_at, u32::from(length), room)
+        }
+        data_type::SCSI_CDB_VAR => {
+            let cdb_at = size_of::<SrbExDataCdbVar>();
+            at_least(cdb_at)?;
+            let cdb_length: u32 = block.read(offset + offset_of!(SrbExDataCdbVar, cdb_length))?;
+            (ScsiPart::Variable(offset), cdb_at, cdb_length, (length - cdb_at).min(MAX_CDB))
+        }
+        data_type::BIDIRECTIONAL => return Err(SrbError::Bidirectional),
+        _ => return Ok(()),
+    };
+    if !matches!(view.scsi, ScsiPart::None) {
+        return Err(SrbError::Command);
+    }
+    view.scsi = part;
+    take_cdb(view, block, offset + cdb_at, cdb_length, room)
+}
+
+fn take_cdb(view: &mut SrbView, block: Block, at: usize, length: u32, room: usize) -> Result<(), SrbError> {
+    let length = length as usize;
+    if length > room || length > MAX_CDB {
+        return Err(SrbError::CdbLength);
+    }
+    if length == 0 {
+        return Err(SrbError::Command);
+    }
+    for (index, byte) in view.cdb.iter_mut().enumerate().take(length) {
+        *byte = block.read(at + index)?;
+    }
+    view.cdb_length = length as u8;
+    Ok(())
+}
