@@ -1,0 +1,117 @@
+//! An adapter: one miniport and the requests it has completed.
+
+use core::{
+    ffi::c_void,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sluice_chain::Status;
+
+use crate::{
+    interception,
+    miniport::Hw,
+    platform::Platform,
+    queue::Completed,
+    request::{Owned, Request},
+    storport::SrbKind,
+};
+
+/// One miniport in the shim.
+pub struct Adapter {
+    hw: Hw,
+    platform: &'static dyn Platform,
+    completed: Completed,
+    faults: Faults,
+}
+
+/// What a miniport did wrong, counted.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Requests completed that the miniport did not have (a second time, or never given to it).
+    pub not_owned: AtomicU64,
+}
+
+impl Adapter {
+    /// Hosts the miniport behind `hw`.
+    pub const fn new(hw: Hw, platform: &'static dyn Platform) -> Self {
+        Self { hw, platform, completed: Completed::new(), faults: Faults { not_owned: AtomicU64::new(0) } }
+    }
+
+    /// The host's services.
+    pub fn platform(&self) -> &'static dyn Platform {
+        self.platform
+    }
+
+    /// Which SRBs the miniport takes.
+    pub fn srb_kind(&self) -> SrbKind {
+        self.hw.srb_kind()
+    }
+
+    /// What the miniport did wrong so far.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Gives a request to the miniport. Up to DISPATCH_LEVEL.
+    pub(crate) fn start_io(&self, request: Owned) {
+        request.give_to_miniport();
+        let pointer = request.forget_into();
+        // SAFETY: the SRB lives in the request, which is pinned and now the miniport's.
+        let taken = unsafe { self.hw.start_io(Request::srb_of(pointer)) };
+        if taken {
+            return;
+        }
+        // Not taken: the miniport has no room (HwStorStartIo answered FALSE). Unless it completed it already.
+        // SAFETY: requests are freed only with their unit, which waits for all of them.
+        if unsafe { pointer.as_ref() }.take_from_miniport() {
+            // SAFETY: the exchange made it ours.
+            let mut request = unsafe { Owned::taken(pointer) };
+            request.io().status = Status::BUSY;
+            self.defer(request);
+        }
+    }
+
+    /// RequestComplete: the miniport hands back the SRB it was given. Any IRQL up to DISPATCH_LEVEL.
+    ///
+    /// # Safety
+    /// `srb` must be an SRB that this shim gave to a miniport of an adapter that still exists.
+    pub unsafe fn request_complete(&self, srb: *mut c_void) {
+        let Some(srb) = NonNull::new(srb.cast::<u8>()) else { return };
+        // SAFETY: the caller's contract.
+        let pointer = unsafe { Request::of_srb(srb) };
+        // SAFETY: requests are freed only with their unit, and that only after the adapter has stopped.
+        if !unsafe { pointer.as_ref() }.take_from_miniport() {
+            self.faults.not_owned.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // SAFETY: the exchange made it ours.
+        let mut request = unsafe { Owned::taken(pointer) };
+        request.take_result();
+        self.defer(request);
+    }
+
+    /// Puts a request on its way up by the DPC.
+    pub(crate) fn defer(&self, request: Owned) {
+        // SAFETY: `Owned` is the ownership that the list takes.
+        if unsafe { self.completed.push(request.forget_into()) } {
+            self.platform.schedule(self);
+        }
+    }
+
+    /// The DPC: takes everything completed through the second interception point. DISPATCH_LEVEL.
+    pub fn complete_all(&self) {
+        while let Some(first) = self.completed.take() {
+            let mut rest = Some(first);
+            while let Some(pointer) = rest {
+                // SAFETY: the list owned it and gave it up; its unit outlives it.
+                let (unit, request) = unsafe {
+                    let request = Owned::taken(pointer);
+                    rest = NonNull::new(request.next);
+                    (&*request.unit, request)
+                };
+                interception::complete(unit, request);
+            }
+        }
+    }
+}

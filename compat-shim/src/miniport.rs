@@ -1,0 +1,106 @@
+//! What a miniport is to the shim, and the safe trait for miniports written in Rust.
+
+use core::{ffi::c_void, ptr::NonNull};
+
+use crate::{
+    request::Request,
+    storport::{SrbKind, SrbView},
+};
+
+/// `HwStorStartIo`: TRUE, or FALSE if the miniport has no room.
+pub type HwStartIo = unsafe extern "system" fn(device_extension: *mut c_void, srb: *mut c_void) -> u8;
+
+/// A miniport as the shim calls it: the pointers captured from its initialization data, and its extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Hw {
+    start_io: HwStartIo,
+    device_extension: *mut c_void,
+    srb_kind: SrbKind,
+}
+
+// SAFETY: a miniport's StartIo may be called on any processor (the shim promises no more than StorPort does).
+unsafe impl Send for Hw {}
+// SAFETY: as above.
+unsafe impl Sync for Hw {}
+
+impl Hw {
+    /// A miniport written in Rust. Its extension is the value itself.
+    pub fn of<M: Miniport>(miniport: &'static M) -> Self {
+        Self {
+            start_io: start_io::<M>,
+            device_extension: core::ptr::from_ref(miniport).cast_mut().cast(),
+            srb_kind: miniport.srb_kind(),
+        }
+    }
+
+    pub(crate) fn srb_kind(&self) -> SrbKind {
+        self.srb_kind
+    }
+
+    /// # Safety
+    /// `srb` is the SRB of a request that has just been given to this miniport.
+    pub(crate) unsafe fn start_io(&self, srb: NonNull<u8>) -> bool {
+        // SAFETY: the function and its extension belong together by construction.
+        unsafe { (self.start_io)(self.device_extension, srb.as_ptr().cast()) != 0 }
+    }
+}
+
+/// A miniport in Rust. Everything it is asked comes as an SRB that it must complete once.
+pub trait Miniport: Sync {
+    /// Which SRBs it takes (`HW_INITIALIZATION_DATA.SrbTypeFlags`); asked once.
+    fn srb_kind(&self) -> SrbKind;
+
+    /// `HwStorStartIo`. Up to DISPATCH_LEVEL. The SRB may be completed here, or later from anywhere.
+    fn start_io(&self, srb: Srb);
+}
+
+unsafe extern "system" fn start_io<M: Miniport>(device_extension: *mut c_void, srb: *mut c_void) -> u8 {
+    let Some(srb) = NonNull::new(srb.cast::<u8>()) else { return 0 };
+    // SAFETY: `Hw::of` paired this function with an `M` that lives as long as the adapter.
+    unsafe { &*device_extension.cast::<M>() }.start_io(Srb(srb));
+    1
+}
+
+/// An SRB that the miniport has and must complete. Completing consumes it, so it cannot happen twice.
+#[derive(Debug)]
+#[must_use = "an SRB that is dropped is a request that hangs"]
+pub struct Srb(NonNull<u8>);
+
+// SAFETY: an SRB belongs to one holder, on whatever thread.
+unsafe impl Send for Srb {}
+
+impl Srb {
+    /// Read and answer it.
+    pub fn view(&mut self) -> Option<SrbView> {
+        // SAFETY: the shim built this SRB in its own storage, of the size that its header says.
+        unsafe { SrbView::parse(self.0.as_ptr().cast()) }.ok()
+    }
+
+    /// The shim's request around it.
+    pub fn request(&self) -> &Request {
+        // SAFETY: only the shim makes these, from a pinned request.
+        unsafe { Request::of_srb(self.0).as_ref() }
+    }
+
+    /// RequestComplete: hands it back, with the status that was set through the view.
+    pub fn complete(self) {
+        // SAFETY: as above; the unit is alive while one of its requests is out.
+        unsafe {
+            let unit = &*Request::of_srb(self.0).as_ref().unit;
+            unit.adapter().request_complete(self.0.as_ptr().cast());
+        }
+    }
+
+    /// Gives it into the keeping of code outside Rust's sight (a completion routine's context).
+    pub fn into_raw(self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    /// Takes it up again.
+    ///
+    /// # Safety
+    /// `raw` comes from [`Self::into_raw`], once.
+    pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
+        Self(raw.cast())
+    }
+}

@@ -1,0 +1,424 @@
+//! The shim's context for one call of a miniport: the I/O as stages see it, and the SRB as the miniport sees it.
+
+use core::{
+    mem::offset_of,
+    ops::{Deref, DerefMut},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use sluice_chain::{
+    Direction, Flags, Io, Segment, Status,
+    abi::{MAX_STAGES, STAGE_WORDS},
+};
+
+use crate::{
+    discard,
+    queue::Waiting,
+    scsi::{
+        cdb::{BlockRange, Form},
+        encode::Cdb,
+    },
+    spare::Held,
+    storport::{
+        QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbStatus,
+        srb::{SrbRequest, SrbStorage, SrbView},
+    },
+    unit::{Finished, Unit},
+};
+
+/// Sense bytes kept per request: the most that fixed-format sense data can be (SPC-5 4.4.3).
+pub const SENSE_BYTES: usize = 252;
+
+/// What a caller asks of a unit, as the host has understood it. Sector numbers count on the volume.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// What to do.
+    pub direction: Direction,
+    /// How.
+    pub flags: Flags,
+    /// First sector.
+    pub sector: u64,
+    /// Length in bytes of the payload, or of the range for VERIFY. For DISCARD the length of the parameter list.
+    pub length: u32,
+    /// The payload in system addresses; for DISCARD the UNMAP parameter list (SBC-4 5.35). May change under us.
+    pub payload: Segment,
+    /// What the miniport's SRB takes over from the caller's.
+    pub carry: Carry,
+}
+
+/// The parts of a caller's SRB that pass through to the miniport's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Carry {
+    /// What a flush is: EXECUTE_SCSI (SYNCHRONIZE CACHE), FLUSH or SHUTDOWN. All else is EXECUTE_SCSI.
+    pub function: SrbFunction,
+    /// Time-out in seconds.
+    pub timeout: u32,
+    /// Flags that concern tagging, paging and power ([`Self::FLAGS`]).
+    pub flags: SrbFlags,
+    /// Tag action.
+    pub queue_action: QueueAction,
+    /// Priority (extended SRBs).
+    pub priority: u16,
+    /// Length of the caller's CDB: the miniport's is as long if the addresses allow it.
+    pub form: Form,
+    /// DPO: the device should not keep the data in its cache.
+    pub dpo: bool,
+}
+
+impl Carry {
+    /// The flags that are taken over: those about the queue and the urgency, not those about memory that is not
+    /// the miniport's.
+    pub const FLAGS: SrbFlags = SrbFlags(
+        SrbFlags::QUEUE_ACTION_ENABLE.0
+            | SrbFlags::BYPASS_FROZEN_QUEUE.0
+            | SrbFlags::NO_KEEP_AWAKE.0
+            | SrbFlags::CLASS_PAGING.0,
+    );
+
+    /// What passes through of the SRB behind `view`.
+    pub fn of(view: &SrbView, form: Form, dpo: bool) -> Self {
+        Self {
+            function: view.function(),
+            timeout: view.timeout(),
+            flags: SrbFlags(view.flags().0 & Self::FLAGS.0),
+            queue_action: view.queue_action(),
+            priority: view.priority(),
+            form,
+            dpo,
+        }
+    }
+}
+
+/// Who has a request. Catches completions that come twice.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// Nobody: it is on the unit's free list.
+    Free = 0,
+    /// The chain, or the shim between two calls.
+    Shim = 1,
+    /// The miniport.
+    Miniport = 2,
+}
+
+/// One request. A unit owns a fixed number of them; none is allocated per I/O.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Request {
+    /// The I/O as the chain sees it. First, so that a stage's `Io` leads back to its request.
+    pub(crate) io: Io,
+    /// The payload's one segment, as it came.
+    pub(crate) segment: Segment,
+    /// What the miniport transfers.
+    pub(crate) transfer: Segment,
+    /// The spare memory that this request holds, to be given back.
+    pub(crate) held: Option<Held>,
+    /// In the unit's free list or the adapter's list of completed requests.
+    pub(crate) next: *mut Request,
+    /// Whose request it is.
+    pub(crate) waiting: *mut Waiting,
+    pub(crate) carry: Carry,
+    /// Whether the device has answered, so that its own status stands in the SRB.
+    reached_device: bool,
+    pub(crate) started: u64,
+    pub(crate) unit: *const Unit,
+    holder: AtomicU32,
+    /// What the miniport is given. Its address leads back to the request.
+    pub(crate) srb: SrbStorage,
+    /// Where the miniport's SRB points for sense data.
+    pub(crate) sense: [u8; SENSE_BYTES],
+    /// Storage of the host (on Windows its IRP and MDL for the device below). The shim never looks at it.
+    host: [usize; 4],
+}
+
+// SAFETY: a request moves between threads as a whole; `Holder` says who may touch it.
+unsafe impl Send for Request {}
+// SAFETY: as above.
+unsafe impl Sync for Request {}
+
+impl Request {
+    /// A free request. `host` is for the host's own use.
+    pub fn new(host: [usize; 4]) -> Self {
+        Self {
+            io: fresh_io(),
+            segment: Segment::EMPTY,
+            transfer: Segment::EMPTY,
+            held: None,
+            reached_device: false,
+            next: ptr::null_mut(),
+            waiting: ptr::null_mut(),
+            carry: Carry::default(),
+            started: 0,
+            unit: ptr::null(),
+            holder: AtomicU32::new(Holder::Free as u32),
+            srb: SrbStorage::new(),
+            sense: [0; SENSE_BYTES],
+            host,
+        }
+    }
+
+    /// The host's words.
+    pub fn host(&self) -> &[usize; 4] {
+        &self.host
+    }
+
+    /// Whose request it is.
+    pub fn waiting(&self) -> *mut Waiting {
+        self.waiting
+    }
+
+    /// The memory that the miniport transfers, in system addresses.
+    pub fn transfer(&self) -> Segment {
+        self.transfer
+    }
+
+    /// Whether that is the caller's own memory (and not private memory of the request).
+    pub fn transfers_callers_memory(&self) -> bool {
+        !self.transfer.address.is_null() && self.transfer.address == self.segment.address
+    }
+
+    /// The SRB inside, as the miniport gets it.
+    pub(crate) fn srb_of(request: NonNull<Self>) -> NonNull<u8> {
+        // SAFETY: a field of a live request.
+        unsafe { request.byte_add(offset_of!(Self, srb)).cast() }
+    }
+
+    pub(crate) fn take_from_free(&self) {
+        self.holder.store(Holder::Shim as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_to_free(&self) {
+        self.holder.store(Holder::Free as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_to_miniport(&self) {
+        self.holder.store(Holder::Miniport as u32, Ordering::Release);
+    }
+
+    /// The miniport completes it; `false` if it does not have it.
+    pub(crate) fn take_from_miniport(&self) -> bool {
+        let (from, to) = (Holder::Miniport as u32, Holder::Shim as u32);
+        self.holder.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// The request around a miniport's SRB.
+    ///
+    /// # Safety
+    /// `srb` must be an SRB that this shim gave to a miniport.
+    pub(crate) unsafe fn of_srb(srb: NonNull<u8>) -> NonNull<Self> {
+        // SAFETY: the shim's SRBs are the `srb` field of a request.
+        unsafe { srb.sub(offset_of!(Request, srb)).cast() }
+    }
+}
+
+/// What the device said.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceResult<'a> {
+    /// SRB status, without the queue-frozen flag.
+    pub srb_status: SrbStatus,
+    /// SCSI status byte.
+    pub scsi_status: ScsiStatus,
+    /// Sense data; empty if there is none.
+    pub sense: &'a [u8],
+}
+
+/// A request, and the right to do something with it. There is one for each request that is not free, with the
+/// miniport, kept by a stage, or in a list; each of those takes it and gives it back.
+#[derive(Debug)]
+#[must_use = "a request that is dropped hangs its caller"]
+pub(crate) struct Owned(NonNull<Request>);
+
+impl Owned {
+    /// # Safety
+    /// The caller has the right to the request, and gives it up to this value.
+    pub(crate) unsafe fn taken(request: NonNull<Request>) -> Self {
+        Self(request)
+    }
+
+    /// Gives the right into the keeping of a list or the miniport.
+    pub(crate) fn forget_into(self) -> NonNull<Request> {
+        self.0
+    }
+
+    /// A stage keeps the I/O: the right is its own until it resumes.
+    pub(crate) fn forget(self) {}
+
+    /// The I/O.
+    pub(crate) fn io(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    /// Fills in a fresh I/O. The I/O points into the request, which is pinned in its unit.
+    pub(crate) fn prepare(&mut self, incoming: &Incoming, waiting: *mut Waiting, unit: &Unit) {
+        let request = &mut **self;
+        request.segment = Segment { address: incoming.payload.address, length: incoming.length as usize };
+        request.transfer = Segment::EMPTY;
+        request.waiting = waiting;
+        request.carry = incoming.carry;
+        request.unit = unit;
+        request.reached_device = false;
+        let io = &mut request.io;
+        io.direction = incoming.direction;
+        io.flags = incoming.flags;
+        io.status = Status::OK;
+        io.sector = incoming.sector;
+        io.sector_size = unit.sector_size();
+        io.length = incoming.length;
+        io.transferred = 0;
+        io.position = 0;
+        io.segment_count = u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE));
+        io.segments = &raw const request.segment;
+        io.spare = Segment::EMPTY;
+        io.host = unit.adapter().platform().host_table();
+        match &mut request.held {
+            Some(held) if incoming.direction == Direction::DISCARD => {
+                match discard::unpack(request.segment, held) {
+                    Some(extents) => io.private = extents,
+                    None => io.status = Status::INVALID,
+                }
+                io.segments = &raw const io.private;
+                io.segment_count = 1;
+            }
+            Some(held) => io.spare = Segment { address: held.address().as_ptr(), length: held.size() },
+            None => {}
+        }
+    }
+
+    /// Makes the SRB for the miniport out of the I/O as the chain has left it.
+    ///
+    /// # Errors
+    /// If no SRB can say it.
+    pub(crate) fn build_srb(&mut self, unit: &Unit) -> Result<(), Status> {
+        let request = &mut **self;
+        request.transfer = request.find_transfer()?;
+        let cdb = request.cdb()?;
+        let (io, carry) = (&request.io, request.carry);
+        let flags = SrbFlags(carry.flags.0 | SrbFlags::NO_QUEUE_FREEZE.0 | data_flags(io.direction).0);
+        let command = SrbRequest {
+            function: carry.function,
+            cdb: cdb.as_ref().map_or(&[], Cdb::as_bytes),
+            flags,
+            data_buffer: request.transfer.address.cast(),
+            data_transfer_length: request.transfer.length as u32,
+            timeout: carry.timeout,
+            sense_buffer: request.sense.as_mut_ptr(),
+            sense_length: SENSE_BYTES as u8,
+            queue_action: carry.queue_action,
+            priority: carry.priority,
+            ..SrbRequest::command(&[])
+        };
+        request.srb.fill(unit.adapter().srb_kind(), &command).map_err(|_| Status::INTERNAL)
+    }
+
+    /// Takes the device's answer out of the SRB.
+    pub(crate) fn take_result(&mut self) {
+        let request = &mut **self;
+        request.reached_device = true;
+        let Ok(view) = request.srb.view() else {
+            request.io.status = Status::INTERNAL;
+            return;
+        };
+        let length = request.io.length;
+        let good = matches!(view.srb_status().code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN);
+        request.io.transferred = if good { view.data_transfer_length().min(length) } else { 0 };
+        request.io.status = if good { Status::OK } else { Status::DEVICE };
+    }
+
+    /// How it went, for the caller.
+    pub(crate) fn finished(&mut self) -> Finished<'_> {
+        let request = &mut **self;
+        let view = if request.reached_device { request.srb.view().ok() } else { None };
+        let device = view.map(|view| {
+            let status = view.srb_status();
+            let length = view.sense_buffer().map_or(0, |(_, length)| usize::from(length));
+            let sense = if status.has_sense() { request.sense.get(..length).unwrap_or(&[]) } else { &[] };
+            let srb_status = SrbStatus(status.0 & !SrbStatus::QUEUE_FROZEN);
+            DeviceResult { srb_status, scsi_status: view.scsi_status(), sense }
+        });
+        Finished { status: request.io.status, transferred: request.io.transferred, device }
+    }
+}
+
+impl Deref for Owned {
+    type Target = Request;
+    fn deref(&self) -> &Request {
+        // SAFETY: `taken`'s contract: this value is the only right to the request, whose unit is alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Owned {
+    fn deref_mut(&mut self) -> &mut Request {
+        // SAFETY: as above.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Request {
+    /// The one stretch of memory that an SRB can name.
+    fn find_transfer(&mut self) -> Result<Segment, Status> {
+        match self.io.direction {
+            Direction::READ | Direction::WRITE if self.io.segment_count == 1 => {
+                // SAFETY: points at `segment`, at `io.private`, or where a stage has put one segment.
+                Ok(unsafe { *self.io.segments })
+            }
+            // Scatter lists reach miniports that ask for them later; a stage that splits a payload is refused.
+            Direction::READ | Direction::WRITE => Err(Status::INTERNAL),
+            Direction::DISCARD => {
+                let held = self.held.as_mut().ok_or(Status::INTERNAL)?;
+                discard::pack(self.io.private, held, self.segment.length).ok_or(Status::INTERNAL)
+            }
+            _ => Ok(Segment::EMPTY),
+        }
+    }
+
+    /// The command, or `None` for SRB functions that are none.
+    fn cdb(&self) -> Result<Option<Cdb>, Status> {
+        let (io, form, dpo) = (&self.io, self.carry.form, self.carry.dpo);
+        let range = BlockRange { lba: io.sector, blocks: io.length / io.sector_size };
+        let fua = io.flags.contains(Flags::FUA);
+        Ok(Some(match io.direction {
+            Direction::READ => Cdb::read(range, fua, dpo, form),
+            Direction::WRITE => Cdb::write(range, fua, dpo, form),
+            Direction::VERIFY => Cdb::verify(range, dpo, form),
+            Direction::DISCARD => {
+                Cdb::unmap(u16::try_from(self.transfer.length).map_err(|_| Status::INVALID)?)
+            }
+            Direction::FLUSH if self.carry.function != SrbFunction::EXECUTE_SCSI => return Ok(None),
+            // All of the cache, whatever range the caller named: more than asked is allowed.
+            Direction::FLUSH => Cdb::synchronize_cache(BlockRange::default(), form),
+            _ => return Err(Status::INTERNAL),
+        }))
+    }
+}
+
+fn data_flags(direction: Direction) -> SrbFlags {
+    match direction {
+        Direction::READ => SrbFlags::DATA_IN,
+        Direction::WRITE | Direction::DISCARD => SrbFlags::DATA_OUT,
+        _ => SrbFlags(0),
+    }
+}
+
+fn fresh_io() -> Io {
+    Io {
+        size: size_of::<Io>() as u32,
+        direction: Direction::FLUSH,
+        flags: Flags::default(),
+        status: Status::OK,
+        sector: 0,
+        length: 0,
+        transferred: 0,
+        sector_size: 512,
+        segment_count: 0,
+        segments: ptr::null(),
+        spare: Segment::EMPTY,
+        private: Segment::EMPTY,
+        host: ptr::null(),
+        position: 0,
+        phase: 0,
+        entered: 0,
+        state: [[0; STAGE_WORDS]; MAX_STAGES],
+    }
+}

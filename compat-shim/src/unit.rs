@@ -1,0 +1,290 @@
+//! A logical unit: a chain, a fixed number of requests, and the callers that wait for one.
+
+use alloc::vec::Vec;
+use core::ptr::{self, NonNull};
+
+use sluice_chain::{Chain, Direction, Status, abi::Needs, stats::PointStats};
+
+use crate::{
+    adapter::Adapter,
+    platform::SpinLock,
+    queue::{Fifo, Waiting},
+    request::{DeviceResult, Incoming, Owned, Request},
+    spare::Spares,
+};
+
+/// Who submits requests to a unit and gets the results.
+///
+/// # Safety
+/// A [`Waiting`] stays valid at its address from `submit` until `finish`, or until `withdraw` took it out.
+pub unsafe trait Host: Sync {
+    /// The request has to wait. Called under the unit's lock: arrange for cancellation and return at once.
+    /// `false`: it is cancelled already, do not queue it; the host finishes it itself.
+    fn queued(&self, waiting: NonNull<Waiting>) -> bool;
+
+    /// What is this waiting request? Called under the unit's lock, maybe several times.
+    fn describe(&self, waiting: NonNull<Waiting>) -> Incoming;
+
+    /// The waiting request's turn has come. Called under the unit's lock. `false`: it has been cancelled
+    /// meanwhile, and the host finishes it itself.
+    fn claim(&self, waiting: NonNull<Waiting>) -> bool;
+
+    /// The request is done. Called once for each accepted submission, at DISPATCH_LEVEL or below.
+    fn finish(&self, waiting: NonNull<Waiting>, result: &Finished<'_>);
+
+    /// The unit has let go of a request after [`Self::finish`], and does not touch anything of it any more: the
+    /// host may take the unit away once this has been called as often as it submitted.
+    fn left(&self);
+
+    /// Frees what the host keeps in a request's words. Called for each when the unit is dropped.
+    fn release(&self, request: &Request);
+}
+
+/// How a request went.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// `OK` and `DEVICE`: the device's own result stands. Anything else was decided above the device.
+    pub status: Status,
+    /// Payload bytes moved.
+    pub transferred: u32,
+    /// What the device said, if the request got that far.
+    pub device: Option<DeviceResult<'a>>,
+}
+
+/// What passed the two interception points of a unit.
+#[derive(Debug, Default)]
+pub struct UnitStats {
+    /// ① on the way down: requests and bytes.
+    pub dispatched: PointStats,
+    /// ② on the way up: requests, bytes, errors, and the time between the two points.
+    pub completed: PointStats,
+}
+
+/// One logical unit on an adapter.
+pub struct Unit {
+    adapter: &'static Adapter,
+    host: &'static dyn Host,
+    chain: Chain,
+    sector_size: u32,
+    slab: NonNull<Request>,
+    slab_len: usize,
+    pool: SpinLock<Pool>,
+    stats: UnitStats,
+}
+
+struct Pool {
+    free: *mut Request,
+    waiting: Fifo,
+    spares: Spares,
+}
+
+// SAFETY: the pool's pointers lead to requests of this unit and to callers' nodes, both shared by design.
+unsafe impl Send for Pool {}
+// SAFETY: everything that changes lies behind the pool's lock, in atomics, or in requests with one holder.
+unsafe impl Sync for Unit {}
+// SAFETY: as above.
+unsafe impl Send for Unit {}
+
+impl Unit {
+    /// A unit that runs `requests.len()` requests at once and takes private memory from `spares`.
+    pub fn new(
+        adapter: &'static Adapter,
+        host: &'static dyn Host,
+        chain: Chain,
+        sector_size: u32,
+        requests: Vec<Request>,
+        spares: Spares,
+    ) -> Self {
+        let slab = requests.into_boxed_slice();
+        let slab_len = slab.len();
+        let first = alloc::boxed::Box::into_raw(slab).cast::<Request>();
+        let mut free = ptr::null_mut();
+        for index in (0..slab_len).rev() {
+            // SAFETY: inside the slab, which is ours alone.
+            unsafe {
+                let request = first.add(index);
+                (*request).next = free;
+                free = request;
+            }
+        }
+        Self {
+            adapter,
+            host,
+            chain,
+            sector_size,
+            slab: NonNull::new(first).unwrap_or(NonNull::dangling()),
+            slab_len,
+            pool: SpinLock::new(Pool { free, waiting: Fifo::new(), spares }),
+            stats: UnitStats::default(),
+        }
+    }
+
+    /// Sends a request through the chain to the miniport, now or when its turn comes. Requests start in the
+    /// order of submission. Up to DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// A request that can never run is refused; the host is not called for it.
+    pub fn submit(&self, waiting: NonNull<Waiting>, incoming: &Incoming) -> Result<(), Status> {
+        let spare = self.check(incoming)?;
+        let request = {
+            let mut pool = self.pool.lock(self.adapter.platform());
+            let taken = if pool.waiting.first().is_none() { pool.take(spare) } else { None };
+            match taken {
+                Some(request) => request,
+                None => {
+                    if self.host.queued(waiting) {
+                        // SAFETY: `Host`'s contract.
+                        unsafe { pool.waiting.push(waiting) };
+                    }
+                    return Ok(());
+                }
+            }
+        };
+        self.start(request, waiting, incoming);
+        Ok(())
+    }
+
+    /// Takes a waiting request out of the queue, for cancellation; `false` if it is not there (any more).
+    pub fn withdraw(&self, waiting: NonNull<Waiting>) -> bool {
+        self.pool.lock(self.adapter.platform()).waiting.remove(waiting)
+    }
+
+    /// The oldest waiting request, taken out of the queue; for a host that gives up all of them.
+    pub fn withdraw_first(&self) -> Option<NonNull<Waiting>> {
+        self.pool.lock(self.adapter.platform()).waiting.pop()
+    }
+
+    /// The requests, for the host to set up its own words before the first submission.
+    pub fn requests(&self) -> impl Iterator<Item = NonNull<Request>> {
+        // SAFETY: inside the slab.
+        (0..self.slab_len).map(|index| unsafe { self.slab.add(index) })
+    }
+
+    /// The chain, for its statistics.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// What passed the two points.
+    pub fn stats(&self) -> &UnitStats {
+        &self.stats
+    }
+
+    /// Size of a sector in bytes.
+    pub fn sector_size(&self) -> u32 {
+        self.sector_size
+    }
+
+    pub(crate) fn adapter(&self) -> &'static Adapter {
+        self.adapter
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        // SAFETY: the platform's table is static.
+        unsafe { (self.adapter.platform().host_table().now)() }
+    }
+
+    pub(crate) fn dispatched(&self, bytes: u64) {
+        self.stats.dispatched.count(bytes);
+    }
+
+    pub(crate) fn completed(&self, bytes: u64, failed: bool, nanoseconds: u64) {
+        self.stats.completed.record(bytes, failed, nanoseconds);
+    }
+
+    /// Tells the host, then gives the request to whoever waits.
+    pub(crate) fn finish(&self, mut request: Owned) {
+        let host = self.host;
+        if let Some(waiting) = NonNull::new(request.waiting) {
+            host.finish(waiting, &request.finished());
+        }
+        request.waiting = ptr::null_mut();
+        self.pool.lock(self.adapter.platform()).give(request);
+        self.start_waiting();
+        host.left();
+    }
+
+    /// Starts waiting requests while there is room. Does not recurse: what ends at once ends in the DPC.
+    fn start_waiting(&self) {
+        loop {
+            let mut pool = self.pool.lock(self.adapter.platform());
+            let Some(waiting) = pool.waiting.first() else { return };
+            let incoming = self.host.describe(waiting);
+            let Some(request) = pool.take(self.spare_bytes(&incoming)) else { return };
+            pool.waiting.pop();
+            if !self.host.claim(waiting) {
+                pool.give(request);
+                continue;
+            }
+            drop(pool);
+            self.start(request, waiting, &incoming);
+        }
+    }
+
+    fn start(&self, mut request: Owned, waiting: NonNull<Waiting>, incoming: &Incoming) {
+        request.prepare(incoming, waiting.as_ptr(), self);
+        crate::interception::dispatch(self, request);
+    }
+
+    /// Whether the request can run at all; how much private memory it needs, in bytes.
+    fn check(&self, incoming: &Incoming) -> Result<usize, Status> {
+        let aligned = incoming.length % self.sector_size == 0;
+        let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
+        let whole = match incoming.direction {
+            Direction::READ | Direction::WRITE => aligned && mapped,
+            Direction::VERIFY => aligned,
+            Direction::DISCARD => mapped,
+            Direction::FLUSH => true,
+            _ => false,
+        };
+        let spare = self.spare_bytes(incoming);
+        let fits = spare <= self.pool.lock(self.adapter.platform()).spares.largest();
+        if whole && fits { Ok(spare) } else { Err(Status::INVALID) }
+    }
+
+    fn spare_bytes(&self, incoming: &Incoming) -> usize {
+        match incoming.direction {
+            Direction::WRITE if self.chain.needs(Needs::SPARE_ON_WRITE) => incoming.length as usize,
+            Direction::DISCARD => crate::discard::spare_bytes(incoming.length),
+            _ => 0,
+        }
+    }
+}
+
+impl Pool {
+    /// A free request, holding private memory of at least `spare` bytes.
+    fn take(&mut self, spare: usize) -> Option<Owned> {
+        let request = NonNull::new(self.free)?;
+        let held = if spare == 0 { None } else { Some(self.spares.take(spare)?) };
+        // SAFETY: requests on the free list are owned by the pool, which gives this one up.
+        let mut request = unsafe {
+            self.free = request.as_ref().next;
+            Owned::taken(request)
+        };
+        request.held = held;
+        request.take_from_free();
+        Some(request)
+    }
+
+    fn give(&mut self, mut request: Owned) {
+        if let Some(held) = request.held.take() {
+            self.spares.give(held);
+        }
+        request.give_to_free();
+        request.next = self.free;
+        self.free = request.forget_into().as_ptr();
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        for request in self.requests() {
+            // SAFETY: whoever drops the unit has drained it: every request is idle.
+            self.host.release(unsafe { request.as_ref() });
+        }
+        // SAFETY: made by `Box::into_raw` of a boxed slice of this length.
+        drop(unsafe {
+            alloc::boxed::Box::from_raw(ptr::slice_from_raw_parts_mut(self.slab.as_ptr(), self.slab_len))
+        });
+    }
+}
