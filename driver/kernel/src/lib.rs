@@ -1,1 +1,63 @@
+//! `sluice.sys`: a lower filter of disk.sys that runs every request of an unlocked disk through the shim.
+//!
+//! ```text
+//!   dispatch ─┬─ requests ── policy ─┬─ pass ─────────────────────────────► device below
+//!             │                      └─ submit ► shim ① chain ► miniport ► child_io ─► device below
+//!             │                         completion ◄ shim ② chain ◄── DPC ◄──────────────┘
+//!             ├─ ioctl, pnp, power, usage
+//!             └─ control ── identity (header, key) ── volume
+//! ```
+//!
+//! Life of a disk: `AddDevice` attaches a [`disk::Disk`]; `START_DEVICE` reads its header ([`identity`]); the
+//! control device unlocks it ([`control`]), which sets up a [`volume::Volume`]; removing it waits for its
+//! requests, wipes its keys and deletes it.
+//!
+//! Only `wdk-sys` structures cross [`nt`]; everything above it is safe Rust but for the completion routines.
+//! Nothing here has run on Windows yet: see `docs/testing.md` for what has run where.
 #![no_std]
+
+extern crate alloc;
+extern crate wdk_panic;
+
+mod child_io;
+mod completion;
+mod control;
+mod disk;
+mod dispatch;
+mod identity;
+mod ioctl;
+mod nt;
+mod platform;
+mod pnp;
+mod power;
+mod probe;
+mod registry;
+mod requests;
+mod usage;
+mod volume;
+
+use nt::irql::Passive;
+use wdk_sys::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, STATUS_SUCCESS};
+
+/// The driver's entry point. PASSIVE_LEVEL.
+///
+/// # Safety
+/// Called by the I/O manager, once, with this driver's object.
+#[unsafe(export_name = "DriverEntry")]
+pub unsafe extern "system" fn driver_entry(driver: &mut DRIVER_OBJECT, _path: PCUNICODE_STRING) -> NTSTATUS {
+    // SAFETY: the I/O manager calls DriverEntry at PASSIVE_LEVEL.
+    let at = unsafe { Passive::assume() };
+    // SAFETY: as above, and nothing is installed yet.
+    if let Err(status) = unsafe { control::create(driver, at) } {
+        return status;
+    }
+    dispatch::install(driver);
+    STATUS_SUCCESS
+}
+
+/// DriverUnload: the last disk has gone. PASSIVE_LEVEL.
+unsafe extern "C" fn unload(_driver: PDRIVER_OBJECT) {
+    debug_assert!(registry::is_empty());
+    // SAFETY: the I/O manager calls it at PASSIVE_LEVEL, when no device object is in use.
+    unsafe { control::delete() };
+}

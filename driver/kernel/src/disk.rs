@@ -1,0 +1,237 @@
+//! A filtered disk: the device object, what is known of the disk below, and its volume while it is unlocked.
+
+use alloc::boxed::Box;
+use core::{
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering},
+};
+
+use sluice_chain::rundown::{Inside, Rundown};
+use wdk_sys::{
+    DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, STATUS_NO_SUCH_DEVICE,
+    ntddk::{IoAttachDeviceToDeviceStack, IoDetachDevice},
+};
+
+use crate::{
+    nt::{
+        device,
+        event::{Event, Turn},
+        irql::Passive,
+        remove_lock::RemoveLock,
+    },
+    registry,
+    volume::Volume,
+};
+
+/// What a disk is to us.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskState {
+    /// Not a Sluice disk (or not started yet): everything passes untouched.
+    Plain = 0,
+    /// A Sluice disk whose key has not arrived.
+    Locked = 1,
+    /// A Sluice disk in use.
+    Unlocked = 2,
+    /// A Sluice disk whose header has no valid copy.
+    Damaged = 3,
+    /// The header could not be read: it may be a Sluice disk, so nothing is written.
+    Unreadable = 4,
+    /// The device has gone.
+    Removed = 5,
+}
+
+/// The extension of a filter device object.
+pub(crate) struct Disk {
+    pub(crate) next: AtomicPtr<Disk>,
+    pub(crate) id: u32,
+    pub(crate) device: NonNull<DEVICE_OBJECT>,
+    pub(crate) lower: NonNull<DEVICE_OBJECT>,
+    pub(crate) pdo: NonNull<DEVICE_OBJECT>,
+    pub(crate) remove_lock: RemoveLock,
+    state: AtomicU32,
+    paging_files: AtomicI32,
+    /// Who may use the volume. Open while the disk is unlocked.
+    gate: Rundown,
+    drained: Event,
+    volume: AtomicPtr<Volume>,
+    /// Identifying, unlocking and locking happen one at a time.
+    pub(crate) turn: Turn,
+    /// What identifying found; touched by whoever has the turn.
+    pub(crate) identity: crate::identity::IdentityCell,
+}
+
+// SAFETY: the fields are atomic, synchronised by the kernel, or (identity) behind the turn.
+unsafe impl Sync for Disk {}
+
+impl Disk {
+    /// AddDevice: creates a filter device object and attaches it above `pdo`'s stack.
+    ///
+    /// # Errors
+    /// What the I/O manager says; nothing is left behind.
+    ///
+    /// # Safety
+    /// `driver` is this driver, `pdo` a live physical device object.
+    pub(crate) unsafe fn attach(
+        driver: PDRIVER_OBJECT,
+        pdo: NonNull<DEVICE_OBJECT>,
+        _at: Passive<'_>,
+    ) -> Result<(), NTSTATUS> {
+        // SAFETY: the caller's contract. The type is the stack's, so that it looks the same with the filter.
+        let device = unsafe { device::create::<Self>(driver, None, (*pdo.as_ptr()).DeviceType)? };
+        // SAFETY: both are live, and the new one is not attached to anything.
+        let lower = NonNull::new(unsafe { IoAttachDeviceToDeviceStack(device.as_ptr(), pdo.as_ptr()) });
+        let Some(lower) = lower else {
+            // SAFETY: not attached, never seen by anybody.
+            unsafe { device::delete(device) };
+            return Err(STATUS_NO_SUCH_DEVICE);
+        };
+        let disk = Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            id: registry::next_id(),
+            device,
+            lower,
+            pdo,
+            remove_lock: RemoveLock::uninit(),
+            state: AtomicU32::new(DiskState::Plain as u32),
+            paging_files: AtomicI32::new(0),
+            gate: Rundown::closed(),
+            drained: Event::uninit(),
+            volume: AtomicPtr::new(ptr::null_mut()),
+            turn: Turn::uninit(),
+            identity: crate::identity::IdentityCell::new(),
+        };
+        // SAFETY: the extension has room for a `Disk` (`create::<Self>`) and is nobody's yet; the locks are
+        // initialized where they stay.
+        let disk: &'static Self = unsafe {
+            let place = (*device.as_ptr()).DeviceExtension.cast::<Self>();
+            place.write(disk);
+            let disk = &*place;
+            disk.remove_lock.initialize();
+            disk.drained.initialize();
+            disk.turn.initialize();
+            disk
+        };
+        registry::remember(disk);
+        // SAFETY: just attached.
+        unsafe { device::follow(device, lower) };
+        Ok(())
+    }
+
+    /// The disk behind a filter device object.
+    ///
+    /// # Safety
+    /// `device` was made by [`Self::attach`] and has not been destroyed.
+    pub(crate) unsafe fn of(device: *mut DEVICE_OBJECT) -> &'static Self {
+        // SAFETY: the caller's contract.
+        unsafe { &*(*device).DeviceExtension.cast::<Self>() }
+    }
+
+    /// Detaches and deletes the device object.
+    ///
+    /// # Safety
+    /// The disk is out of the registry, its remove lock has been drained, its volume closed.
+    pub(crate) unsafe fn destroy(disk: &'static Self) {
+        let (device, lower) = (disk.device, disk.lower);
+        // SAFETY: the caller's contract: this is the last use.
+        unsafe {
+            ptr::drop_in_place(ptr::from_ref(disk).cast_mut());
+            IoDetachDevice(lower.as_ptr());
+            device::delete(device);
+        }
+    }
+
+    pub(crate) fn state(&self) -> DiskState {
+        match self.state.load(Ordering::Acquire) {
+            0 => DiskState::Plain,
+            1 => DiskState::Locked,
+            2 => DiskState::Unlocked,
+            3 => DiskState::Damaged,
+            4 => DiskState::Unreadable,
+            _ => DiskState::Removed,
+        }
+    }
+
+    /// Enters a new state, unless the device has gone.
+    pub(crate) fn set_state(&self, state: DiskState) {
+        let removed = DiskState::Removed as u32;
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            (now != removed).then_some(state as u32)
+        });
+    }
+
+    /// The device has gone. A disk that was never ours stays plain: the device below answers for itself.
+    pub(crate) fn gone(&self) {
+        let (plain, removed) = (DiskState::Plain as u32, DiskState::Removed as u32);
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            (now != plain).then_some(removed)
+        });
+    }
+
+    /// The volume, if the disk is unlocked; it stays until [`Self::leave_volume`].
+    pub(crate) fn enter_volume(&self) -> Option<(&Volume, Inside)> {
+        let inside = self.gate.enter()?;
+        // SAFETY: set before the gate was opened, freed after it was closed and empty.
+        match NonNull::new(self.volume.load(Ordering::Acquire)) {
+            Some(volume) => Some((unsafe { volume.as_ref() }, inside)),
+            None => {
+                self.leave_volume(inside);
+                None
+            }
+        }
+    }
+
+    /// Done with the volume.
+    pub(crate) fn leave_volume(&self, inside: Inside) {
+        if self.gate.leave(inside) {
+            self.drained.set();
+        }
+    }
+
+    /// Puts `volume` to use. Only with the turn, and only when there is none.
+    pub(crate) fn open_volume(&self, volume: Box<Volume>) {
+        self.drained.clear();
+        self.volume.store(Box::into_raw(volume), Ordering::Release);
+        self.set_state(DiskState::Unlocked);
+        self.gate.open();
+    }
+
+    /// Takes the volume out of use: waits for all that is under way, and frees it with its keys. Only with the
+    /// turn, or when nobody can take it any more.
+    pub(crate) fn close_volume(&self, at: Passive<'_>) {
+        let volume = self.volume.load(Ordering::Acquire);
+        if volume.is_null() {
+            return;
+        }
+        if !self.gate.close() {
+            self.drained.wait(at);
+        }
+        self.volume.store(ptr::null_mut(), Ordering::Release);
+        // SAFETY: `open_volume` made it from a box; the gate is closed and empty.
+        let volume = unsafe { Box::from_raw(volume) };
+        volume.settle(at);
+    }
+
+    /// Takes over the lower device's flags; they may have changed while it started.
+    pub(crate) fn follow_lower(&self) {
+        // SAFETY: attached.
+        unsafe { device::follow(self.device, self.lower) };
+    }
+
+    /// Counts page files that come and go; answers how many there were before.
+    pub(crate) fn count_paging(&self, arrives: bool) -> i32 {
+        self.paging_files.fetch_add(if arrives { 1 } else { -1 }, Ordering::AcqRel)
+    }
+
+    /// Whether power IRPs for this device must come at PASSIVE_LEVEL.
+    pub(crate) fn set_power_pagable(&self, pagable: bool) {
+        // SAFETY: this driver's device object; PnP requests, which alone change this flag, come one at a time.
+        unsafe {
+            let flags = &mut (*self.device.as_ptr()).Flags;
+            *flags = if pagable { *flags | DO_POWER_PAGABLE } else { *flags & !DO_POWER_PAGABLE };
+        }
+    }
+}
+
+/// The status for a caller of a disk that has gone.
+pub(crate) const GONE: NTSTATUS = STATUS_NO_SUCH_DEVICE;

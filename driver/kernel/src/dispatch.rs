@@ -1,0 +1,68 @@
+//! The I/O manager's way in: one function for every major code, and AddDevice.
+
+use core::ptr::NonNull;
+
+use wdk_sys::{
+    IRP_MJ_DEVICE_CONTROL, IRP_MJ_PNP, IRP_MJ_POWER, IRP_MJ_SCSI, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP,
+    STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+};
+
+use crate::{
+    control,
+    disk::Disk,
+    ioctl,
+    nt::{irp::Irp, irql::Passive},
+    pnp, power, requests,
+};
+
+/// Puts this driver's functions into its driver object.
+pub(crate) fn install(driver: &mut wdk_sys::DRIVER_OBJECT) {
+    driver.MajorFunction.fill(Some(dispatch));
+    driver.DriverUnload = Some(crate::unload);
+    // SAFETY: the I/O manager gives every driver object its extension.
+    if let Some(extension) = unsafe { driver.DriverExtension.as_mut() } {
+        extension.AddDevice = Some(add_device);
+    }
+}
+
+/// AddDevice: a disk has been found. PASSIVE_LEVEL.
+unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
+    let Some(pdo) = NonNull::new(pdo) else { return STATUS_INVALID_PARAMETER };
+    // SAFETY: the PnP manager calls AddDevice at PASSIVE_LEVEL with this driver and a live PDO.
+    match unsafe { Disk::attach(driver, pdo, Passive::assume()) } {
+        Ok(()) => STATUS_SUCCESS,
+        Err(status) => status,
+    }
+}
+
+/// Every IRP of this driver's devices.
+unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else { return STATUS_INVALID_PARAMETER };
+    // SAFETY: the I/O manager hands over a request for one of this driver's device objects, of which all but the
+    // control device are filters. PNP requests, and all for the control device, come at PASSIVE_LEVEL.
+    unsafe {
+        let irp = Irp::take(irp);
+        if control::is_control(device) {
+            return control::dispatch(irp, Passive::assume());
+        }
+        let disk = Disk::of(device);
+        match u32::from(irp.stack().MajorFunction) {
+            IRP_MJ_SCSI => requests::dispatch(disk, irp),
+            IRP_MJ_DEVICE_CONTROL => ioctl::dispatch(disk, irp),
+            IRP_MJ_PNP => pnp::dispatch(disk, irp, Passive::assume()),
+            IRP_MJ_POWER => power::dispatch(disk, irp),
+            _ => pass(disk, irp),
+        }
+    }
+}
+
+/// Passes an IRP to the device below, holding the remove lock meanwhile.
+pub(crate) fn pass(disk: &'static Disk, irp: Irp) -> NTSTATUS {
+    let tag = irp.tag();
+    if let Err(status) = disk.remove_lock.acquire(tag) {
+        return irp.complete(status, 0);
+    }
+    let status = irp.pass(disk.lower);
+    disk.remove_lock.release(tag);
+    status
+}

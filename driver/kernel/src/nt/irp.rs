@@ -1,0 +1,225 @@
+//! IRPs: who owns one, and the ways to be rid of it.
+
+use core::{
+    ffi::c_void,
+    mem::offset_of,
+    ptr::{self, NonNull},
+};
+
+use sluice_shim::queue::Waiting;
+use wdk_sys::{
+    DEVICE_OBJECT, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIRP, PVOID,
+    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
+    STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    ntddk::{IofCallDriver, IofCompleteRequest},
+};
+
+use super::{event::Event, irql::Passive};
+
+/// An IRP that came to this driver and is its to answer. Completing it, passing it on or keeping it consumes
+/// the value: an IRP cannot be answered twice, and the compiler sees one that is not answered at all.
+#[must_use = "an IRP that is dropped is a request that hangs"]
+pub(crate) struct Irp(NonNull<IRP>);
+
+impl Irp {
+    /// # Safety
+    /// The I/O manager has just handed `irp` to a dispatch routine of this driver, or [`Self::keep`] gave it
+    /// away and nobody has taken it up since.
+    pub(crate) unsafe fn take(irp: NonNull<IRP>) -> Self {
+        Self(irp)
+    }
+
+    /// Its address: what remove locks are tagged with.
+    pub(crate) fn tag(&self) -> PVOID {
+        self.0.as_ptr().cast()
+    }
+
+    /// This driver's stack location.
+    pub(crate) fn stack(&self) -> &IO_STACK_LOCATION {
+        // SAFETY: owned by this driver, so the current location is this driver's.
+        unsafe { &*current(self.0) }
+    }
+
+    /// The buffer of a METHOD_BUFFERED request.
+    pub(crate) fn system_buffer(&self) -> *mut u8 {
+        // SAFETY: owned; the union member is the one that METHOD_BUFFERED uses.
+        unsafe { self.0.as_ref().AssociatedIrp.SystemBuffer.cast() }
+    }
+
+    /// The memory it is about, if any.
+    pub(crate) fn mdl(&self) -> wdk_sys::PMDL {
+        // SAFETY: owned.
+        unsafe { self.0.as_ref().MdlAddress }
+    }
+
+    /// The status it carries so far.
+    pub(crate) fn status(&self) -> NTSTATUS {
+        // SAFETY: owned.
+        unsafe { self.0.as_ref().IoStatus.__bindgen_anon_1.Status }
+    }
+
+    /// The byte count it carries so far.
+    pub(crate) fn information(&self) -> usize {
+        // SAFETY: owned.
+        unsafe { self.0.as_ref().IoStatus.Information as usize }
+    }
+
+    /// Sets the status before passing it down (PnP).
+    pub(crate) fn set_status(&mut self, status: NTSTATUS) {
+        // SAFETY: owned.
+        unsafe { self.0.as_mut().IoStatus.__bindgen_anon_1.Status = status };
+    }
+
+    /// Answers it. Up to DISPATCH_LEVEL.
+    pub(crate) fn complete(self, status: NTSTATUS, information: usize) -> NTSTATUS {
+        // SAFETY: owned, and consumed here.
+        unsafe {
+            let irp = self.0.as_ptr();
+            (*irp).IoStatus.__bindgen_anon_1.Status = status;
+            (*irp).IoStatus.Information = information as _;
+            IofCompleteRequest(irp, 0);
+        }
+        status
+    }
+
+    /// Passes it to the device below and forgets it. Up to DISPATCH_LEVEL.
+    pub(crate) fn pass(self, lower: NonNull<DEVICE_OBJECT>) -> NTSTATUS {
+        // SAFETY: owned, and consumed here. This driver's location is given to the device below
+        // (IoSkipCurrentIrpStackLocation).
+        unsafe {
+            skip(self.0);
+            IofCallDriver(lower.as_ptr(), self.0.as_ptr())
+        }
+    }
+
+    /// Passes a power IRP.
+    pub(crate) fn pass_power(self, lower: NonNull<DEVICE_OBJECT>) -> NTSTATUS {
+        // SAFETY: as in `pass`. Both calls are what systems before Vista need; later ones treat them as IoCallDriver.
+        unsafe {
+            wdk_sys::ntddk::PoStartNextPowerIrp(self.0.as_ptr());
+            skip(self.0);
+            wdk_sys::ntddk::PoCallDriver(lower.as_ptr(), self.0.as_ptr())
+        }
+    }
+
+    /// Passes it to the device below, and has `routine` called when it comes back; it then belongs to this
+    /// driver again if the routine answers STATUS_MORE_PROCESSING_REQUIRED.
+    ///
+    /// # Safety
+    /// `routine` and `context` fit each other and stay valid until then.
+    pub(crate) unsafe fn pass_and_see(
+        self,
+        lower: NonNull<DEVICE_OBJECT>,
+        routine: PIO_COMPLETION_ROUTINE,
+        context: PVOID,
+    ) -> NTSTATUS {
+        // SAFETY: owned, and consumed here.
+        unsafe {
+            copy_to_next(self.0);
+            on_completion(self.0, routine, context);
+            IofCallDriver(lower.as_ptr(), self.0.as_ptr())
+        }
+    }
+
+    /// Passes it down and waits until it is back.
+    pub(crate) fn forward_and_wait(self, lower: NonNull<DEVICE_OBJECT>, at: Passive<'_>) -> (Self, NTSTATUS) {
+        let irp = self.0;
+        let done = Event::uninit();
+        // SAFETY: the event stays here until the routine has run: this function waits for it. When the lower
+        // device answers at once the routine has run already.
+        let status = unsafe {
+            done.initialize();
+            let context = ptr::from_ref(&done).cast_mut().cast();
+            self.pass_and_see(lower, Some(signal), context)
+        };
+        if status == STATUS_PENDING {
+            done.wait(at);
+        }
+        // SAFETY: `signal` stopped the completion, so the IRP is this driver's again.
+        let irp = unsafe { Self::take(irp) };
+        let status = irp.status();
+        (irp, status)
+    }
+
+    /// Marks it pending and gives it into the keeping of a queue; the dispatch routine answers
+    /// STATUS_PENDING.
+    pub(crate) fn keep(self) -> NonNull<IRP> {
+        // SAFETY: owned.
+        unsafe { (*current(self.0)).Control |= SL_PENDING_RETURNED as u8 };
+        self.0
+    }
+
+    /// Where a waiting request's node lies in an IRP: in the words that belong to the driver that holds it
+    /// (`Tail.Overlay.DriverContext`).
+    pub(crate) fn waiting(irp: NonNull<IRP>) -> NonNull<Waiting> {
+        const { assert!(size_of::<Waiting>() <= 4 * size_of::<*mut c_void>()) };
+        // SAFETY: a field of a live IRP.
+        unsafe { irp.byte_add(offset_of!(IRP, Tail)).cast() }
+    }
+
+    /// The IRP around a waiting request's node.
+    pub(crate) fn of_waiting(waiting: NonNull<Waiting>) -> NonNull<IRP> {
+        // SAFETY: `waiting` gives out such nodes only.
+        unsafe { waiting.byte_sub(offset_of!(IRP, Tail)).cast() }
+    }
+}
+
+/// Event-signalling completion routine for [`Irp::forward_and_wait`].
+unsafe extern "C" fn signal(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: `forward_and_wait` passes its event and waits if the call was answered with pending; only then is
+    // the event still there for sure.
+    unsafe {
+        if (*irp).PendingReturned != 0 {
+            (*context.cast::<Event>()).set();
+        }
+    }
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+unsafe fn current(irp: NonNull<IRP>) -> *mut IO_STACK_LOCATION {
+    // SAFETY: the caller owns the IRP.
+    unsafe { irp.as_ref().Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation }
+}
+
+/// The location of the device below (`IoGetNextIrpStackLocation`).
+///
+/// # Safety
+/// The caller owns the IRP, and it has a location left.
+pub(crate) unsafe fn next(irp: NonNull<IRP>) -> *mut IO_STACK_LOCATION {
+    // SAFETY: the caller's contract.
+    unsafe { current(irp).sub(1) }
+}
+
+unsafe fn skip(irp: NonNull<IRP>) {
+    // SAFETY: the caller owns the IRP and will pass it down at once.
+    unsafe {
+        let irp = irp.as_ptr();
+        (*irp).CurrentLocation += 1;
+        let overlay = &mut (*irp).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1;
+        overlay.CurrentStackLocation = overlay.CurrentStackLocation.add(1);
+    }
+}
+
+unsafe fn copy_to_next(irp: NonNull<IRP>) {
+    // SAFETY: the caller owns the IRP. Everything up to, not including, the completion routine is copied.
+    unsafe {
+        let (from, to) = (current(irp), next(irp));
+        let length = offset_of!(IO_STACK_LOCATION, CompletionRoutine);
+        ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), length);
+        (*to).Control = 0;
+    }
+}
+
+/// `IoSetCompletionRoutine` for success, error and cancellation.
+///
+/// # Safety
+/// The caller owns the IRP; `routine` and `context` stay valid until it has run.
+pub(crate) unsafe fn on_completion(irp: NonNull<IRP>, routine: PIO_COMPLETION_ROUTINE, context: PVOID) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let to = next(irp);
+        (*to).CompletionRoutine = routine;
+        (*to).Context = context;
+        (*to).Control = (SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL) as u8;
+    }
+}

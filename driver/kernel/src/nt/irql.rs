@@ -1,0 +1,16 @@
+//! Where code runs, as a type.
+
+use core::marker::PhantomData;
+
+/// Proof that the processor is at PASSIVE_LEVEL in a thread that may wait. Not `Send`: it is about here.
+#[derive(Clone, Copy)]
+pub(crate) struct Passive<'a>(PhantomData<(&'a (), *const ())>);
+
+impl Passive<'_> {
+    /// # Safety
+    /// The caller runs at PASSIVE_LEVEL and may wait: a dispatch routine that the I/O manager calls only so
+    /// (PNP, CREATE, DEVICE_CONTROL of a control device), `AddDevice`, `DriverEntry`, `DriverUnload`.
+    pub(crate) const unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+}

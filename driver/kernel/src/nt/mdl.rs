@@ -1,0 +1,93 @@
+//! Memory descriptor lists.
+
+use core::ptr::{self, NonNull};
+
+use wdk_sys::{
+    MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL, PMDL,
+    ntddk::{IoAllocateMdl, IoFreeMdl, MmBuildMdlForNonPagedPool, MmMapLockedPagesSpecifyCache},
+};
+
+/// `HighPagePriority | MdlMappingNoExecute`: fail late, map data as data.
+const MAPPING: u32 = 32 | 0x4000_0000;
+
+/// The system address of a locked MDL's first byte, mapping it if need be (`MmGetSystemAddressForMdlSafe`). Up
+/// to DISPATCH_LEVEL. `None` when no system address is to be had.
+///
+/// # Safety
+/// `mdl` describes locked or non-paged memory.
+pub(crate) unsafe fn system_address(mdl: PMDL) -> Option<NonNull<u8>> {
+    let mapped = (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) as i32;
+    // SAFETY: the caller's contract. Kernel mode, cached, no bug check on failure.
+    let address = unsafe {
+        if i32::from((*mdl).MdlFlags) & mapped != 0 {
+            (*mdl).MappedSystemVa
+        } else {
+            MmMapLockedPagesSpecifyCache(mdl, 0, 1, ptr::null_mut(), 0, MAPPING)
+        }
+    };
+    NonNull::new(address.cast())
+}
+
+/// The address that an MDL gives its first byte in its own space (`MmGetMdlVirtualAddress`), and its length.
+///
+/// # Safety
+/// `mdl` is an MDL.
+pub(crate) unsafe fn described(mdl: PMDL) -> (usize, usize) {
+    // SAFETY: the caller's contract.
+    let MDL { StartVa, ByteOffset, ByteCount, .. } = unsafe { ptr::read(mdl) };
+    (StartVa.addr() + ByteOffset as usize, ByteCount as usize)
+}
+
+/// An MDL for some of the driver's own non-paged memory, allocated once and pointed at a buffer per use.
+pub(crate) struct OwnMdl(NonNull<MDL>);
+
+impl OwnMdl {
+    /// Room to describe up to `most` bytes. `None` when memory has run out.
+    pub(crate) fn new(most: u32) -> Option<Self> {
+        // A page's worth of bytes more: a buffer need not begin on a page.
+        // SAFETY: no IRP, no quota; the address only matters when the MDL is built.
+        let mdl = unsafe { IoAllocateMdl(ptr::null_mut(), most.checked_add(4096)?, 0, 0, ptr::null_mut()) };
+        NonNull::new(mdl).map(Self)
+    }
+
+    /// Takes up an MDL that was given away by [`Self::into_raw`].
+    ///
+    /// # Safety
+    /// Once for each `into_raw`.
+    pub(crate) unsafe fn from_raw(raw: NonNull<MDL>) -> Self {
+        Self(raw)
+    }
+
+    /// Gives it into the keeping of a request.
+    pub(crate) fn into_raw(self) -> NonNull<MDL> {
+        let raw = self.0;
+        core::mem::forget(self);
+        raw
+    }
+}
+
+/// Points an MDL made by [`OwnMdl::new`] at `length` bytes at `address`.
+///
+/// # Safety
+/// The bytes are non-paged pool and no more than the MDL has room for; nobody else uses the MDL.
+pub(crate) unsafe fn point_at(mdl: NonNull<MDL>, address: NonNull<u8>, length: u32) {
+    let offset = address.addr().get() & 0xfff;
+    // SAFETY: the caller's contract. This is what MmInitializeMdl sets, less `Size`, which says how many pages
+    // the MDL has room for and stays.
+    unsafe {
+        let mdl = mdl.as_ptr();
+        (*mdl).Next = ptr::null_mut();
+        (*mdl).MdlFlags &= !((MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) as i16);
+        (*mdl).StartVa = address.as_ptr().wrapping_sub(offset).cast();
+        (*mdl).ByteOffset = offset as u32;
+        (*mdl).ByteCount = length;
+        MmBuildMdlForNonPagedPool(mdl);
+    }
+}
+
+impl Drop for OwnMdl {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new`, described no locked pages.
+        unsafe { IoFreeMdl(self.0.as_ptr()) };
+    }
+}
