@@ -50,6 +50,11 @@ impl Event {
         let _ = unsafe { KeWaitForSingleObject(self.get().cast(), 0, 0, 0, ptr::null_mut()) };
     }
 
+    /// For kernel services that signal it.
+    pub(crate) fn as_ptr(&self) -> *mut KEVENT {
+        self.get()
+    }
+
     fn get(&self) -> *mut KEVENT {
         self.0.get().cast()
     }

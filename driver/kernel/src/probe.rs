@@ -1,0 +1,240 @@
+//! Questions to the disk below while it is being identified: what it is, how large, what lies at an offset.
+//!
+//! PASSIVE_LEVEL, one at a time, with IRPs that are allocated for the purpose. Nothing here runs on the path of
+//! an I/O.
+
+use alloc::vec::Vec;
+use core::ptr::{self, NonNull};
+
+use sluice_shim::{
+    scsi::{
+        cdb::{BlockRange, Form},
+        encode::Cdb,
+    },
+    storport::{
+        SrbFlags, SrbKind, SrbStatus,
+        srb::{SrbRequest, SrbStorage},
+    },
+};
+use wdk_sys::{
+    DEVICE_OBJECT, IO_STATUS_BLOCK, IRP_MJ_SCSI, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    ntddk::{IoAllocateIrp, IoBuildDeviceIoControlRequest, IoFreeIrp, IofCallDriver},
+};
+
+use crate::nt::{
+    event::Event,
+    irp::{next, on_completion},
+    irql::Passive,
+    is_success,
+    mdl::{self, OwnMdl},
+};
+
+/// Seconds that the disk has for an answer; as long as disk.sys gives it by default.
+const TIME_OUT: u32 = 60;
+
+/// Why a question got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// The disk is not ready (no medium, spinning up, not configured as a disk).
+    NotReady,
+    /// The disk, or something on the way, failed.
+    Failed(NTSTATUS),
+}
+
+/// One answer that is none.
+enum Answer {
+    NotReady,
+    UnitAttention,
+    Failed(NTSTATUS),
+}
+
+/// The disk below, to be asked.
+pub(crate) struct Probe<'a> {
+    lower: NonNull<DEVICE_OBJECT>,
+    kind: SrbKind,
+    at: Passive<'a>,
+}
+
+/// How large a disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub(crate) sector_size: u32,
+    pub(crate) sectors: u64,
+}
+
+impl Capacity {
+    /// In bytes; saturates.
+    pub(crate) fn bytes(self) -> u64 {
+        self.sectors.saturating_mul(u64::from(self.sector_size))
+    }
+}
+
+impl<'a> Probe<'a> {
+    /// A way to ask the device `lower`. Asks it first which SRBs it takes.
+    pub(crate) fn new(lower: NonNull<DEVICE_OBJECT>, at: Passive<'a>) -> Self {
+        let mut probe = Self { lower, kind: SrbKind::Legacy, at };
+        probe.kind = probe.srb_kind();
+        probe
+    }
+
+    /// Which SRBs the device takes.
+    pub(crate) fn kind(&self) -> SrbKind {
+        self.kind
+    }
+
+    /// READ CAPACITY(16), or (10) if the disk does not know it (SBC-4 5.15, 5.16).
+    pub(crate) fn capacity(&self) -> Result<Capacity, Silence> {
+        let mut answer = [0; 32];
+        match self.data_in(&Cdb::read_capacity_16(32), &mut answer) {
+            Ok(()) => Ok(Capacity {
+                sectors: be64(&answer, 0).saturating_add(1),
+                sector_size: be32(&answer, 8),
+            }),
+            Err(Silence::NotReady) => Err(Silence::NotReady),
+            Err(Silence::Failed(_)) => {
+                let mut answer = [0; 8];
+                self.data_in(&Cdb::read_capacity_10(), &mut answer)?;
+                Ok(Capacity { sectors: u64::from(be32(&answer, 0)) + 1, sector_size: be32(&answer, 4) })
+            }
+        }
+    }
+
+    /// Reads `into.len()` bytes at byte `offset`, both multiples of the sector size.
+    pub(crate) fn read(&self, capacity: Capacity, offset: u64, into: &mut [u8]) -> Result<(), Silence> {
+        let size = u64::from(capacity.sector_size);
+        let range = BlockRange { lba: offset / size, blocks: (into.len() as u64 / size) as u32 };
+        self.data_in(&Cdb::read(range, false, false, Form::Ten), into)
+    }
+
+    /// Asks, and asks again when the disk first reports that it was reset (SAM-5 5.14).
+    fn data_in(&self, cdb: &Cdb, into: &mut [u8]) -> Result<(), Silence> {
+        const TRIES: usize = 4;
+        let mut result = self.data_in_once(cdb, into);
+        for _ in 1..TRIES {
+            match result {
+                Err(Answer::UnitAttention) => result = self.data_in_once(cdb, into),
+                _ => break,
+            }
+        }
+        result.map_err(|answer| match answer {
+            Answer::NotReady => Silence::NotReady,
+            Answer::UnitAttention => Silence::Failed(STATUS_IO_DEVICE_ERROR),
+            Answer::Failed(status) => Silence::Failed(status),
+        })
+    }
+
+    fn data_in_once(&self, cdb: &Cdb, into: &mut [u8]) -> Result<(), Answer> {
+        // The answer is transferred to pool memory: `into` may lie on a stack that is not mapped for a device.
+        let no_memory = Answer::Failed(STATUS_INSUFFICIENT_RESOURCES);
+        let mut buffer: Vec<u8> = Vec::new();
+        buffer.try_reserve_exact(into.len()).map_err(|_| no_memory)?;
+        buffer.resize(into.len(), 0);
+        let (mut sense, mut storage) = ([0u8; 64], SrbStorage::new());
+        let length = into.len() as u32;
+        let command = SrbRequest {
+            timeout: TIME_OUT,
+            sense_buffer: sense.as_mut_ptr(),
+            sense_length: sense.len() as u8,
+            ..SrbRequest::command(cdb.as_bytes()).with_data(SrbFlags::DATA_IN, buffer.as_mut_ptr().cast(), length)
+        };
+        let failed = Answer::Failed(STATUS_IO_DEVICE_ERROR);
+        storage.fill(self.kind, &command).map_err(|_| failed)?;
+        let memory = NonNull::new(buffer.as_mut_ptr()).ok_or(no_memory)?;
+        let status = self.send(&mut storage, memory, length);
+        let view = storage.view().map_err(|_| failed)?;
+        if view.srb_status().code() == SrbStatus::SUCCESS && is_success(status) {
+            into.copy_from_slice(&buffer);
+            return Ok(());
+        }
+        // Fixed or descriptor format: the sense key (SPC-5 4.4).
+        let key = if sense[0] & 0x7f >= 0x72 { sense[1] } else { sense[2] } & 0x0f;
+        match key {
+            2 if view.srb_status().has_sense() => Err(Answer::NotReady),
+            6 if view.srb_status().has_sense() => Err(Answer::UnitAttention),
+            _ => Err(Answer::Failed(if is_success(status) { STATUS_IO_DEVICE_ERROR } else { status })),
+        }
+    }
+
+    /// Sends an SRB and waits.
+    fn send(&self, srb: &mut SrbStorage, memory: NonNull<u8>, length: u32) -> NTSTATUS {
+        let Some(mdl) = OwnMdl::new(length) else { return STATUS_INSUFFICIENT_RESOURCES };
+        // SAFETY: attached, so the device is alive.
+        let irp = NonNull::new(unsafe { IoAllocateIrp((*self.lower.as_ptr()).StackSize, 0) });
+        let Some(irp) = irp else { return STATUS_INSUFFICIENT_RESOURCES };
+        let (mdl, done) = (mdl.into_raw(), Event::uninit());
+        // SAFETY: everything the IRP points at stays here until the completion routine has run: this function
+        // waits for it. The memory is non-paged pool of `length` bytes.
+        unsafe {
+            done.initialize();
+            mdl::point_at(mdl, memory, length);
+            (*irp.as_ptr()).MdlAddress = mdl.as_ptr();
+            if let Ok(mut view) = srb.view() {
+                view.set_original_request(irp.as_ptr().cast());
+            }
+            let location = next(irp);
+            (*location).MajorFunction = IRP_MJ_SCSI as u8;
+            (*location).MinorFunction = 1;
+            (*location).Parameters.Scsi.Srb = srb.as_mut_ptr().cast();
+            on_completion(irp, Some(signal), ptr::from_ref(&done).cast_mut().cast());
+            let _ = IofCallDriver(self.lower.as_ptr(), irp.as_ptr());
+            done.wait(self.at);
+            let status = (*irp.as_ptr()).IoStatus.__bindgen_anon_1.Status;
+            IoFreeIrp(irp.as_ptr());
+            drop(OwnMdl::from_raw(mdl));
+            status
+        }
+    }
+
+    /// IOCTL_STORAGE_QUERY_PROPERTY for the adapter; `SrbType` of the answer. Drivers from before Windows 8
+    /// answer with a shorter descriptor and take legacy SRBs.
+    fn srb_kind(&self) -> SrbKind {
+        const IOCTL_STORAGE_QUERY_PROPERTY: u32 = 0x002d_1400;
+        const STORAGE_ADAPTER_PROPERTY: u32 = 1;
+        // STORAGE_ADAPTER_DESCRIPTOR: five u32, five u8, padding, two u16, SrbType.
+        const SRB_TYPE_OFFSET: usize = 5 * 4 + 5 + 1 + 2 * 2;
+        let mut query = [STORAGE_ADAPTER_PROPERTY, 0, 0];
+        let (mut answer, done) = ([0u8; 64], Event::uninit());
+        let mut status = IO_STATUS_BLOCK::default();
+        // SAFETY: buffers, event and status block stay here until the event is set. The I/O manager frees the IRP.
+        let (result, length) = unsafe {
+            done.initialize();
+            let irp = IoBuildDeviceIoControlRequest(
+                IOCTL_STORAGE_QUERY_PROPERTY,
+                self.lower.as_ptr(),
+                query.as_mut_ptr().cast(),
+                size_of_val(&query) as u32,
+                answer.as_mut_ptr().cast(),
+                size_of_val(&answer) as u32,
+                0,
+                done.as_ptr(),
+                &raw mut status,
+            );
+            if irp.is_null() {
+                return SrbKind::Legacy;
+            }
+            let result = IofCallDriver(self.lower.as_ptr(), irp);
+            if result == STATUS_PENDING {
+                done.wait(self.at);
+            }
+            let result = if result == STATUS_PENDING { status.__bindgen_anon_1.Status } else { result };
+            (result, status.Information as usize)
+        };
+        let extended = is_success(result) && length > SRB_TYPE_OFFSET && answer[SRB_TYPE_OFFSET] == 1;
+        if extended { SrbKind::Extended } else { SrbKind::Legacy }
+    }
+}
+
+unsafe extern "C" fn signal(_device: PDEVICE_OBJECT, _irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: `send` passes its event, and waits for it in any case.
+    unsafe { (*context.cast::<Event>()).set() };
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes)
+}
+
+fn be64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes)
+}

@@ -1,0 +1,68 @@
+//! The `aes` crate: constant-time in software, or with the instructions that it finds on its target.
+
+use aes::{
+    Aes256,
+    cipher::{BlockDecrypt, BlockEncrypt, KeyInit, generic_array::GenericArray},
+};
+
+use crate::{
+    BLOCK, Way,
+    unit::{BATCH, Blocks, doubled},
+};
+
+/// Expanded keys, wiped by the crate when dropped.
+pub(crate) struct Keys {
+    data: Aes256,
+    tweak: Aes256,
+}
+
+impl Keys {
+    pub(crate) fn new(data: &[u8; 32], tweak: &[u8; 32]) -> Self {
+        Self { data: Aes256::new(data.into()), tweak: Aes256::new(tweak.into()) }
+    }
+}
+
+impl Blocks for Keys {
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
+        let mut blocks = [GenericArray::default(); BATCH];
+        for (number, block) in (u128::from(first)..).zip(&mut blocks) {
+            *block = number.to_le_bytes().into();
+        }
+        self.tweak.encrypt_blocks(&mut blocks);
+        for (tweak, block) in tweaks.iter_mut().zip(blocks) {
+            *tweak = block.into();
+        }
+    }
+
+    unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
+        let mut done = 0;
+        while done < count {
+            let many = (count - done).min(BATCH);
+            let mut tweaks = [[0; BLOCK]; BATCH];
+            let mut blocks = [GenericArray::default(); BATCH];
+            for (index, (block, used)) in blocks.iter_mut().zip(&mut tweaks).take(many).enumerate() {
+                // SAFETY: block `done + index` lies inside `from`.
+                let bytes: [u8; BLOCK] =
+                    unsafe { from.add((done + index) * BLOCK).cast::<[u8; BLOCK]>().read() };
+                *used = *tweak;
+                *block = xor(bytes, *tweak).into();
+                *tweak = doubled(*tweak);
+            }
+            match way {
+                Way::Encrypt => self.data.encrypt_blocks(&mut blocks[..many]),
+                Way::Decrypt => self.data.decrypt_blocks(&mut blocks[..many]),
+            }
+            for (index, (block, used)) in blocks.into_iter().zip(tweaks).take(many).enumerate() {
+                // SAFETY: block `done + index` lies inside `to`.
+                unsafe {
+                    to.add((done + index) * BLOCK).cast::<[u8; BLOCK]>().write(xor(block.into(), used))
+                };
+            }
+            done += many;
+        }
+    }
+}
+
+fn xor(a: [u8; BLOCK], b: [u8; BLOCK]) -> [u8; BLOCK] {
+    (u128::from_ne_bytes(a) ^ u128::from_ne_bytes(b)).to_ne_bytes()
+}
