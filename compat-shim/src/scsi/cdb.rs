@@ -178,8 +178,6 @@ pub enum Command {
     Verify(Transfer, ByteCheck),
     /// COMPARE AND WRITE: twice the blocks of data.
     CompareAndWrite(Transfer),
-    /// WRITE ATOMIC 16.
-    WriteAtomic(Transfer),
     /// ORWRITE, XDREAD, XDWRITE, XPWRITE, XDWRITEREAD and WRITE STREAM: data in other ways.
     Xor,
     /// READ LONG 10, 16: raw sectors with their ECC.
@@ -217,8 +215,6 @@ pub enum Command {
         /// Length of the CDB.
         form: Form,
     },
-    /// PRE-FETCH 10, 16.
-    Prefetch(BlockRange),
     /// READ CAPACITY 10.
     ReadCapacity10,
     /// READ CAPACITY 16.
@@ -280,8 +276,6 @@ pub enum Command {
         /// Whether removal is prevented.
         prevent: bool,
     },
-    /// LOG SENSE.
-    LogSense,
     /// Anything else, by its operation code.
     Other(u8),
 }
@@ -492,7 +486,6 @@ fn ten(operation: u8, cdb: &Fields<'_>) -> Command {
         opcode::WRITE_10 => Command::Write(transfer),
         opcode::WRITE_AND_VERIFY_10 => Command::WriteAndVerify(without_fua(transfer), cdb.byte_check(1)),
         opcode::VERIFY_10 => Command::Verify(without_fua(transfer), cdb.byte_check(1)),
-        opcode::PREFETCH_10 => Command::Prefetch(transfer.range),
         opcode::SYNCHRONIZE_CACHE_10 => {
             Command::SynchronizeCache { range: transfer.range, immediate: cdb.bit(1, 1), form: Form::Ten }
         }
@@ -503,7 +496,6 @@ fn ten(operation: u8, cdb: &Fields<'_>) -> Command {
         opcode::WRITE_SAME_10 => Command::WriteSame(cdb.write_same(Form::Ten)),
         opcode::UNMAP => Command::Unmap { length: cdb.u16(7), anchor: cdb.bit(1, 0) },
         opcode::SANITIZE => Command::Sanitize,
-        opcode::LOG_SENSE => Command::LogSense,
         opcode::XDWRITE_10 | opcode::XPWRITE_10 | opcode::XDREAD_10 | opcode::XDWRITEREAD_10 => Command::Xor,
         opcode::MODE_SELECT_10 => Command::ModeSelect { length: cdb.u16(7), form: Form::Ten },
         opcode::RESERVE_10 | opcode::RELEASE_10 => Command::PersistentReserveOut,
@@ -545,15 +537,10 @@ fn sixteen(operation: u8, cdb: &Fields<'_>) -> Command {
         opcode::ORWRITE_16 | opcode::WRITE_STREAM_16 => Command::Xor,
         opcode::WRITE_AND_VERIFY_16 => Command::WriteAndVerify(without_fua(transfer), cdb.byte_check(1)),
         opcode::VERIFY_16 => Command::Verify(without_fua(transfer), cdb.byte_check(1)),
-        opcode::PREFETCH_16 => Command::Prefetch(transfer.range),
         opcode::SYNCHRONIZE_CACHE_16 => {
             Command::SynchronizeCache { range: transfer.range, immediate: cdb.bit(1, 1), form: Form::Sixteen }
         }
         opcode::WRITE_SAME_16 => Command::WriteSame(cdb.write_same(Form::Sixteen)),
-        opcode::WRITE_ATOMIC_16 => {
-            let range = BlockRange { lba: transfer.range.lba, blocks: u32::from(cdb.u16(12)) };
-            Command::WriteAtomic(Transfer { range, ..transfer })
-        }
         opcode::SERVICE_ACTION_IN_16 => match cdb.u8(1) & 0x1F {
             service::READ_CAPACITY_16 => Command::ReadCapacity16 { allocation: cdb.u32(10) },
             service::READ_LONG_16 => Command::ReadLong,

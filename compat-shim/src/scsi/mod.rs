@@ -5,9 +5,22 @@
 //!   cdb      bytes -> Command
 //!   encode   the CDBs that we send ourselves
 //!   unmap    the parameter list of UNMAP
+//!   ioctl    device control codes
+//!   mode     the parameter list of MODE SELECT
+//!   policy   Command, SRB function, IOCTL -> what a volume does about it: the one table
+//!   answers  the data of commands that we answer ourselves
+//!   sense    errors, as SCSI says them
 //! ```
 
+pub mod answers;
 pub mod cdb;
 pub mod encode;
+pub mod ioctl;
+pub mod mode;
 pub mod opcode;
+pub mod policy;
+pub mod sense;
 pub mod unmap;
+
+#[cfg(test)]
+mod tests;

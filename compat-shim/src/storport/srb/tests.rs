@@ -2,6 +2,8 @@
 
 use core::ffi::c_void;
 
+use proptest::prelude::*;
+
 use super::{Address, SrbError, SrbKind, SrbRequest, SrbStorage, SrbView};
 use crate::storport::codes::{QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbStatus};
 
@@ -252,4 +254,58 @@ fn parse_believes_the_length_only_behind_a_signature() {
     // SAFETY: the signature is wrong, so the length is not looked at.
     let view = unsafe { SrbView::parse(bytes.0.as_mut_ptr().cast()) };
     assert_eq!(view.map(|_| ()), Err(SrbError::Signature));
+}
+
+proptest! {
+    #[test]
+    fn any_request_survives_the_round_trip(
+        extended: bool,
+        cdb in proptest::collection::vec(any::<u8>(), 1..=32),
+        numbers: [u32; 4],
+        bytes: [u8; 5],
+    ) {
+        let kind = if extended { SrbKind::Extended } else { SrbKind::Legacy };
+        let request = SrbRequest {
+            flags: SrbFlags(numbers[0]),
+            data_transfer_length: numbers[1],
+            timeout: numbers[2],
+            data_buffer: numbers[3] as usize as *mut c_void,
+            address: Address { path: bytes[0], target: bytes[1], lun: bytes[2] },
+            queue_action: QueueAction(bytes[3]),
+            priority: u16::from(bytes[4]),
+            ..SrbRequest::command(&cdb)
+        };
+        let mut storage = SrbStorage::new();
+        match storage.filled(kind, &request) {
+            Ok(view) => {
+                prop_assert_eq!(view.cdb(), &cdb[..]);
+                prop_assert_eq!(view.flags(), request.flags);
+                prop_assert_eq!(view.data_transfer_length(), request.data_transfer_length);
+                prop_assert_eq!(view.timeout(), request.timeout);
+                prop_assert_eq!(view.data_buffer(), request.data_buffer);
+                prop_assert_eq!(view.address(), request.address);
+                prop_assert_eq!(view.queue_action(), request.queue_action);
+                prop_assert_eq!(view.priority(), if extended { request.priority } else { 0 });
+            }
+            Err(error) => {
+                prop_assert_eq!(error, SrbError::CdbLength);
+                prop_assert!(!extended && cdb.len() > 16);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_lead_outside(bytes in proptest::collection::vec(any::<u8>(), 256), lies in any::<[u8; 4]>()) {
+        // Half noise, and an SRB with a few bytes of noise: the second kind gets past the signature.
+        let mut noise = Bytes([0; 256]);
+        noise.0.copy_from_slice(&bytes);
+        let _ = noise.parse();
+        let mut lying = Bytes::extended();
+        for (index, at) in lies.into_iter().enumerate() {
+            lying.0[usize::from(at) % 200] = bytes[index];
+        }
+        if let Ok(view) = lying.parse() {
+            prop_assert!(view.cdb().len() <= 32);
+        }
+    }
 }

@@ -1,0 +1,389 @@
+//! What a volume does about each request that can reach its disk: one table, [`row`].
+//!
+//! [`row`] finds a request's row; the row says what happens in each state. What has no row of its own
+//! is refused on a disk that holds a Sluice volume and passed on any other ([`Row::UNLISTED`]): a request that
+//! nobody thought of must not read ciphertext as data, or write plaintext below the chain.
+//!
+//! Some treatments need more than the request's code: [`Treatment::Inspect`] names what to look at, and the
+//! answer is another look-up with what was found.
+
+use super::{
+    cdb::{AtaPassThrough, ByteCheck, Command},
+    ioctl::{self, code, property},
+    sense::Refusal,
+};
+use crate::storport::codes::SrbFunction;
+
+/// A request, as far as the table cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// An SRB's function.
+    Function(SrbFunction),
+    /// The CDB of an EXECUTE_SCSI, or inside a SCSI pass-through.
+    Command(Command),
+    /// A device control code.
+    Ioctl(u32),
+    /// The signature of an SRB IO_CONTROL or IOCTL_SCSI_MINIPORT.
+    MiniportControl([u8; 8]),
+    /// The property of IOCTL_STORAGE_QUERY_PROPERTY.
+    Property(u32),
+    /// The NVMe admin command of IOCTL_STORAGE_PROTOCOL_COMMAND. Commands of an I/O queue are `None`.
+    NvmeAdmin(Option<u8>),
+}
+
+/// What we know about the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeState {
+    /// It holds no Sluice volume.
+    Plain,
+    /// It holds one whose key has not come.
+    Locked,
+    /// It holds one whose header has no valid copy.
+    Damaged,
+    /// Its header could not be read, so that it may hold one.
+    Unreadable,
+    /// It is in use, its data in place.
+    InPlace {
+        /// Writes are refused.
+        read_only: bool,
+        /// The device below is told which blocks are no longer needed. That shows how full the volume is.
+        discards: bool,
+    },
+}
+
+/// What to look at before deciding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inspect {
+    /// The CDB: [`RequestKind::Command`].
+    Cdb,
+    /// The task file: [`Command::AtaPassThrough`].
+    TaskFile,
+    /// The NVMe command: [`RequestKind::NvmeAdmin`].
+    Protocol,
+    /// The signature: [`RequestKind::MiniportControl`].
+    Signature,
+    /// The property: [`RequestKind::Property`].
+    Property,
+    /// MODE SELECT's parameters: pass what [`super::mode::changes_only_caching`] allows, refuse the rest.
+    ModeParameters,
+}
+
+/// What we answer without asking the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Success, nothing done.
+    Done,
+    /// READ CAPACITY(10) with the volume's size.
+    Capacity10,
+    /// READ CAPACITY(16) with the volume's size.
+    Capacity16,
+}
+
+/// What we change in the device's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// STORAGE_ADAPTER_DESCRIPTOR: the longest transfer that we take.
+    MaximumTransfer,
+}
+
+/// What to do about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// Hand it down as it came, in order with the rest.
+    Pass,
+    /// Hand it down as it came and never hold it back: power transitions wait for it.
+    PassUnqueued,
+    /// Wait for what is in the chain, hold what comes, then hand it down.
+    Quiesce,
+    /// Through the chain: blocks moved, data changed.
+    Transform,
+    /// Through the chain as a DISCARD: ranges moved; the device sees it.
+    Discard,
+    /// Flush the chain and our metadata, then hand it down.
+    Drain,
+    /// Hand it down, then change the answer.
+    Edit(Edit),
+    /// Answer it here.
+    Answer(Answer),
+    /// Look closer and ask again.
+    Inspect(Inspect),
+    /// Refuse it.
+    Refuse(Refusal),
+}
+
+/// The table's row for one kind of request: a treatment for each state but plain, where all is passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Locked.
+    pub locked: Treatment,
+    /// Damaged and unreadable.
+    pub broken: Treatment,
+    /// In place.
+    pub in_place: Treatment,
+    /// It changes data: refused where the volume is read-only.
+    pub writes: bool,
+}
+
+use Treatment::{Discard, Drain, Pass, PassUnqueued, Quiesce, Transform};
+
+const INVALID: Treatment = Treatment::Refuse(Refusal::InvalidOpcode);
+const FIELD: Treatment = Treatment::Refuse(Refusal::InvalidField);
+const LOCKED: Treatment = Treatment::Refuse(Refusal::NotAuthorised);
+const LOST: Treatment = Treatment::Refuse(Refusal::Medium);
+const PROTECTED: Treatment = Treatment::Refuse(Refusal::WriteProtected);
+
+impl Row {
+    /// Refused on every Sluice volume.
+    pub const UNLISTED: Self = Self::all(INVALID);
+
+    const fn all(treatment: Treatment) -> Self {
+        Self { locked: treatment, broken: treatment, in_place: treatment, writes: false }
+    }
+
+    const fn reads(in_place: Treatment) -> Self {
+        Self { locked: LOCKED, broken: LOST, in_place, writes: false }
+    }
+
+    const fn writes(in_place: Treatment) -> Self {
+        Self { locked: PROTECTED, broken: PROTECTED, in_place, writes: true }
+    }
+
+    const fn inspect(what: Inspect) -> Self {
+        Self::all(Treatment::Inspect(what))
+    }
+}
+
+/// What to do about `request` on a disk in `state`. Any IRQL; never looks at memory.
+#[must_use]
+pub fn treatment(request: &RequestKind, state: VolumeState) -> Treatment {
+    let row = row(request);
+    match state {
+        VolumeState::Plain => Pass,
+        VolumeState::Locked => row.locked,
+        VolumeState::Damaged | VolumeState::Unreadable => row.broken,
+        VolumeState::InPlace { read_only: true, .. } if row.writes => PROTECTED,
+        VolumeState::InPlace { discards: false, .. } if row.in_place == Discard => {
+            Treatment::Answer(Answer::Done) // UNMAP is a hint: the blocks keep what they hold
+        }
+        VolumeState::InPlace { .. } => row.in_place,
+    }
+}
+
+/// The table's row for `request`.
+#[must_use]
+pub fn row(request: &RequestKind) -> Row {
+    match *request {
+        RequestKind::Function(function) => function_row(function),
+        RequestKind::Command(command) => command_row(&command),
+        RequestKind::Ioctl(code) => ioctl_row(code),
+        // SMART and failure prediction; vendors' signatures reach the device's data in ways we cannot see.
+        RequestKind::MiniportControl(ioctl::SIGNATURE_SMART) => Row::all(Pass),
+        RequestKind::MiniportControl(_) => Row::UNLISTED,
+        RequestKind::Property(id) => property_row(id),
+        // Get Log Page and Identify read about the device; all else may read or change its data.
+        RequestKind::NvmeAdmin(Some(ioctl::nvme::GET_LOG_PAGE | ioctl::nvme::IDENTIFY)) => Row::all(Pass),
+        RequestKind::NvmeAdmin(_) => Row::UNLISTED,
+    }
+}
+
+/// Commands about blocks.
+fn command_row(command: &Command) -> Row {
+    match *command {
+        // Protection information covers the stored data, which is not the caller's.
+        Command::Read(transfer) if transfer.protect != 0 => Row::reads(FIELD),
+        Command::Write(transfer) if transfer.protect != 0 => Row::writes(FIELD),
+        Command::Read(_) => Row::reads(Transform),
+        Command::Write(_) => Row::writes(Transform),
+
+        // Later: transformed write, then VERIFY. Until then the sender must use WRITE with FUA and VERIFY.
+        Command::WriteAndVerify(..) => Row::writes(INVALID),
+        // Later: needs the blocks locked from read to write.
+        Command::CompareAndWrite(_) => Row::writes(INVALID),
+        // Never: they combine stored data with the caller's.
+        Command::Xor => Row::writes(INVALID),
+        // Never: raw sectors with their ECC.
+        Command::ReadLong => Row::reads(INVALID),
+        Command::WriteLong => Row::writes(INVALID),
+
+        // In place blocks are 1:1, so the device can verify its own. Comparing with data is later work.
+        Command::Verify(transfer, ByteCheck::Medium) if transfer.protect == 0 => Row::reads(Transform),
+        Command::Verify(..) => Row::reads(FIELD),
+
+        // Later: expand to transformed writes. The device's own would store the same ciphertext in every block,
+        // or zeros, which decrypt to noise.
+        Command::WriteSame(_) => Row::writes(INVALID),
+
+        // Anchored blocks are a promise of space, which in place is kept anyway; devices rarely take it.
+        Command::Unmap { anchor: true, .. } => Row::writes(FIELD),
+        Command::Unmap { .. } => Row::writes(Discard),
+
+        // Later: translated both ways. Without it Windows takes all blocks for mapped, which is safe.
+        Command::GetLbaStatus { .. } => Row::all(INVALID),
+
+        // Never: the device would copy ciphertext to where it decrypts to noise. Hidden in VPD, below.
+        Command::PopulateToken | Command::ExtendedCopy => Row::reads(INVALID),
+        Command::WriteUsingToken => Row::writes(INVALID),
+
+        _ => device_row(command),
+    }
+}
+
+/// Commands about the device.
+fn device_row(command: &Command) -> Row {
+    match *command {
+        // Without a key there is nothing of ours to drain, and the cache may hold writes from before.
+        Command::SynchronizeCache { .. } => {
+            Row { locked: Pass, broken: Pass, in_place: Drain, writes: false }
+        }
+
+        // Locked, the size is the header's. Broken, nobody knows it: the device's own does no harm.
+        Command::ReadCapacity10 => capacity(Answer::Capacity10),
+        Command::ReadCapacity16 { .. } => capacity(Answer::Capacity16),
+
+        Command::Inquiry(inquiry) => inquiry_row(inquiry.page),
+
+        // In place we add no cache: the device's caching page is the truth.
+        Command::ModeSense(_) => Row::all(Pass),
+        Command::ModeSelect { .. } => Row::inspect(Inspect::ModeParameters),
+
+        // In place there is no local cache or map: another initiator sees the same blocks.
+        Command::ReportLuns { .. }
+        | Command::TestUnitReady
+        | Command::RequestSense { .. }
+        | Command::PersistentReserveIn
+        | Command::PersistentReserveOut
+        | Command::PreventAllow { .. } => Row::all(Pass),
+        Command::StartStopUnit(_) => Row::all(PassUnqueued),
+
+        // They destroy the volume, change the firmware, or read what is not ours to show. Later: an
+        // administrator's switch.
+        Command::FormatUnit
+        | Command::Sanitize
+        | Command::ReassignBlocks
+        | Command::SecurityProtocolIn(_)
+        | Command::SecurityProtocolOut(_)
+        | Command::ReadBuffer
+        | Command::WriteBuffer => Row::all(INVALID),
+
+        Command::AtaPassThrough(ata) => {
+            if ata_is_harmless(ata) {
+                Row::all(Pass)
+            } else {
+                Row::UNLISTED
+            }
+        }
+        // Of the commands about blocks none comes here; all others are not listed.
+        _ => Row::UNLISTED,
+    }
+}
+
+const fn capacity(answer: Answer) -> Row {
+    let ours = Treatment::Answer(answer);
+    Row { locked: ours, broken: Pass, in_place: ours, writes: false }
+}
+
+/// VPD pages. B0 (limits) and B2 (provisioning) pass as they are: the data offset of 1 MiB is a multiple of every
+/// granularity, and UNMAP is passed or harmlessly ignored. Later: edited to our limits.
+const fn inquiry_row(page: Option<u8>) -> Row {
+    /// Third-party copy: copy offload hides with it.
+    const THIRD_PARTY_COPY: u8 = 0x8F;
+    match page {
+        Some(THIRD_PARTY_COPY) => Row::all(FIELD),
+        _ => Row::all(Pass),
+    }
+}
+
+/// ATA commands that read about the device or its power state (ACS-4). No user data in any of them.
+const fn ata_is_harmless(ata: AtaPassThrough) -> bool {
+    const SMART: u8 = 0xB0;
+    match ata.command {
+        0xEC | 0xA1 => true,                      // IDENTIFY DEVICE, IDENTIFY PACKET DEVICE
+        0xE5 | 0xE0 | 0xE1 | 0xE2 | 0xE3 => true, // CHECK POWER MODE, STANDBY, IDLE, each IMMEDIATE and with timer
+        0x2F | 0x47 => true,                      // READ LOG EXT, READ LOG DMA EXT
+        // READ DATA, READ THRESHOLDS, EXECUTE OFF-LINE, READ LOG, ENABLE, RETURN STATUS; not WRITE LOG, DISABLE.
+        SMART => matches!(ata.features & 0xFF, 0xD0 | 0xD1 | 0xD4 | 0xD5 | 0xD8 | 0xDA),
+        _ => false,
+    }
+}
+
+fn function_row(function: SrbFunction) -> Row {
+    match function {
+        SrbFunction::EXECUTE_SCSI => Row::inspect(Inspect::Cdb),
+        SrbFunction::IO_CONTROL => Row::inspect(Inspect::Signature),
+        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
+            Row { locked: Pass, broken: Pass, in_place: Drain, writes: false }
+        }
+        SrbFunction::LOCK_QUEUE | SrbFunction::QUIESCE_DEVICE => {
+            Row { locked: PassUnqueued, broken: PassUnqueued, in_place: Quiesce, writes: false }
+        }
+        SrbFunction::UNLOCK_QUEUE | SrbFunction::RELEASE_QUEUE | SrbFunction::FLUSH_QUEUE => {
+            Row::all(PassUnqueued)
+        }
+        // The device below aborts our child I/O and completes it with BUS_RESET.
+        SrbFunction::RESET_BUS | SrbFunction::RESET_DEVICE | SrbFunction::RESET_LOGICAL_UNIT => {
+            Row::all(PassUnqueued)
+        }
+        SrbFunction::CLAIM_DEVICE
+        | SrbFunction::RELEASE_DEVICE
+        | SrbFunction::ATTACH_DEVICE
+        | SrbFunction::REMOVE_DEVICE
+        | SrbFunction::WMI
+        | SrbFunction::POWER
+        | SrbFunction::PNP => Row::all(Pass),
+        // A dump driver writes below us: memory would reach the disk in the clear, over ciphertext. ABORT_COMMAND
+        // and its kin name an SRB that the device below has never seen.
+        _ => Row::UNLISTED,
+    }
+}
+
+fn ioctl_row(code: u32) -> Row {
+    match code {
+        code::SCSI_PASS_THROUGH
+        | code::SCSI_PASS_THROUGH_DIRECT
+        | code::SCSI_PASS_THROUGH_EX
+        | code::SCSI_PASS_THROUGH_DIRECT_EX => Row::inspect(Inspect::Cdb),
+        code::ATA_PASS_THROUGH | code::ATA_PASS_THROUGH_DIRECT => Row::inspect(Inspect::TaskFile),
+        code::SCSI_MINIPORT => Row::inspect(Inspect::Signature),
+        code::STORAGE_PROTOCOL_COMMAND => Row::inspect(Inspect::Protocol),
+        code::STORAGE_QUERY_PROPERTY => Row::inspect(Inspect::Property),
+        // The class driver turns Trim and Allocation into UNMAP and GET LBA STATUS before they come here; what
+        // it forwards is for devices with actions of their own, which we cannot translate.
+        code::STORAGE_MANAGE_DATA_SET_ATTRIBUTES => Row::UNLISTED,
+        // They read about the device, or its power state.
+        code::SCSI_GET_INQUIRY_DATA
+        | code::SCSI_GET_CAPABILITIES
+        | code::SCSI_GET_ADDRESS
+        | code::STORAGE_CHECK_VERIFY
+        | code::STORAGE_CHECK_VERIFY2
+        | code::STORAGE_MEDIA_REMOVAL
+        | code::STORAGE_GET_HOTPLUG_INFO
+        | code::STORAGE_GET_DEVICE_NUMBER
+        | code::STORAGE_PREDICT_FAILURE
+        | code::STORAGE_ENABLE_IDLE_POWER
+        | code::STORAGE_GET_IDLE_POWERUP_REASON
+        | code::STORAGE_POWER_ACTIVE
+        | code::STORAGE_POWER_IDLE
+        | code::STORAGE_EVENT_NOTIFICATION => Row::all(Pass),
+        // IDE_PASS_THROUGH (undocumented buffer), dump pointers (see above), and all that nobody thought of.
+        _ => Row::UNLISTED,
+    }
+}
+
+fn property_row(id: u32) -> Row {
+    match id {
+        property::ADAPTER => Row { in_place: Treatment::Edit(Edit::MaximumTransfer), ..Row::all(Pass) },
+        property::DEVICE
+        | property::DEVICE_ID
+        | property::DEVICE_UNIQUE_ID
+        | property::WRITE_CACHE
+        | property::MINIPORT
+        | property::ACCESS_ALIGNMENT
+        | property::SEEK_PENALTY
+        | property::TRIM
+        | property::LB_PROVISIONING
+        | property::DEVICE_POWER
+        | property::MEDIUM_PRODUCT_TYPE => Row::all(Pass),
+        // Copy offload moves ciphertext; the rest (protocol-specific data among it) nobody has looked at yet.
+        _ => Row::UNLISTED,
+    }
+}

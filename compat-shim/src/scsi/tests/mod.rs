@@ -1,0 +1,6 @@
+//! Tests of commands, of the table, and of answers.
+
+mod answers;
+mod cdb;
+mod policy;
+mod unmap;
