@@ -44,9 +44,9 @@ void dpc_run(KDPC *dpc)
     callout c;
     object_remove(DPC, dpc, NULL);
     dpc->DpcData = NULL;
-    c = callout_enter(DISPATCH_LEVEL);
+    c = callout_enter(DISPATCH_LEVEL, routine);
     routine(dpc, context, a, b);
-    callout_leave(&c, "DPC routine", routine);
+    callout_leave(&c, "DPC routine");
 }
 
 BOOLEAN dpc_insert(KDPC *dpc, PVOID a, PVOID b, BOOLEAN may_inline, void *caller)

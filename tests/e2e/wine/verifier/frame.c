@@ -34,8 +34,7 @@ static frame *enter(IRP *irp, driver *d, void *routine, BOOLEAN forced)
     f->driver = d; f->routine = routine; f->major = s->MajorFunction; f->minor = s->MinorFunction; f->forced = forced;
     InterlockedIncrement(&counted.irps);
     lock_all();
-    info = irp_know(irp);
-    info->in_flight = TRUE;
+    info = irp_sent(irp, irp->CurrentLocation + 1);
     if (irp->CurrentLocation > 0) {
         f->next = info->frames[(int)irp->CurrentLocation];
         info->frames[(int)irp->CurrentLocation] = f;
@@ -84,6 +83,7 @@ void frames_drop(irp_info *info)
             f->completed = TRUE;
             f->forced = TRUE; /* nothing left to judge */
             if (f->returned) heap_free(f);
+            info->frames[i] = next;
         }
 }
 
@@ -94,9 +94,9 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp, BOOLEAN forced)
     UCHAR major = IoGetCurrentIrpStackLocation(irp)->MajorFunction;
     DRIVER_DISPATCH *routine = d ? d->dispatch[major] : device->DriverObject->MajorFunction[major];
     frame *f = enter(irp, d, routine, forced);
-    callout c = callout_enter(self()->irql);
+    callout c = callout_enter(self()->irql, routine);
     NTSTATUS st = routine(device, irp);
-    callout_leave(&c, "dispatch routine", routine);
+    callout_leave(&c, "dispatch routine");
     if (leave(f, st) && d)
         violation("irp.lost", routine, "dispatch routine (IRP_MJ 0x%x) returned 0x%lx and left IRP %p neither completed nor pending", major, (long)st, irp);
     return st;

@@ -4,7 +4,7 @@
 
 typedef struct gate { void *target; const char *name; ULONG irql; } gate;
 
-void gate_check(const gate *g, void *caller) { irql_at_most((KIRQL)g->irql, g->name, caller); }
+void gate_check(const gate *g, void *caller) { irql_at_most((KIRQL)g->irql, g->name, caller_in_driver(caller)); }
 
 /* In: rax = the gate, the caller's arguments in place, the return address on
  * top. Out: a jump to the target with rcx, rdx, r8, r9 and the stack restored. */

@@ -24,18 +24,21 @@ static NTSTATUS NTAPI add_device(DRIVER_OBJECT *object, DEVICE_OBJECT *pdo)
     callout c;
     NTSTATUS st;
     irql_at_most(PASSIVE_LEVEL, "AddDevice", d->add_device);
-    c = callout_enter(self()->irql);
+    c = callout_enter(self()->irql, d->add_device);
     st = d->add_device(object, pdo);
-    callout_leave(&c, "AddDevice", d->add_device);
+    for (DEVICE_OBJECT *device = object->DeviceObject; device; device = device->NextDevice)
+        if (device->Flags & DO_DEVICE_INITIALIZING)
+            violation("device.initializing", d->add_device, "AddDevice returned with DO_DEVICE_INITIALIZING set in device %p", device);
+    callout_leave(&c, "AddDevice");
     return st;
 }
 
 static void NTAPI unload(DRIVER_OBJECT *object)
 {
     driver *d = driver_of_object(object);
-    callout c = callout_enter(PASSIVE_LEVEL);
+    callout c = callout_enter(PASSIVE_LEVEL, d->unload);
     d->unload(object);
-    callout_leave(&c, "DriverUnload", d->unload);
+    callout_leave(&c, "DriverUnload");
     driver_gone(d, d->unload);
 }
 
@@ -57,15 +60,18 @@ static NTSTATUS NTAPI entry(DRIVER_OBJECT *object, UNICODE_STRING *path)
     DRIVER_INITIALIZE *real = (DRIVER_INITIALIZE *)entry_of(d);
     poke((char *)real, d->entry_bytes);
     d->object = object;
-    c = callout_enter(PASSIVE_LEVEL);
+    c = callout_enter(PASSIVE_LEVEL, real);
     st = real(object, path);
-    callout_leave(&c, "DriverEntry", real);
+    callout_leave(&c, "DriverEntry");
     if (!NT_SUCCESS(st)) { driver_gone(d, real); return st; }
     for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) {
         d->dispatch[i] = object->MajorFunction[i];
         /* an entry that is still the kernel's own completes by itself */
         if (driver_at(d->dispatch[i])) object->MajorFunction[i] = irp_dispatch;
     }
+    /* the I/O manager does this for devices made by DriverEntry */
+    for (DEVICE_OBJECT *device = object->DeviceObject; device; device = device->NextDevice)
+        device->Flags &= ~DO_DEVICE_INITIALIZING;
     if (object->DriverUnload) { d->unload = object->DriverUnload; object->DriverUnload = unload; }
     if (object->DriverExtension->AddDevice) {
         d->add_device = object->DriverExtension->AddDevice;

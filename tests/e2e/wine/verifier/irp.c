@@ -28,6 +28,14 @@ irp_info *irp_know(IRP *irp)
     return irp_find(irp);
 }
 
+/* Under big_lock: the IRP goes down from a stack location. */
+irp_info *irp_sent(IRP *irp, LONG from)
+{
+    irp_info *info = irp_know(irp);
+    if (!info->in_flight) { info->in_flight = TRUE; info->home = from; }
+    return info;
+}
+
 /* Drops the record. FALSE: there was none. */
 BOOLEAN irp_forget(IRP *irp)
 {
@@ -158,7 +166,7 @@ void EXPORT(IoReuseIrp)(IRP *irp, NTSTATUS status)
     info = irp_find(irp);
     in_flight = info && info->in_flight;
     built = info && (info->origin == THREADED || info->origin == SYSTEM);
-    if (info) info->last = NULL;
+    if (info) { info->last = NULL; info->in_flight = FALSE; frames_drop(info); }
     unlock_all();
     if (in_flight) violation("irp.reuse-in-flight", CALLER, "IoReuseIrp of IRP %p, which a lower driver still has", irp);
     if (built) violation("irp.reuse-foreign", CALLER, "IoReuseIrp of IRP %p, which IoAllocateIrp did not return", irp);

@@ -57,7 +57,7 @@ static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp, const char *function, void
     check_locations(irp, caller);
     later = forcible(irp, caller);
     lock_all();
-    irp_know(irp)->in_flight = TRUE;
+    irp_sent(irp, irp->CurrentLocation);
     unlock_all();
     irp->CurrentLocation--;
     irp->Tail.Overlay.CurrentStackLocation--;
@@ -90,9 +90,9 @@ static NTSTATUS run_routine(PIO_COMPLETION_ROUTINE routine, DEVICE_OBJECT *devic
 {
     thread *t = self();
     KIRQL irql = options.raise_completion && t->irql < DISPATCH_LEVEL && driver_at(routine) ? DISPATCH_LEVEL : t->irql;
-    callout c = callout_enter(irql);
+    callout c = callout_enter(irql, routine);
     NTSTATUS st = routine(device, irp, context);
-    callout_leave(&c, "completion routine", routine);
+    callout_leave(&c, "completion routine");
     return st;
 }
 
@@ -116,7 +116,7 @@ static BOOLEAN climb(IRP *irp)
     s->Context = NULL;
     lock_all();
     info = irp_find(irp);
-    if (info) { info->last = driver_of_device(done.DeviceObject); if (top) info->in_flight = FALSE; }
+    if (info) { info->last = driver_of_device(done.DeviceObject); if (location + 1 >= (ULONG)info->home) info->in_flight = FALSE; }
     unlock_all();
     /* Wine's own routine at the top may free the IRP without our knowledge */
     if (top && call && !driver_at(done.CompletionRoutine)) irp_forget(irp);

@@ -41,25 +41,36 @@ void irql_at_most(KIRQL max, const char *function, void *caller)
     if (now > max) violation("irql.too-high", caller, "%s called at IRQL %d, allowed up to %d", function, now, max);
 }
 
-callout callout_enter(KIRQL irql)
+callout callout_enter(KIRQL irql, void *routine)
 {
-    callout c = { self(), irql, 0, 0 };
-    c.before = c.t->irql;
-    c.held = c.t->held;
-    c.t->irql = irql;
+    thread *t = self();
+    callout c = { t, irql, t->irql, t->held, routine, t->routine };
+    t->irql = irql;
+    t->routine = routine;
     return c;
 }
 
-void callout_leave(callout *c, const char *what, void *routine)
+void callout_leave(callout *c, const char *what)
 {
-    if (c->t->irql != c->irql) {
-        violation("irql.changed", routine, "%s was called at IRQL %d and returned at %d", what, c->irql, c->t->irql);
+    thread *t = c->t;
+    if (t->irql != c->irql)
+        violation("irql.changed", c->routine, "%s was called at IRQL %d and returned at %d", what, c->irql, t->irql);
+    if (t->held > c->held) {
+        violation("lock.kept", c->routine, "%s returned holding spin lock %p", what, t->locks[t->held - 1].lock);
+        t->held = c->held;
     }
-    if (c->t->held > c->held) {
-        violation("lock.kept", routine, "%s returned holding spin lock %p", what, c->t->locks[c->t->held - 1].lock);
-        c->t->held = c->held;
-    }
-    irql_lower(c->t, c->before);
+    t->routine = c->outer;
+    irql_lower(t, c->before);
+}
+
+/* A driver routine that ends in a call of ours is compiled to a jump: the return
+ * address is then not the driver's, and the routine itself is named instead. */
+void *caller_in_driver(void *return_address)
+{
+    thread *t;
+    if (driver_at(return_address)) return return_address;
+    t = self();
+    return t->routine ? t->routine : return_address;
 }
 
 KIRQL EXPORT(KeGetCurrentIrql)(void) { return self()->irql; }

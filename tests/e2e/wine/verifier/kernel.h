@@ -15,7 +15,8 @@
  * exports every symbol that begins with x_ under the rest of its name. */
 #define EXPORT(name) NTAPI x_##name
 /* The address in the driver that called the export we are in. */
-#define CALLER __builtin_return_address(0)
+#define CALLER caller_in_driver(__builtin_return_address(0))
+void *caller_in_driver(void *return_address);
 
 /* ---- drivers (module.c, hook.c) ---- */
 #define MAX_DRIVERS 64
@@ -47,6 +48,7 @@ typedef struct thread {
     KIRQL irql;
     int held;                     /* spin locks this thread holds, oldest first */
     held_lock locks[MAX_HELD];
+    void *routine;                /* the driver's routine that we called last and are still in */
     KDPC *pending_first, *pending_last; /* dpc_inline: DPCs waiting for the IRQL to fall */
     struct system_thread *system; /* set on threads made by PsCreateSystemThread */
 } thread;
@@ -59,12 +61,13 @@ void irql_lower(thread *t, KIRQL irql);      /* and run what waited for it */
 void irql_at_most(KIRQL max, const char *function, void *caller);
 /* A routine of a driver, called by the verifier: checks that IRQL and spin
  * locks are afterwards what they were before. */
-typedef struct callout { thread *t; KIRQL irql, before; int held; } callout;
-callout callout_enter(KIRQL irql);
-void callout_leave(callout *c, const char *what, void *routine);
+typedef struct callout { thread *t; KIRQL irql, before; int held; void *routine, *outer; } callout;
+callout callout_enter(KIRQL irql, void *routine);
+void callout_leave(callout *c, const char *what);
 
 /* ---- the log (report.c) ---- */
 extern verifier_options options;
+static inline ULONG stuck_ms(void) { return options.stuck_ms ? options.stuck_ms : 10000; }
 typedef struct totals { LONG violations, allocations, injected, forced_pending, irps; } totals;
 extern totals counted;
 void violation(const char *rule, void *caller, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -124,12 +127,14 @@ typedef struct irp_info {
     enum origin origin;       /* SYSTEM: made by Wine; THREADED: the I/O manager frees it */
     driver *owner;
     void *allocated_by;
-    BOOLEAN in_flight;        /* sent and not yet back with its maker */
+    BOOLEAN in_flight;        /* sent and not yet back where it was sent from: */
+    LONG home;                /* that stack location's number */
     driver *last;             /* whose stack location was completed last */
     frame *frames[128];       /* by stack location number: calls that go with it */
 } irp_info;
 irp_info *irp_find(IRP *irp);              /* under big_lock; NULL if unknown */
 irp_info *irp_know(IRP *irp);              /* the same, but makes a record for one of Wine's */
+irp_info *irp_sent(IRP *irp, LONG from);
 BOOLEAN irp_forget(IRP *irp);
 void irp_finish(IRP *irp);                 /* every stack location is done: the I/O manager's part */
 NTSTATUS irp_call(DEVICE_OBJECT *device, IRP *irp, BOOLEAN forced); /* the current stack location's dispatch routine */

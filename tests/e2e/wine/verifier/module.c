@@ -6,6 +6,8 @@
 typedef struct loaded_data { ULONG flags; UNICODE_STRING *full, *base; PVOID image; ULONG size; } loaded_data;
 IMPORT NTSTATUS NTAPI LdrRegisterDllNotification(ULONG, void (NTAPI *)(ULONG, loaded_data *, PVOID), PVOID, PVOID *);
 
+IMPORT NTSTATUS NTAPI LdrAddRefDll(ULONG flags, PVOID image);
+
 static driver drivers[MAX_DRIVERS];
 static LONG count;
 
@@ -75,6 +77,7 @@ BOOLEAN NTAPI DllMain(PVOID instance, ULONG why, PVOID reserved)
     PVOID cookie;
     if (why == 3 /* thread detach */) thread_gone();
     if (why != 1 /* process attach */) return TRUE;
+    LdrAddRefDll(1 /* pin: the log outlives the last driver */, instance);
     irql_start();
     dpc_start();
     AddVectoredExceptionHandler(1, fault_handler);

@@ -2,7 +2,6 @@
 #include "kernel.h"
 
 #define HOLDS 1024
-#define STUCK_MS 10000
 
 /* Who holds which remove lock under which tag. The layout of IO_REMOVE_LOCK is
  * kept; this table only serves the rules. */
@@ -70,14 +69,17 @@ void EXPORT(IoReleaseRemoveLockAndWaitEx)(IO_REMOVE_LOCK *l, PVOID tag, ULONG si
 {
     ULONG start = GetTickCount();
     irql_at_most(PASSIVE_LEVEL, "IoReleaseRemoveLockAndWait", CALLER);
-    if (l->Common.Removed) violation("removelock.removed-twice", CALLER, "IoReleaseRemoveLockAndWait a second time");
+    if (l->Common.Removed) {
+        violation("removelock.removed-twice", CALLER, "IoReleaseRemoveLockAndWait a second time");
+        return;
+    }
     l->Common.Removed = TRUE;
     unhold(l, tag, "IoReleaseRemoveLockAndWait", CALLER);
     AcquireSRWLockExclusive(&holds_lock);
-    while (l->Common.IoCount > 1 && GetTickCount() - start < STUCK_MS) SleepConditionVariableSRW(&fell, &holds_lock, 100, 0);
+    while (l->Common.IoCount > 1 && GetTickCount() - start < stuck_ms()) SleepConditionVariableSRW(&fell, &holds_lock, 100, 0);
     for (int i = 0; i < HOLDS; i++)
         if (holds[i].count && holds[i].lock == l) {
-            violation("removelock.stuck", holds[i].caller, "removal waited %d s for tag %p, held %lu times", STUCK_MS / 1000, holds[i].tag, (ULONG)holds[i].count);
+            violation("removelock.stuck", holds[i].caller, "removal waited %lu ms for tag %p, held %lu times", stuck_ms(), holds[i].tag, (ULONG)holds[i].count);
             object_remove(REMLOCK, &holds[i], NULL);
             holds[i].count = 0; /* on Windows this waits for ever; here the test goes on */
         }
@@ -120,8 +122,8 @@ void EXPORT(ExWaitForRundownProtectionRelease)(EX_RUNDOWN_REF *r)
     __sync_or_and_fetch(&r->Count, 1);
     while (*(volatile ULONG_PTR *)&r->Count != 1) {
         Sleep(1);
-        if (GetTickCount() - start < STUCK_MS) continue;
-        violation("rundown.stuck", CALLER, "waited %d s for %llu references", STUCK_MS / 1000, (ULONG64)r->Count >> 1);
+        if (GetTickCount() - start < stuck_ms()) continue;
+        violation("rundown.stuck", CALLER, "waited %lu ms for %llu references", stuck_ms(), (ULONG64)r->Count >> 1);
         return;
     }
 }

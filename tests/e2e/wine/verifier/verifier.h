@@ -51,6 +51,9 @@ typedef struct verifier_options {
      * thread's IRQL falls below DISPATCH_LEVEL, as on a one-processor machine.
      * Zero: on one of the verifier's two DPC threads. */
     ULONG dpc_inline;
+    /* Milliseconds after which a wait for a spin lock, a remove lock or rundown
+     * protection is reported as stuck; 0 means 10,000. */
+    ULONG stuck_ms;
     /* Rule ids not to be reported, separated by spaces; "pool.*" names all
      * rules that begin with "pool.". */
     CHAR disabled[256];

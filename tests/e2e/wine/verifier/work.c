@@ -29,15 +29,25 @@ PIO_WORKITEM EXPORT(IoAllocateWorkItem)(DEVICE_OBJECT *device)
     return item_make(w, device);
 }
 
+static BOOLEAN live(item *w)
+{
+    object *o;
+    lock_all();
+    o = object_find(WORKITEM, w);
+    unlock_all();
+    return o != NULL;
+}
+
 void EXPORT(IoFreeWorkItem)(PIO_WORKITEM p)
 {
     item *w = (item *)p;
     irql_at_most(DISPATCH_LEVEL, "IoFreeWorkItem", CALLER);
-    if (!object_remove(WORKITEM, w, NULL)) {
+    if (!live(w)) {
         violation("workitem.free-unknown", CALLER, "%p is no allocated work item", w);
         return;
     }
     if (w->queued) { violation("workitem.free-queued", CALLER, "work item %p is queued", w); return; }
+    object_remove(WORKITEM, w, NULL);
     block_free(block_at(w), CALLER);
 }
 
@@ -55,10 +65,10 @@ static void NTAPI run(PVOID instance, PVOID context)
     BOOLEAN extended = w->extended;
     callout c;
     w->queued = 0; /* the routine may free it or queue it again */
-    c = callout_enter(PASSIVE_LEVEL);
+    c = callout_enter(PASSIVE_LEVEL, routine);
     if (extended) ((PIO_WORKITEM_ROUTINE_EX)routine)(object, argument, (PIO_WORKITEM)w);
     else ((PIO_WORKITEM_ROUTINE)routine)(object, argument);
-    callout_leave(&c, "work item routine", routine);
+    callout_leave(&c, "work item routine");
     ObDereferenceObject(object);
 }
 
@@ -83,9 +93,9 @@ static void NTAPI run_plain(PVOID instance, PVOID context)
 {
     WORK_QUEUE_ITEM *w = context;
     PVOID routine = w->WorkerRoutine;
-    callout c = callout_enter(PASSIVE_LEVEL);
+    callout c = callout_enter(PASSIVE_LEVEL, routine);
     w->WorkerRoutine(w->Parameter);
-    callout_leave(&c, "worker routine", routine);
+    callout_leave(&c, "worker routine");
 }
 void EXPORT(ExQueueWorkItem)(WORK_QUEUE_ITEM *w, WORK_QUEUE_TYPE type)
 {
@@ -101,9 +111,9 @@ static void NTAPI thread_start(PVOID p)
     system_thread *s = p;
     callout c;
     self()->system = s;
-    c = callout_enter(PASSIVE_LEVEL);
+    c = callout_enter(PASSIVE_LEVEL, s->routine);
     s->routine(s->context);
-    callout_leave(&c, "system thread", s->routine);
+    callout_leave(&c, "system thread");
     system_thread_gone(self());
     PsTerminateSystemThread(STATUS_SUCCESS);
 }

@@ -1,0 +1,13 @@
+/* What lower.sys can leave behind when it is unloaded: LEAK(name, rule). */
+LEAK(nothing, "")
+LEAK(pool, "leak.pool")
+LEAK(irp, "leak.irp")
+LEAK(mdl, "leak.mdl")
+LEAK(workitem, "leak.workitem")
+LEAK(timer, "leak.timer")
+LEAK(device, "leak.device")
+LEAK(symlink, "leak.symlink")
+LEAK(thread, "leak.thread")
+LEAK(removelock, "leak.removelock")
+LEAK(lookaside, "leak.lookaside")
+LEAK(shutdown, "leak.shutdown")
