@@ -3,7 +3,7 @@
 use core::{
     ffi::c_void,
     ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use sluice_chain::Status;
@@ -22,6 +22,8 @@ pub struct Adapter {
     hw: Hw,
     platform: &'static dyn Platform,
     completed: Completed,
+    /// Threads inside [`Self::defer`].
+    deferring: AtomicUsize,
     faults: Faults,
 }
 
@@ -35,7 +37,8 @@ pub struct Faults {
 impl Adapter {
     /// Hosts the miniport behind `hw`.
     pub const fn new(hw: Hw, platform: &'static dyn Platform) -> Self {
-        Self { hw, platform, completed: Completed::new(), faults: Faults { not_owned: AtomicU64::new(0) } }
+        let faults = Faults { not_owned: AtomicU64::new(0) };
+        Self { hw, platform, completed: Completed::new(), deferring: AtomicUsize::new(0), faults }
     }
 
     /// The host's services.
@@ -93,10 +96,19 @@ impl Adapter {
 
     /// Puts a request on its way up by the DPC.
     pub(crate) fn defer(&self, request: Owned) {
+        // Once pushed, the request can be done with, and its unit gone, before this thread has gone on.
+        self.deferring.fetch_add(1, Ordering::Relaxed);
         // SAFETY: `Owned` is the ownership that the list takes.
         if unsafe { self.completed.push(request.forget_into()) } {
             self.platform.schedule(self);
         }
+        self.deferring.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether no thread is handing over a completed request. A host that takes an adapter away does so in this
+    /// order: let the units go, wait for this, wait for the DPC, free.
+    pub fn is_idle(&self) -> bool {
+        self.deferring.load(Ordering::Acquire) == 0
     }
 
     /// The DPC: takes everything completed through the second interception point. DISPATCH_LEVEL.

@@ -1,0 +1,287 @@
+//! `sluice-bench intercept`: what the shim and an empty chain cost, in instructions and allocations.
+//!
+//! Two ways to the same disk in memory, with the same payload, one I/O at a time:
+//!
+//! - *direct*: the `ram` miniport alone. An SRB that was built once is checked and carried out by what the
+//!   miniport's `HwStartIo` consists of, up to the point where it would complete it. Nothing of a port is in this:
+//!   no SRB is built, nothing is queued, completed or counted.
+//! - *shim*: `Unit::submit` through both interception points with an empty chain, to `Host::finish`: the queue, a
+//!   fresh SRB, `HwStartIo`, RequestComplete, the DPC, statistics with two looks at the clock, and a host that
+//!   does next to nothing.
+//!
+//! The difference is therefore the whole port, not only the chain. Callgrind counts this program's instructions
+//! while it makes N I/Os and then 2 N of them; the difference divided by N is the exact count for one.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    hint::black_box,
+    process::Command,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sluice_chain::{Chain, Direction, Flags, Segment};
+use sluice_miniport_ram::Ram;
+use sluice_shim::{
+    adapter::Adapter,
+    miniport::Hw,
+    queue::Waiting,
+    request::{Carry, Incoming, Request},
+    scsi::{
+        cdb::{BlockRange, Form},
+        encode::Cdb,
+    },
+    spare::Spares,
+    storport::{
+        SrbFlags, SrbKind, SrbStatus,
+        srb::{SrbRequest, SrbStorage},
+    },
+    unit::{Finished, Host, Unit},
+};
+use sluice_user_host::User;
+
+/// I/Os of the shorter run.
+const COUNT: u64 = 20_000;
+/// Payload of each, in bytes.
+const PAYLOAD: usize = 4096;
+const SECTOR: u32 = 512;
+/// The most that the shim may add, in instructions for one I/O.
+const TARGET: i64 = 300;
+
+/// The name under which this program runs itself below callgrind.
+pub(crate) const DRIVER: &str = "intercept-driver";
+
+/// Counts allocations of the whole program.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: everything is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Case {
+    kind: SrbKind,
+    direction: Direction,
+}
+
+impl Case {
+    const ALL: [Self; 4] = [
+        Self { kind: SrbKind::Extended, direction: Direction::READ },
+        Self { kind: SrbKind::Extended, direction: Direction::WRITE },
+        Self { kind: SrbKind::Legacy, direction: Direction::READ },
+        Self { kind: SrbKind::Legacy, direction: Direction::WRITE },
+    ];
+
+    fn name(self) -> &'static str {
+        match (self.kind, self.direction) {
+            (SrbKind::Extended, Direction::READ) => "extended-read",
+            (SrbKind::Extended, _) => "extended-write",
+            (SrbKind::Legacy, Direction::READ) => "legacy-read",
+            (SrbKind::Legacy, _) => "legacy-write",
+        }
+    }
+
+    fn flags(self) -> SrbFlags {
+        if self.direction == Direction::READ { SrbFlags::DATA_IN } else { SrbFlags::DATA_OUT }
+    }
+}
+
+/// Cost of one I/O.
+#[derive(Clone, Copy)]
+struct Cost {
+    instructions: f64,
+    allocations: f64,
+}
+
+/// The subcommand.
+///
+/// # Errors
+/// When callgrind cannot be run, or the target is missed.
+pub(crate) fn run(json: bool) -> Result<(), String> {
+    let mut missed = false;
+    if !json {
+        println!("one I/O of {PAYLOAD} bytes, empty chain, queue depth 1; instructions by callgrind\n");
+        println!("{:16} {:>9} {:>9} {:>9} {:>12}", "", "direct", "shim", "added", "allocations");
+    }
+    let mut lines = Vec::new();
+    for case in Case::ALL {
+        let (direct, shim) = (measure("direct", case)?, measure("shim", case)?);
+        let (added, allocated) =
+            (shim.instructions - direct.instructions, shim.allocations - direct.allocations);
+        missed |= added > TARGET as f64 || allocated > 0.0;
+        if json {
+            lines.push(format!(
+                "{{\"case\":\"{}\",\"direct\":{:.1},\"shim\":{:.1},\"added\":{added:.1},\"allocations\":{allocated}}}",
+                case.name(),
+                direct.instructions,
+                shim.instructions
+            ));
+        } else {
+            println!(
+                "{:16} {:9.1} {:9.1} {added:9.1} {allocated:12}",
+                case.name(),
+                direct.instructions,
+                shim.instructions
+            );
+        }
+    }
+    if json {
+        println!(
+            "{{\"payload\":{PAYLOAD},\"target\":{TARGET},\"met\":{},\"cases\":[{}]}}",
+            !missed,
+            lines.join(",")
+        );
+    } else {
+        let verdict = if missed { "missed" } else { "met" };
+        println!("\ntarget: at most {TARGET} instructions and no allocation added: {verdict}");
+    }
+    if missed { Err("the target was missed".into()) } else { Ok(()) }
+}
+
+fn measure(way: &str, case: Case) -> Result<Cost, String> {
+    let (once, twice) = (callgrind(way, case, COUNT)?, callgrind(way, case, 2 * COUNT)?);
+    let per_io = |small: u64, large: u64| (large as f64 - small as f64) / COUNT as f64;
+    Ok(Cost { instructions: per_io(once.0, twice.0), allocations: per_io(once.1, twice.1) })
+}
+
+/// Runs the driver below callgrind; answers instructions and allocations.
+fn callgrind(way: &str, case: Case, count: u64) -> Result<(u64, u64), String> {
+    let program = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args([DRIVER, way, case.name(), &count.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let (said, counted) =
+        (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout).into_owned());
+    let instructions = said
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .and_then(|(_, number)| number.trim().parse().ok());
+    match (output.status.success(), instructions, counted.trim().parse().ok()) {
+        (true, Some(instructions), Some(allocations)) => Ok((instructions, allocations)),
+        _ => Err(format!("valgrind {way} {}: {said}", case.name())),
+    }
+}
+
+/// What runs below callgrind: `way case count`. Prints how many allocations the I/Os made.
+///
+/// # Errors
+/// When the words are others, or an I/O failed.
+pub(crate) fn drive(arguments: &[String]) -> Result<(), String> {
+    let [way, case, count] = arguments else { return Err("expected: way case count".into()) };
+    let case = Case::ALL.into_iter().find(|known| known.name() == case).ok_or("unknown case")?;
+    let count: u64 = count.parse().map_err(|_| "count is no number")?;
+    let ram = Ram::new(1024, SECTOR, case.kind).ok_or("no memory")?;
+    let ram: &'static Ram = Box::leak(Box::new(ram));
+    let mut buffer = vec![0x5A_u8; PAYLOAD];
+    let allocations = match way.as_str() {
+        "direct" => direct(ram, case, &mut buffer, count)?,
+        "shim" => shim(ram, case, &mut buffer, count)?,
+        _ => return Err("unknown way".into()),
+    };
+    println!("{allocations}");
+    Ok(())
+}
+
+fn direct(ram: &Ram, case: Case, buffer: &mut [u8], count: u64) -> Result<u64, String> {
+    let range = BlockRange { lba: 8, blocks: (PAYLOAD / SECTOR as usize) as u32 };
+    let cdb = match case.direction {
+        Direction::READ => Cdb::read(range, false, false, Form::Ten),
+        _ => Cdb::write(range, false, false, Form::Ten),
+    };
+    let request = SrbRequest::command(cdb.as_bytes()).with_data(
+        case.flags(),
+        buffer.as_mut_ptr().cast(),
+        PAYLOAD as u32,
+    );
+    let mut srb = SrbStorage::new();
+    srb.fill(case.kind, &request).map_err(|error| format!("{error:?}"))?;
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..count {
+        let mut view = black_box(&mut srb).view().map_err(|error| format!("{error:?}"))?;
+        // SAFETY: the SRB names `buffer`.
+        unsafe { ram.execute(&mut view) };
+        if view.srb_status() != SrbStatus::SUCCESS {
+            return Err("a direct I/O failed".into());
+        }
+    }
+    Ok(ALLOCATIONS.load(Ordering::Relaxed) - before)
+}
+
+/// A host whose only request is known.
+struct Caller {
+    incoming: Incoming,
+    finished: AtomicU64,
+}
+
+// SAFETY: the payload is the driver's own and used by one thread.
+unsafe impl Sync for Caller {}
+
+// SAFETY: the driver's node stays on its stack while a request is under way.
+unsafe impl Host for Caller {
+    fn queued(&self, _waiting: NonNull<Waiting>) -> bool {
+        true
+    }
+
+    fn describe(&self, _waiting: NonNull<Waiting>) -> Incoming {
+        self.incoming
+    }
+
+    fn claim(&self, _waiting: NonNull<Waiting>) -> bool {
+        true
+    }
+
+    fn finish(&self, _waiting: NonNull<Waiting>, result: &Finished<'_>) {
+        let good = result.device.is_some_and(|device| device.srb_status == SrbStatus::SUCCESS);
+        if good && result.transferred as usize == PAYLOAD {
+            self.finished.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn left(&self) {}
+
+    fn release(&self, _request: &Request) {}
+}
+
+fn shim(ram: &'static Ram, case: Case, buffer: &mut [u8], count: u64) -> Result<u64, String> {
+    let platform: &'static User = Box::leak(Box::new(User::new()));
+    let adapter: &'static Adapter = Box::leak(Box::new(Adapter::new(Hw::of(ram), platform)));
+    let incoming = Incoming {
+        direction: case.direction,
+        flags: Flags::default(),
+        sector: 8,
+        length: PAYLOAD as u32,
+        payload: Segment { address: buffer.as_mut_ptr(), length: PAYLOAD },
+        carry: Carry::default(),
+    };
+    let caller: &'static Caller = Box::leak(Box::new(Caller { incoming, finished: AtomicU64::new(0) }));
+    let requests = (0..4).map(|_| Request::new([0; 4])).collect();
+    let unit = Unit::new(adapter, caller, Chain::new(), SECTOR, requests, Spares::none());
+    let mut node = Waiting::new();
+    let node = NonNull::from(&mut node);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..count {
+        unit.submit(node, black_box(&caller.incoming)).map_err(|status| format!("{status:?}"))?;
+        platform.run_until_idle(adapter);
+    }
+    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    if caller.finished.load(Ordering::Relaxed) == count { Ok(made) } else { Err("an I/O failed".into()) }
+}
