@@ -47,6 +47,19 @@ pub struct Incoming {
     pub carry: Carry,
 }
 
+impl Incoming {
+    /// Nothing that can be done: for a host that finds a waiting request changed beyond understanding. It ends
+    /// with [`Status::INTERNAL`].
+    pub const IMPOSSIBLE: Self = Self {
+        direction: Direction(u32::MAX),
+        flags: Flags(0),
+        sector: 0,
+        length: 0,
+        payload: Segment::EMPTY,
+        carry: Carry::NONE,
+    };
+}
+
 /// The parts of a caller's SRB that pass through to the miniport's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Carry {
@@ -67,6 +80,17 @@ pub struct Carry {
 }
 
 impl Carry {
+    /// An untagged command without a time-out.
+    pub const NONE: Self = Self {
+        function: SrbFunction::EXECUTE_SCSI,
+        timeout: 0,
+        flags: SrbFlags(0),
+        queue_action: QueueAction(0),
+        priority: 0,
+        form: Form::Ten,
+        dpo: false,
+    };
+
     /// The flags that are taken over: those about the queue and the urgency, not those about memory that is not
     /// the miniport's.
     pub const FLAGS: SrbFlags = SrbFlags(

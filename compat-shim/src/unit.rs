@@ -40,6 +40,13 @@ pub unsafe trait Host: Sync {
     fn release(&self, request: &Request);
 }
 
+/// A request that the unit has found possible.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    incoming: Incoming,
+    spare: usize,
+}
+
 /// How a request went.
 #[derive(Debug)]
 pub struct Finished<'a> {
@@ -66,6 +73,7 @@ pub struct Unit {
     host: &'static dyn Host,
     chain: Chain,
     sector_size: u32,
+    largest_spare: usize,
     slab: NonNull<Request>,
     slab_len: usize,
     pool: SpinLock<Pool>,
@@ -112,6 +120,7 @@ impl Unit {
             host,
             chain,
             sector_size,
+            largest_spare: spares.largest(),
             slab: NonNull::new(first).unwrap_or(NonNull::dangling()),
             slab_len,
             pool: SpinLock::new(Pool { free, waiting: Fifo::new(), spares }),
@@ -123,24 +132,32 @@ impl Unit {
     /// order of submission. Up to DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// A request that can never run is refused; the host is not called for it.
+    /// A request that can never run is refused, and so is one that [`Host::queued`] found cancelled; the host
+    /// is then not called for it again.
     pub fn submit(&self, waiting: NonNull<Waiting>, incoming: &Incoming) -> Result<(), Status> {
-        let spare = self.check(incoming)?;
+        self.submit_checked(waiting, &self.check(incoming)?)
+    }
+
+    /// As [`Self::submit`], for a host that must know before it gives up the caller's request whether the unit
+    /// will take it.
+    ///
+    /// # Errors
+    /// [`Status::CANCELLED`] only, as there.
+    pub fn submit_checked(&self, waiting: NonNull<Waiting>, checked: &Checked) -> Result<(), Status> {
         let request = {
             let mut pool = self.pool.lock(self.adapter.platform());
-            let taken = if pool.waiting.first().is_none() { pool.take(spare) } else { None };
+            let taken = if pool.waiting.first().is_none() { pool.take(checked.spare) } else { None };
             match taken {
                 Some(request) => request,
-                None => {
-                    if self.host.queued(waiting) {
-                        // SAFETY: `Host`'s contract.
-                        unsafe { pool.waiting.push(waiting) };
-                    }
+                None if self.host.queued(waiting) => {
+                    // SAFETY: `Host`'s contract.
+                    unsafe { pool.waiting.push(waiting) };
                     return Ok(());
                 }
+                None => return Err(Status::CANCELLED),
             }
         };
-        self.start(request, waiting, incoming);
+        self.start(request, waiting, &checked.incoming);
         Ok(())
     }
 
@@ -226,9 +243,12 @@ impl Unit {
         crate::interception::dispatch(self, request);
     }
 
-    /// Whether the request can run at all; how much private memory it needs, in bytes.
-    fn check(&self, incoming: &Incoming) -> Result<usize, Status> {
-        let aligned = incoming.length % self.sector_size == 0;
+    /// Whether a request can run at all.
+    ///
+    /// # Errors
+    /// [`Status::INVALID`].
+    pub fn check(&self, incoming: &Incoming) -> Result<Checked, Status> {
+        let aligned = incoming.length.is_multiple_of(self.sector_size);
         let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
         let whole = match incoming.direction {
             Direction::READ | Direction::WRITE => aligned && mapped,
@@ -238,8 +258,8 @@ impl Unit {
             _ => false,
         };
         let spare = self.spare_bytes(incoming);
-        let fits = spare <= self.pool.lock(self.adapter.platform()).spares.largest();
-        if whole && fits { Ok(spare) } else { Err(Status::INVALID) }
+        let fits = spare <= self.largest_spare;
+        if whole && fits { Ok(Checked { incoming: *incoming, spare }) } else { Err(Status::INVALID) }
     }
 
     fn spare_bytes(&self, incoming: &Incoming) -> usize {
