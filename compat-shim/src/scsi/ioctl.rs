@@ -42,11 +42,11 @@ pub mod code {
     pub const STORAGE_PROTOCOL_COMMAND: u32 = buffered(STORAGE, 0x4F0, BOTH);
     pub const STORAGE_QUERY_PROPERTY: u32 = buffered(STORAGE, 0x500, ANY);
     pub const STORAGE_MANAGE_DATA_SET_ATTRIBUTES: u32 = buffered(STORAGE, 0x501, WRITE);
-    pub const STORAGE_ENABLE_IDLE_POWER: u32 = buffered(STORAGE, 0x520, ANY);
-    pub const STORAGE_GET_IDLE_POWERUP_REASON: u32 = buffered(STORAGE, 0x521, ANY);
-    pub const STORAGE_POWER_ACTIVE: u32 = buffered(STORAGE, 0x522, ANY);
-    pub const STORAGE_POWER_IDLE: u32 = buffered(STORAGE, 0x523, ANY);
-    pub const STORAGE_EVENT_NOTIFICATION: u32 = buffered(STORAGE, 0x524, ANY);
+    pub const STORAGE_ENABLE_IDLE_POWER: u32 = buffered(STORAGE, 0x720, ANY);
+    pub const STORAGE_GET_IDLE_POWERUP_REASON: u32 = buffered(STORAGE, 0x721, ANY);
+    pub const STORAGE_POWER_ACTIVE: u32 = buffered(STORAGE, 0x722, ANY);
+    pub const STORAGE_POWER_IDLE: u32 = buffered(STORAGE, 0x723, ANY);
+    pub const STORAGE_EVENT_NOTIFICATION: u32 = buffered(STORAGE, 0x724, ANY);
 }
 
 /// `STORAGE_PROPERTY_ID`: what IOCTL_STORAGE_QUERY_PROPERTY asks about.
@@ -86,3 +86,6 @@ const _: () = assert!(code::STORAGE_QUERY_PROPERTY == 0x002D_1400);
 const _: () = assert!(code::STORAGE_MANAGE_DATA_SET_ATTRIBUTES == 0x002D_9404);
 const _: () = assert!(code::STORAGE_CHECK_VERIFY == 0x002D_4800);
 const _: () = assert!(code::STORAGE_PROTOCOL_COMMAND == 0x002D_D3C0);
+const _: () = assert!(code::STORAGE_GET_HOTPLUG_INFO == 0x002D_0C14);
+const _: () = assert!(code::STORAGE_PREDICT_FAILURE == 0x002D_1100);
+const _: () = assert!(code::STORAGE_ENABLE_IDLE_POWER == 0x002D_1C80);

@@ -6,6 +6,7 @@
 //!   encode   the CDBs that we send ourselves
 //!   unmap    the parameter list of UNMAP
 //!   ioctl    device control codes
+//!   inspect  what their buffers ask
 //!   mode     the parameter list of MODE SELECT
 //!   policy   Command, SRB function, IOCTL -> what a volume does about it: the one table
 //!   answers  the data of commands that we answer ourselves
@@ -15,6 +16,7 @@
 pub mod answers;
 pub mod cdb;
 pub mod encode;
+pub mod inspect;
 pub mod ioctl;
 pub mod mode;
 pub mod opcode;

@@ -330,6 +330,7 @@ fn function_row(function: SrbFunction) -> Row {
         | SrbFunction::WMI
         | SrbFunction::POWER
         | SrbFunction::PNP => Row::all(Pass),
+        // EXECUTE_NVME carries data past the SCSI path: native NVMe stacks are not filtered yet, so refused.
         // A dump driver writes below us: memory would reach the disk in the clear, over ciphertext. ABORT_COMMAND
         // and its kin name an SRB that the device below has never seen.
         _ => Row::UNLISTED,
@@ -371,7 +372,8 @@ fn ioctl_row(code: u32) -> Row {
 
 fn property_row(id: u32) -> Row {
     match id {
-        property::ADAPTER => Row { in_place: Treatment::Edit(Edit::MaximumTransfer), ..Row::all(Pass) },
+        // Already while locked: the class driver asks once, when the disk starts.
+        property::ADAPTER => Row::all(Treatment::Edit(Edit::MaximumTransfer)),
         property::DEVICE
         | property::DEVICE_ID
         | property::DEVICE_UNIQUE_ID

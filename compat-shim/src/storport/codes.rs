@@ -19,6 +19,7 @@ impl SrbFunction {
     pub const SHUTDOWN: Self = Self(0x07);
     pub const FLUSH: Self = Self(0x08);
     pub const PROTOCOL_COMMAND: Self = Self(0x09);
+    pub const EXECUTE_NVME: Self = Self(0x0A);
     pub const ABORT_COMMAND: Self = Self(0x10);
     pub const RELEASE_RECOVERY: Self = Self(0x11);
     pub const RESET_BUS: Self = Self(0x12);

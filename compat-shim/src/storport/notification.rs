@@ -64,6 +64,7 @@ pub mod unit_control {
     pub const START: u32 = 2;
     pub const POWER: u32 = 3;
     pub const REMOVE: u32 = 9;
+    pub const SURPRISE_REMOVAL: u32 = 10;
 }
 
 /// `SP_RETURN_*`: what `HwFindAdapter` returns.

@@ -258,8 +258,8 @@ fn functions() {
     for code in [0x01, 0x05, 0x06, 0x16, 0x17, 0x24, 0x25] {
         function(SrbFunction(code), PASSED);
     }
-    // Dump pointers, abort, terminate, protocol command, crypto, and what does not exist.
-    for code in [0x26, 0x27, 0x10, 0x14, 0x09, 0x29, 0x03, 0x77] {
+    // Dump pointers, abort, terminate, protocol command, NVMe, crypto, and what does not exist.
+    for code in [0x0A, 0x26, 0x27, 0x10, 0x14, 0x09, 0x29, 0x03, 0x77] {
         function(SrbFunction(code), REFUSED);
     }
 }
