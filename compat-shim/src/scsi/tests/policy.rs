@@ -235,7 +235,7 @@ fn what_inspection_finds_is_judged() {
         row("NVMe", RequestKind::NvmeAdmin(admin), REFUSED);
     }
     let ours = Treatment::Edit(Edit::MaximumTransfer);
-    row("adapter", RequestKind::Property(property::ADAPTER), [Pass, Pass, ours, ours]);
+    row("adapter", RequestKind::Property(property::ADAPTER), [ours; 4]);
     for id in [property::DEVICE, property::TRIM, property::ACCESS_ALIGNMENT, property::LB_PROVISIONING] {
         row("property", RequestKind::Property(id), PASSED);
     }
