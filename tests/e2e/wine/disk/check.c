@@ -116,6 +116,7 @@ static const char *check_command(disk *d, request *r)
     } else if (r->sense && *r->sense_length < SENSE_LENGTH) return "sense buffer too small";
     if (decode_extent(r->cdb, r->cdb_length, &e)) {
         if ((ULONGLONG)e.blocks * d->sector_size != *r->length) return "DataTransferLength is not the CDB's";
+        if (e.blocks == 0) return NULL;
         if (e.read && !(r->flags & SRB_FLAGS_DATA_IN)) return "a read without DATA_IN";
         if (e.write && !(r->flags & SRB_FLAGS_DATA_OUT)) return "a write without DATA_OUT";
     }

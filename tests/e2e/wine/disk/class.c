@@ -107,7 +107,7 @@ NTSTATUS class_pnp(disk *d, PIRP irp, PIO_STACK_LOCATION at)
     if (at->MinorFunction == IRP_MN_START_DEVICE) {
         IoCopyCurrentIrpStackLocationToNext(irp);
         NTSTATUS s = call_and_wait(d->lower, irp);
-        if (NT_SUCCESS(s)) greet(d);
+        if (NT_SUCCESS(s) && !d->class_sector_size) greet(d); /* not after a stop */
         return finish(irp, s, 0);
     }
     if (at->MinorFunction == IRP_MN_REMOVE_DEVICE && !d->gone) packet_sync(d, SRB_FUNCTION_RELEASE_DEVICE, 0, NULL, 0, NULL, 0);

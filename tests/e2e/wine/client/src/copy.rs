@@ -34,14 +34,20 @@ const MODES: [Mode; 8] = [
     mode("CDB12 legacy, shuffled", CLASS_CDB12, ORDER_SHUFFLE, 6, 16384),
     mode("CDB6 legacy", CLASS_CDB6, ORDER_REVERSE, 3, 65536),
     mode("CDB32 extended", CLASS_CDB32 | CLASS_EXTENDED, ORDER_FIFO, 0, 0),
-    mode("CDB10 extended, paging, no freeze", CLASS_EXTENDED | CLASS_PAGING | CLASS_NO_FREEZE, ORDER_REVERSE, 8, 0),
+    mode(
+        "CDB10 extended, paging, no freeze",
+        CLASS_EXTENDED | CLASS_PAGING | CLASS_NO_FREEZE,
+        ORDER_REVERSE,
+        8,
+        0,
+    ),
 ];
 
 /// A repeatable sequence of numbers (xorshift64*).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -81,7 +87,14 @@ fn modes(legacy: bool) -> impl Iterator<Item = &'static Mode> + Clone {
 
 /// Copies the file to the start of the disk. `unit` bytes go in each mode
 /// before the next takes its turn. Returns the seconds taken.
-pub fn write(disk: &Disk, file: &File, length: u64, unit: u64, seed: u64, legacy: bool) -> Result<f64, String> {
+pub(crate) fn write(
+    disk: &Disk,
+    file: &File,
+    length: u64,
+    unit: u64,
+    seed: u64,
+    legacy: bool,
+) -> Result<f64, String> {
     let mut random = Random(seed);
     let started = Instant::now();
     let mut at = 0;
@@ -101,7 +114,9 @@ pub fn write(disk: &Disk, file: &File, length: u64, unit: u64, seed: u64, legacy
                 at += n;
             }
             let (from, n, p) = flying.pop_front().ok_or("empty queue")?;
-            let done = p.wait_count().map_err(|e| format!("write of {n} bytes at {from} ({}): error {e}", m.name))?;
+            let done = p
+                .wait_count()
+                .map_err(|e| format!("write of {n} bytes at {from} ({}): error {e}", m.name))?;
             if done as u64 != n {
                 return Err(format!("write of {n} bytes at {from} took {done}"));
             }
@@ -127,29 +142,39 @@ fn compare(disk: &Disk, file: &File, length: u64, random: &mut Random, m: &Mode)
         file.seek_read(&mut want, from).map_err(|e| e.to_string())?;
         if got != want {
             let first = got.iter().zip(&want).position(|(a, b)| a != b).unwrap_or(got.len().min(want.len()));
-            return Err(format!("{} of {n} bytes came back for offset {from}; first difference at {first} ({})", got.len(), m.name));
+            return Err(format!(
+                "{} of {n} bytes came back for offset {from}; first difference at {first} ({})",
+                got.len(),
+                m.name
+            ));
         }
     }
     Ok(())
 }
 
 /// Reads everything back in each mode; a check each.
-pub fn verify(disk: &Disk, file: &File, length: u64, seed: u64, legacy: bool) {
+pub(crate) fn verify(disk: &Disk, file: &File, length: u64, seed: u64, legacy: bool) {
     let mut random = Random(seed);
     let count = modes(legacy).count() as u64;
     for (i, m) in modes(legacy).enumerate() {
         let outcome = set(disk, m, random.next())
             .map_err(|e| format!("mode: error {e}"))
             .and_then(|()| compare(disk, file, length, &mut random, m));
-        report::check(&format!("read back equal: {}", m.name), outcome.is_ok(), outcome.err().unwrap_or_default());
+        report::check(
+            &format!("read back equal: {}", m.name),
+            outcome.is_ok(),
+            outcome.err().unwrap_or_default(),
+        );
         report::progress("read", (i as u64 + 1) * length, count * length);
     }
 }
 
 /// Reads or rewrites the area in 1 MiB calls, four at once; returns bytes per second.
-pub fn throughput(disk: &Disk, file: &File, length: u64, writing: bool) -> Result<f64, String> {
+pub(crate) fn throughput(disk: &Disk, file: &File, length: u64, writing: bool) -> Result<f64, String> {
     const CALL: u64 = 1 << 20;
-    disk.class(CLASS_CDB16 | CLASS_EXTENDED, 0, 0).and_then(|()| disk.port(|_| ())).map_err(|e| format!("mode: error {e}"))?;
+    disk.class(CLASS_CDB16 | CLASS_EXTENDED, 0, 0)
+        .and_then(|()| disk.port(|_| ()))
+        .map_err(|e| format!("mode: error {e}"))?;
     let mut data = Vec::new();
     for at in (0..length).step_by(CALL as usize) {
         let mut block = vec![0; CALL.min(length - at) as usize];
@@ -164,7 +189,11 @@ pub fn throughput(disk: &Disk, file: &File, length: u64, writing: bool) -> Resul
         if flying.len() == 4 {
             finish(flying.pop_front())?;
         }
-        flying.push_back(if writing { disk.top.start_write(at, block) } else { disk.top.start_read(at, block.len()) });
+        flying.push_back(if writing {
+            disk.top.start_write(at, block)
+        } else {
+            disk.top.start_read(at, block.len())
+        });
     }
     while !flying.is_empty() {
         finish(flying.pop_front())?;
@@ -177,7 +206,7 @@ fn finish(p: Option<Pending>) -> Result<(), String> {
 }
 
 /// Reports both directions' throughput.
-pub fn measure(disk: &Disk, file: &File, length: u64) {
+pub(crate) fn measure(disk: &Disk, file: &File, length: u64) {
     match (throughput(disk, file, length, true), throughput(disk, file, length, false)) {
         (Ok(w), Ok(r)) => report::result(json!({ "write_bytes_per_second": w, "read_bytes_per_second": r })),
         (w, r) => report::check("throughput", false, format!("{w:?} {r:?}")),

@@ -4,8 +4,14 @@
 use std::{mem, ptr};
 
 use windows_sys::Win32::{
-    Foundation::{CloseHandle, ERROR_IO_PENDING, GENERIC_READ, GENERIC_WRITE, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0},
-    Storage::FileSystem::{CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING, ReadFile, WriteFile},
+    Foundation::{
+        CloseHandle, ERROR_IO_PENDING, GENERIC_READ, GENERIC_WRITE, GetLastError, HANDLE,
+        INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
+    },
+    Storage::FileSystem::{
+        CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING, ReadFile,
+        WriteFile,
+    },
     System::{
         IO::{CancelIoEx, DeviceIoControl, GetOverlappedResult, OVERLAPPED},
         Threading::{CreateEventW, WaitForSingleObject},
@@ -13,17 +19,17 @@ use windows_sys::Win32::{
 };
 
 /// A Win32 error code.
-pub type Error = u32;
+pub(crate) type Error = u32;
 /// No answer within the time limit; not a code that Win32 uses.
-pub const TIMED_OUT: Error = 0xffff_fffe;
+pub(crate) const TIMED_OUT: Error = 0xffff_fffe;
 /// How long any single request may take, in milliseconds.
 const LIMIT: u32 = 30_000;
 
 /// An open device.
-pub struct Device(HANDLE);
+pub(crate) struct Device(HANDLE);
 
 /// A request under way. Dropping it cancels it and waits for its end.
-pub struct Pending {
+pub(crate) struct Pending {
     handle: HANDLE,
     parts: Box<Parts>,
     started: Result<(), Error>,
@@ -39,7 +45,7 @@ struct Parts {
 
 impl Device {
     /// Opens `\\.\name`.
-    pub fn open(name: &str) -> Result<Device, Error> {
+    pub(crate) fn open(name: &str) -> Result<Device, Error> {
         let path: Vec<u16> = format!("\\\\.\\{name}\0").encode_utf16().collect();
         // SAFETY: the path is zero-terminated and outlives the call; no pointers are kept.
         let handle = unsafe {
@@ -57,12 +63,12 @@ impl Device {
     }
 
     /// Sends an I/O control and waits; returns what came back.
-    pub fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Error> {
         self.start_control(code, input.to_vec(), room).wait()
     }
 
     /// Starts an I/O control.
-    pub fn start_control(&self, code: u32, input: Vec<u8>, room: usize) -> Pending {
+    pub(crate) fn start_control(&self, code: u32, input: Vec<u8>, room: usize) -> Pending {
         let mut p = Pending::new(self.0, input, vec![0; room], 0);
         // SAFETY: both buffers and the OVERLAPPED are owned by `p`, which waits for the end before it drops them.
         let ok = unsafe {
@@ -81,28 +87,44 @@ impl Device {
     }
 
     /// Starts a read of `length` bytes at byte `offset`.
-    pub fn start_read(&self, offset: u64, length: usize) -> Pending {
+    pub(crate) fn start_read(&self, offset: u64, length: usize) -> Pending {
         let mut p = Pending::new(self.0, Vec::new(), vec![0; length], offset);
         // SAFETY: as in `start_control`.
-        let ok = unsafe { ReadFile(self.0, p.parts.output.as_mut_ptr(), length as u32, ptr::null_mut(), &mut p.parts.overlapped) };
+        let ok = unsafe {
+            ReadFile(
+                self.0,
+                p.parts.output.as_mut_ptr(),
+                length as u32,
+                ptr::null_mut(),
+                &mut p.parts.overlapped,
+            )
+        };
         p.launched(ok)
     }
 
     /// Starts a write at byte `offset`.
-    pub fn start_write(&self, offset: u64, data: Vec<u8>) -> Pending {
+    pub(crate) fn start_write(&self, offset: u64, data: Vec<u8>) -> Pending {
         let mut p = Pending::new(self.0, data, Vec::new(), offset);
         // SAFETY: as in `start_control`.
-        let ok = unsafe { WriteFile(self.0, p.parts.input.as_ptr(), p.parts.input.len() as u32, ptr::null_mut(), &mut p.parts.overlapped) };
+        let ok = unsafe {
+            WriteFile(
+                self.0,
+                p.parts.input.as_ptr(),
+                p.parts.input.len() as u32,
+                ptr::null_mut(),
+                &mut p.parts.overlapped,
+            )
+        };
         p.launched(ok)
     }
 
     /// Reads and waits. Fewer bytes than asked for are returned as they came.
-    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
         self.start_read(offset, length).wait()
     }
 
     /// Writes and waits; returns how many bytes were taken.
-    pub fn write(&self, offset: u64, data: &[u8]) -> Result<usize, Error> {
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result<usize, Error> {
         self.start_write(offset, data.to_vec()).wait_count()
     }
 }
@@ -145,11 +167,15 @@ impl Pending {
         self.over = true;
         let mut n = 0;
         // SAFETY: the request is over; OVERLAPPED and count live through the call.
-        if unsafe { GetOverlappedResult(self.handle, &self.parts.overlapped, &mut n, 0) } == 0 { Err(last_error()) } else { Ok(n as usize) }
+        if unsafe { GetOverlappedResult(self.handle, &self.parts.overlapped, &mut n, 0) } == 0 {
+            Err(last_error())
+        } else {
+            Ok(n as usize)
+        }
     }
 
     /// Waits for the end; returns the bytes that came back.
-    pub fn wait(mut self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn wait(mut self) -> Result<Vec<u8>, Error> {
         let n = self.finish()?;
         let mut out = mem::take(&mut self.parts.output);
         out.truncate(n);
@@ -157,12 +183,12 @@ impl Pending {
     }
 
     /// Waits for the end; returns the count.
-    pub fn wait_count(mut self) -> Result<usize, Error> {
+    pub(crate) fn wait_count(mut self) -> Result<usize, Error> {
         self.finish()
     }
 
     /// Has it ended?
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         // SAFETY: the event is ours.
         self.over || unsafe { WaitForSingleObject(self.parts.overlapped.hEvent, 0) } == WAIT_OBJECT_0
     }
@@ -187,7 +213,7 @@ impl Drop for Pending {
 }
 
 /// The calling thread's last Win32 error.
-pub fn last_error() -> Error {
+pub(crate) fn last_error() -> Error {
     // SAFETY: no arguments, no memory.
     unsafe { GetLastError() }
 }

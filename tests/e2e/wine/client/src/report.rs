@@ -18,7 +18,7 @@ fn say(line: Value) {
 }
 
 /// A named check; `detail` tells what was seen.
-pub fn check(name: &str, ok: bool, detail: impl Display) {
+pub(crate) fn check(name: &str, ok: bool, detail: impl Display) {
     if !ok {
         FAILED.fetch_add(1, Ordering::Relaxed);
     }
@@ -26,22 +26,22 @@ pub fn check(name: &str, ok: bool, detail: impl Display) {
 }
 
 /// Part of a longer piece of work.
-pub fn progress(what: &str, done: u64, total: u64) {
+pub(crate) fn progress(what: &str, done: u64, total: u64) {
     say(json!({ "progress": what, "done": done, "total": total }));
 }
 
 /// An answer that the runner asked for.
-pub fn result(value: Value) {
+pub(crate) fn result(value: Value) {
     say(json!({ "result": value }));
 }
 
 /// The program cannot go on.
-pub fn fatal(why: impl Display) -> ! {
+pub(crate) fn fatal(why: impl Display) -> ! {
     say(json!({ "fatal": why.to_string() }));
     std::process::exit(2)
 }
 
 /// How many checks have failed.
-pub fn failures() -> usize {
+pub(crate) fn failures() -> usize {
     FAILED.load(Ordering::Relaxed)
 }

@@ -3,9 +3,9 @@
 use std::ptr;
 
 use windows_sys::Win32::System::Services::{
-    ControlService, CreateServiceW, CloseServiceHandle, DeleteService, OpenSCManagerW, OpenServiceW, SC_HANDLE, SC_MANAGER_ALL_ACCESS,
-    SERVICE_ALL_ACCESS, SERVICE_CONTROL_STOP, SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, SERVICE_KERNEL_DRIVER, SERVICE_STATUS,
-    StartServiceW,
+    CloseServiceHandle, ControlService, CreateServiceW, DeleteService, OpenSCManagerW, OpenServiceW,
+    SC_HANDLE, SC_MANAGER_ALL_ACCESS, SERVICE_ALL_ACCESS, SERVICE_CONTROL_STOP, SERVICE_DEMAND_START,
+    SERVICE_ERROR_NORMAL, SERVICE_KERNEL_DRIVER, SERVICE_STATUS, StartServiceW,
 };
 
 use crate::device::{Error, last_error};
@@ -41,7 +41,7 @@ fn open(name: &str) -> Result<Handle, Error> {
 }
 
 /// Registers a driver under `name`; an older registration is replaced.
-pub fn install(name: &str, path: &str) -> Result<(), Error> {
+pub(crate) fn install(name: &str, path: &str) -> Result<(), Error> {
     let m = manager()?;
     if let Ok(old) = open(name) {
         // SAFETY: an open service handle.
@@ -70,16 +70,20 @@ pub fn install(name: &str, path: &str) -> Result<(), Error> {
 }
 
 /// Starts the service.
-pub fn start(name: &str) -> Result<(), Error> {
+pub(crate) fn start(name: &str) -> Result<(), Error> {
     let s = open(name)?;
     // SAFETY: an open service handle, no arguments.
     if unsafe { StartServiceW(s.0, 0, ptr::null()) } == 0 { Err(last_error()) } else { Ok(()) }
 }
 
 /// Stops the service: the driver's unload routine runs.
-pub fn stop(name: &str) -> Result<(), Error> {
+pub(crate) fn stop(name: &str) -> Result<(), Error> {
     let s = open(name)?;
     let mut status = SERVICE_STATUS::default();
     // SAFETY: an open service handle; the status outlives the call.
-    if unsafe { ControlService(s.0, SERVICE_CONTROL_STOP, &mut status) } == 0 { Err(last_error()) } else { Ok(()) }
+    if unsafe { ControlService(s.0, SERVICE_CONTROL_STOP, &mut status) } == 0 {
+        Err(last_error())
+    } else {
+        Ok(())
+    }
 }

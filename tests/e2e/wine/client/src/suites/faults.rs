@@ -20,7 +20,7 @@ fn pattern(seed: u64, length: usize) -> Vec<u8> {
 const ERROR_CRC: u32 = 23;
 const ERROR_WRITE_PROTECT: u32 = 19;
 
-pub fn run(disk: &Disk, _volume: u64) {
+pub(crate) fn run(disk: &Disk) {
     let data = pattern(3, MIB);
     let base = 8 * MIB as u64;
     let outcome = (|| -> Result<(), Error> {
@@ -45,7 +45,11 @@ fn medium(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
         disk.class(if extended { CLASS_EXTENDED } else { 0 }, 0, 0)?;
         disk.port(|m| (m.fault, m.fault_on, m.fault_skip, m.fault_count) = (FAULT_MEDIUM, ON_READ, 3, 1))?;
         let r = disk.top.read(base, MIB);
-        check(&format!("medium error on the 4th piece of a read arrives ({name})"), r == Err(ERROR_CRC), format!("{:?}", r.map(|d| d.len())));
+        check(
+            &format!("medium error on the 4th piece of a read arrives ({name})"),
+            r == Err(ERROR_CRC),
+            format!("{:?}", r.map(|d| d.len())),
+        );
         let again = disk.top.read(base, MIB)?;
         check(&format!("reading again succeeds ({name})"), again == data, again.len());
         disk.port(|m| (m.fault, m.fault_on, m.fault_skip, m.fault_count) = (FAULT_MEDIUM, ON_WRITE, 0, 1))?;
@@ -56,7 +60,11 @@ fn medium(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
     disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_MEDIUM, ON_READ, u32::MAX))?;
     let block = (base / disk.sector) as u32;
     let a = disk.send(&Request::cdb(&cdb::read10(block, 8)).reads(8 * disk.sector as usize))?;
-    check("sense data of a medium error arrives unchanged", a.sense == [3, 0x11, 0] && a.srb_status == 4, a.text());
+    check(
+        "sense data of a medium error arrives unchanged",
+        a.sense == [3, 0x11, 0] && a.srb_status == 4,
+        a.text(),
+    );
     disk.port(|_| ())
 }
 
@@ -66,13 +74,26 @@ fn short(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
     for extended in [false, true] {
         disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_SHORT, ON_READ, 1))?;
         let a = disk.send(&Request::cdb(&cdb::read10(block, 8)).reads(bytes).extended(extended))?;
-        check("a short read tells its length and decrypts what came", a.transferred as usize == bytes / 2 && a.data[..bytes / 2] == data[..bytes / 2], a.text());
+        check(
+            "a short read tells its length and decrypts what came",
+            a.transferred as usize == bytes / 2 && a.data[..bytes / 2] == data[..bytes / 2],
+            a.text(),
+        );
         disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_SHORT_OVERRUN, ON_READ, 1))?;
         let a = disk.send(&Request::cdb(&cdb::read10(block, 8)).reads(bytes).extended(extended))?;
-        check("an overrun is handed on with its length", a.srb_status == 0x12 && a.transferred as usize <= bytes / 2, a.text());
+        check(
+            "an overrun is handed on with its length",
+            a.srb_status == 0x12 && a.transferred as usize <= bytes / 2,
+            a.text(),
+        );
         disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_SHORT, ON_WRITE, 1))?;
-        let a = disk.send(&Request::cdb(&cdb::write10(block, 8)).writes(&data[..bytes]).extended(extended))?;
-        check("a short write tells its length", a.transferred as usize == bytes / 2 && !a.buffer_changed, a.text());
+        let a =
+            disk.send(&Request::cdb(&cdb::write10(block, 8)).writes(&data[..bytes]).extended(extended))?;
+        check(
+            "a short write tells its length",
+            a.transferred as usize == bytes / 2 && !a.buffer_changed,
+            a.text(),
+        );
     }
     disk.port(|_| ())
 }
@@ -83,7 +104,11 @@ fn busy(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
     disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_BUSY, ON_WRITE, 2))?;
     let w = disk.write(base, data);
     let after = disk.statistics()?;
-    check("a write is sent again from the same buffer after BUSY", w == Ok(data.len()) && after.busy_retries == before + 2, format!("{w:?}, {} retries", after.busy_retries - before));
+    check(
+        "a write is sent again from the same buffer after BUSY",
+        w == Ok(data.len()) && after.busy_retries == before + 2,
+        format!("{w:?}, {} retries", after.busy_retries - before),
+    );
     disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_BUSY, ON_READ, 2))?;
     let back = disk.top.read(base, MIB)?;
     check("what was written after BUSY reads back", back == data, back.len());
@@ -105,4 +130,3 @@ impl Disk {
         self.top.write(at, data)
     }
 }
-

@@ -1,13 +1,26 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
+mod endings;
 mod faults;
+mod lies;
+mod policy;
 
 use crate::{disk::Disk, report};
+use policy::State;
 
 /// Runs a suite by name. `volume`: bytes of the volume on the disk.
-pub fn run(name: &str, disk: &Disk, volume: u64) {
+pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
     match name {
-        "faults" => faults::run(disk, volume),
+        "faults" => faults::run(&disk),
+        "locked" => policy::run(&disk, State::Locked, volume),
+        "unlocked" => policy::run(&disk, State::Unlocked, volume),
+        "plain" => policy::run(&disk, State::Plain, volume),
+        "lies" => lies::run(&disk, volume),
+        "control" => policy::control_device(&disk),
+        "cancel" => endings::cancel(&disk),
+        "pnp" => endings::pnp(&disk, true),
+        "pnp-plain" => endings::pnp(&disk, false),
+        "surprise" => endings::surprise(disk),
         _ => report::fatal(format!("unknown suite {name}")),
     }
 }
