@@ -72,7 +72,7 @@ impl<'a> UnmapList<'a> {
     }
 }
 
-/// Bytes that [`write`] needs for `ranges` ranges, if a list can hold so many.
+/// Bytes that [`write()`] needs for `ranges` ranges, if a list can hold so many.
 #[must_use]
 pub fn length(ranges: usize) -> Option<u16> {
     (ranges <= MAX_DESCRIPTORS).then(|| (HEADER + DESCRIPTOR * ranges) as u16)
