@@ -114,6 +114,7 @@ static ULONG order(ULONG code, PVOID b, ULONG out)
     case BREAKER_LOAD: *(NTSTATUS *)b = ZwLoadDriver(&leaker_key); return sizeof(NTSTATUS);
     case BREAKER_UNLOAD: *(NTSTATUS *)b = ZwUnloadDriver(&leaker_key); return sizeof(NTSTATUS);
     case BREAKER_CRASH: *(volatile int *)0x10 = 1; return 0;
+    case BREAKER_MISSING: IoRaiseHardError(NULL, NULL, NULL); return 0;
     case BREAKER_BUGCHECK: KeBugCheckEx(0xdead, 1, 2, 3, 4); return 0;
     }
     return 0;

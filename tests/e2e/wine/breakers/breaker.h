@@ -14,6 +14,7 @@
 #define BREAKER_BUGCHECK BREAKER_CODE(0x809)
 #define BREAKER_LOAD BREAKER_CODE(0x80a)      /* loads leaker.sys */
 #define BREAKER_UNLOAD BREAKER_CODE(0x80b)    /* and unloads it; both out: NTSTATUS */
+#define BREAKER_MISSING BREAKER_CODE(0x80c)   /* calls what Wine lacks */
 #define LOWER_LEAK BREAKER_CODE(0x810)        /* to lower.sys; in: a leak's number */
 
 #endif

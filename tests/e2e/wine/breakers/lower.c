@@ -54,8 +54,15 @@ static void leak_removelock(DRIVER_OBJECT *d)
 }
 static void leak_lookaside(DRIVER_OBJECT *d) { static NPAGED_LOOKASIDE_LIST l; ExInitializeNPagedLookasideList(&l, NULL, NULL, 0, 64, TAG, 0); }
 static void leak_shutdown(DRIVER_OBJECT *d) { IoRegisterShutdownNotification(d->DeviceObject); }
+static void leak_kept_irp(DRIVER_OBJECT *d)
+{
+    IRP *irp = IoAllocateIrp(d->DeviceObject->StackSize, FALSE);
+    IoGetNextIrpStackLocation(irp)->MajorFunction = IRP_MJ_WRITE;
+    IoSetCompletionRoutine(irp, keep, NULL, TRUE, TRUE, TRUE);
+    IoCallDriver(d->DeviceObject, irp);
+}
 static void (*const leaks[])(DRIVER_OBJECT *) = {
-#define LEAK(name, rule) leak_##name,
+#define LEAK(name, rule, also) leak_##name,
 #include "leaks.h"
 };
 

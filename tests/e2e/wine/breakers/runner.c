@@ -1,5 +1,5 @@
 /* The user-mode side: loads the drivers, runs every virtue, sin and leak, and
- * prints a line for each. Argument: rules | crash | bugcheck. */
+ * prints a line for each. Argument: rules | crash | bugcheck | missing. */
 #include <windows.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +20,8 @@ static const char *const virtues[] = {
 #define VIRTUE(name) #name,
 #include "virtues.h"
 };
-static const char *const leaks[][2] = {
-#define LEAK(name, rule) { #name, rule },
+static const char *const leaks[][3] = {
+#define LEAK(name, rule, also) { #name, rule, also },
 #include "leaks.h"
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -130,8 +130,13 @@ static void run_injection(HANDLE h)
     o.fail_nth = 0;
     o.force_pending = 1;
     run_virtues(h, &o, ", force_pending");
+    DWORD sync = 0;
+    order(h, BREAKER_RESET, NULL, 0, NULL, 0);
+    while (strcmp(virtues[sync], "irp_sync")) sync++;
+    order(h, BREAKER_CONFIGURE, &o, sizeof o, NULL, 0);
+    order(h, BREAKER_VIRTUE, &sync, sizeof sync, &sync, sizeof sync);
     order(h, BREAKER_COUNTERS, &c, sizeof c, &c, sizeof c);
-    sprintf(what, "the last virtue sent %lu IRPs", c.forced_pending);
+    verdict(c.forced_pending > 0, "(force_pending)", "IRPs were forced to pend", "none");
     o.force_pending = 0;
     order(h, BREAKER_CONFIGURE, &o, sizeof o, NULL, 0);
 }
@@ -162,7 +167,7 @@ static void run_leaks(HANDLE h)
         CloseHandle(l);
         order(h, BREAKER_UNLOAD, &st, sizeof st, &st, sizeof st);
         read_report(h);
-        verdict(!st && (*leaks[i][1] ? only(leaks[i][1], "", "leaker.sys") : !*text), *leaks[i][1] ? leaks[i][1] : "(nothing)", leaks[i][0], st ? "did not unload" : text);
+        verdict(!st && (*leaks[i][1] ? only(leaks[i][1], leaks[i][2], "leaker.sys") : !*text), *leaks[i][1] ? leaks[i][1] : "(nothing)", leaks[i][0], st ? "did not unload" : text);
     }
 }
 
@@ -190,6 +195,7 @@ int main(int argc, char **argv)
     if (!StartServiceA(top, 0, NULL)) { printf("FAIL cannot start breaker: error %lu\n", GetLastError()); return 1; }
     HANDLE h = open("\\\\.\\Breaker");
     if (!strcmp(what, "crash")) run_death(h, BREAKER_CRASH, "crash");
+    else if (!strcmp(what, "missing")) run_death(h, BREAKER_MISSING, "wine.missing");
     else if (!strcmp(what, "bugcheck")) run_death(h, BREAKER_BUGCHECK, "bugcheck");
     else {
         run_virtues(h, &plain, "");

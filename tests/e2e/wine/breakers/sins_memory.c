@@ -108,6 +108,17 @@ void sin_mdl_locked_twice(void)
 }
 void sin_mdl_not_locked(void) { PMDL m = mdl_of(512); MmUnlockPages(m); mdl_end(m); }
 void sin_mdl_not_built(void) { PMDL m = mdl_of(512); MmGetSystemAddressForMdlSafe(m, NormalPagePriority); mdl_end(m); }
+void sin_mdl_not_built_sent(void)
+{
+    parcel p;
+    PMDL m = mdl_of(512);
+    parcel_make(&p, lower, IRP_MJ_READ);
+    p.irp->MdlAddress = m;
+    parcel_send(&p, lower);
+    p.irp->MdlAddress = NULL;
+    parcel_free(&p);
+    mdl_end(m);
+}
 void sin_mdl_not_mapped(void)
 {
     PMDL m = mdl_of(512);

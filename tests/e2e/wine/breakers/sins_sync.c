@@ -232,8 +232,16 @@ void sin_device_delete_attached(void)
 {
     DEVICE_OBJECT *d = device(), *e = device();
     IoAttachDeviceToDeviceStack(e, d);
-    IoDeleteDevice(d);
+    IoDeleteDevice(d); /* e stays attached, to nothing */
     IoDeleteDevice(e);
+}
+void sin_device_delete_not_detached(void)
+{
+    DEVICE_OBJECT *d = device(), *e = device();
+    IoAttachDeviceToDeviceStack(e, d);
+    IoDeleteDevice(e);
+    IoDetachDevice(d);
+    IoDeleteDevice(d);
 }
 void sin_device_not_attached(void) { DEVICE_OBJECT *d = device(); IoDetachDevice(d); IoDeleteDevice(d); }
 void sin_device_initializing(void)

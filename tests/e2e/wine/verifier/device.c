@@ -2,29 +2,45 @@
 #include "kernel.h"
 
 #define DACL_MAX 1024
-typedef struct device_info { ULONG dacl_size; UCHAR dacl[DACL_MAX]; } device_info;
+typedef struct device_info { ULONG extension, dacl_size; UCHAR dacl[DACL_MAX]; } device_info;
 
-NTSTATUS EXPORT(IoCreateDevice)(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device)
+static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device, void *caller)
 {
+    device_info *info;
     NTSTATUS st;
-    irql_at_most(APC_LEVEL, "IoCreateDevice", CALLER);
+    irql_at_most(APC_LEVEL, "IoCreateDevice", caller);
     st = IoCreateDevice(d, extension, name, type, flags, exclusive, device);
     if (!NT_SUCCESS(st)) return st;
     (*device)->Characteristics = flags;
     (*device)->Flags |= DO_DEVICE_INITIALIZING | (exclusive ? DO_EXCLUSIVE : 0);
-    object_add(DEVICE, *device, CALLER, heap_alloc(sizeof(device_info)));
+    info = heap_alloc(sizeof *info);
+    info->extension = extension;
+    object_add(DEVICE, *device, caller, info);
     return st;
 }
+NTSTATUS EXPORT(IoCreateDevice)(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device)
+{ return create(d, extension, name, type, flags, exclusive, device, CALLER); }
+/* The SDDL string is not turned into a DACL: verifier_device_dacl sees none. */
+NTSTATUS EXPORT(IoCreateDeviceSecure)(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, UNICODE_STRING *sddl, const GUID *class_guid, DEVICE_OBJECT **device)
+{ return create(d, extension, name, type, flags, exclusive, device, CALLER); }
+
+static BOOLEAN has_above(object *o, void *device) { return ((DEVICE_OBJECT *)o->key)->AttachedDevice == device; }
 
 void EXPORT(IoDeleteDevice)(DEVICE_OBJECT *device)
 {
-    void *info;
+    device_info *info;
+    BOOLEAN above;
     irql_at_most(APC_LEVEL, "IoDeleteDevice", CALLER);
-    if (!object_remove(DEVICE, device, &info)) {
+    if (!object_remove(DEVICE, device, (void **)&info)) {
         violation("device.delete-unknown", CALLER, "IoDeleteDevice of %p, which is no live device object", device);
         return;
     }
+    lock_all();
+    above = object_any(DEVICE, has_above, device);
+    unlock_all();
+    if (above) violation("device.delete-not-detached", CALLER, "IoDeleteDevice of %p, which is still attached to its lower device", device);
     if (device->AttachedDevice) violation("device.delete-attached", CALLER, "IoDeleteDevice of %p, to which %p is attached", device, device->AttachedDevice);
+    lock_order_forget(device->DeviceExtension, info->extension);
     heap_free(info);
     IoDeleteDevice(device);
 }

@@ -4,6 +4,7 @@
 
 #define ACCESS_VIOLATION_ 0xc0000005
 #define PRIVILEGED_ 0xc0000096
+#define WINE_STUB_ 0x80000100 /* raised by an export that Wine only names; parameters: DLL, function */
 
 LONG NTAPI fault_handler(PEXCEPTION_POINTERS e)
 {
@@ -21,6 +22,8 @@ LONG NTAPI fault_handler(PEXCEPTION_POINTERS e)
         if (!driver_at(pc) && driver_at(*(void **)e->ContextRecord->Rsp)) pc = *(void **)e->ContextRecord->Rsp;
         if (arena_fault((char *)r->ExceptionInformation[1], r->ExceptionInformation[0] == 1, pc)) return -1;
     }
+    if (r->ExceptionCode == WINE_STUB_ && r->NumberParameters == 2 && r->ExceptionInformation[1] >> 16)
+        violation("wine.missing", caller_in_driver(NULL), "%s is not implemented by this kernel", (char *)r->ExceptionInformation[1]);
     /* Wine itself emulates privileged instructions and the shared user page */
     if (driver_at(pc) && r->ExceptionCode == ACCESS_VIOLATION_ && r->ExceptionInformation[1] >> 47 == 0)
         violation("crash", pc, "access to %p", (void *)r->ExceptionInformation[1]);

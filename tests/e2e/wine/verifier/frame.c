@@ -87,6 +87,25 @@ void frames_drop(irp_info *info)
         }
 }
 
+static BOOLEAN held_by(object *o, void *d)
+{
+    irp_info *info = o->u.ptr;
+    for (int i = 0; i < 128; i++)
+        for (frame *f = info->frames[i]; f; f = f->next)
+            if (f->driver == d && f->returned) return TRUE;
+    return FALSE;
+}
+
+/* A driver unloads: no IRP may be at, or below, one of its stack locations. */
+void frames_check_unload(driver *d, void *where)
+{
+    BOOLEAN held;
+    lock_all();
+    held = object_any(IRP_, held_by, d);
+    unlock_all();
+    if (held) violation("irp.kept-at-unload", where, "the driver unloads while an IRP that it was sent is not completed");
+}
+
 /* The driver whose dispatch routine is called; irp's current location is its. */
 static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp, BOOLEAN forced)
 {

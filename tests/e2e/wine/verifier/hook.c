@@ -45,6 +45,7 @@ static void NTAPI unload(DRIVER_OBJECT *object)
 /* Leaves the driver's objects to nobody and reports them. */
 void driver_gone(driver *d, void *where)
 {
+    frames_check_unload(d, where);
     object_leaks(d, TRUE);
     object_forget_owner(d);
     lock_order_forget(d->base, d->size);

@@ -55,6 +55,7 @@ static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp, const char *function, void
     }
     if (d && irp->CancelRoutine) violation("irp.cancel-set", caller, "%s with IRP %p, whose cancel routine is still set", function, irp);
     check_locations(irp, caller);
+    mdl_check_sent(irp, function, caller);
     later = forcible(irp, caller);
     lock_all();
     irp_sent(irp, irp->CurrentLocation);

@@ -89,6 +89,8 @@ extern SRWLOCK big_lock;      /* guards objects and whatever hangs on them; neve
 static inline void lock_all(void) { AcquireSRWLockExclusive(&big_lock); }
 static inline void unlock_all(void) { ReleaseSRWLockExclusive(&big_lock); }
 void object_add(enum kind kind, void *key, void *caller, void *ptr);
+/* Calls f for each object of a kind, under big_lock, until it returns TRUE. */
+BOOLEAN object_any(enum kind kind, BOOLEAN (*f)(object *o, void *argument), void *argument);
 BOOLEAN object_remove(enum kind kind, void *key, void **ptr);
 object *object_find(enum kind kind, void *key); /* under big_lock */
 void object_forget_owner(driver *d);
@@ -142,6 +144,7 @@ BOOLEAN irp_recent(IRP *irp);
 NTSTATUS NTAPI irp_dispatch(DEVICE_OBJECT *device, IRP *irp); /* stands in MajorFunction[] */
 void irp_unwind(IRP *irp, ULONG location, BOOLEAN marked, NTSTATUS final);
 void frames_drop(irp_info *info);
+void frames_check_unload(driver *d, void *where);
 void EXPORT(IoAcquireCancelSpinLock)(KIRQL *old);
 void EXPORT(IoReleaseCancelSpinLock)(KIRQL old);
 BOOLEAN cancel_lock_mine(void);
@@ -149,6 +152,7 @@ BOOLEAN cancel_lock_mine(void);
 /* ---- MDLs (mdl.c) ---- */
 PMDL mdl_make(PVOID va, ULONG length, IRP *irp, void *caller);
 void mdl_finish(PMDL mdl);                 /* the I/O manager frees it with its IRP */
+void mdl_check_sent(IRP *irp, const char *function, void *caller);
 BOOLEAN mdl_belongs(PMDL mdl, IRP *irp);   /* was it allocated for this IRP? */
 
 
@@ -157,9 +161,7 @@ void dpc_start(void);
 void dpc_run(KDPC *dpc);
 BOOLEAN dpc_insert(KDPC *dpc, PVOID a, PVOID b, BOOLEAN may_inline, void *caller);
 
-/* ---- the rest ---- */
+/* ---- exceptions (fault.c) ---- */
 LONG NTAPI fault_handler(PEXCEPTION_POINTERS e);
-PVOID own_routine(const char *name);
-ULONG remove_locks_held(driver *d);
 
 #endif

@@ -94,8 +94,21 @@ LONG EXPORT(KeSetEvent)(KEVENT *e, KPRIORITY increment, BOOLEAN wait)
     return KeSetEvent(e, increment, wait);
 }
 
-/* Our own exports first: a driver that looks a routine up gets the checked one.
- * Wine hands out stubs that end the process; nothing can be done about these. */
+void EXPORT(KeBugCheck)(ULONG code)
+{
+    violation("bugcheck", CALLER, "KeBugCheck(0x%lx)", (ULONG)code);
+    KeBugCheckEx(code, 0, 0, 0, 0);
+}
+
+/* Wine's stubs are all alike (sub rsp,28h; lea rcx; lea rdx; call) and end the
+ * process: a driver that asks for one is better told that there is none. */
+static BOOLEAN is_stub(const UCHAR *p)
+{
+    return p[0] == 0x48 && p[1] == 0x83 && p[2] == 0xec && p[3] == 0x28 && p[4] == 0x48 && p[5] == 0x8d && p[6] == 0x0d &&
+           p[11] == 0x48 && p[12] == 0x8d && p[13] == 0x15 && p[18] == 0xe8 && p[23] == 0x90;
+}
+
+/* Our own exports first: a driver that looks a routine up gets the checked one. */
 PVOID EXPORT(MmGetSystemRoutineAddress)(UNICODE_STRING *name)
 {
     char ascii[128];
@@ -106,5 +119,6 @@ PVOID EXPORT(MmGetSystemRoutineAddress)(UNICODE_STRING *name)
     for (ULONG i = 0; i < n; i++) ascii[i] = (char)name->Buffer[i];
     ascii[n] = 0;
     p = GetProcAddress(GetModuleHandleA("ntoskrnx.exe"), ascii);
-    return p ? p : MmGetSystemRoutineAddress(name);
+    if (!p) p = MmGetSystemRoutineAddress(name);
+    return p && is_stub(p) ? NULL : p;
 }

@@ -104,6 +104,13 @@ static void check_range(char *va, ULONG length, BOOLEAN nonpaged, const char *fu
     else if (nonpaged && b->paged) violation("mdl.paged", caller, "%s: %p is paged pool", function, va);
 }
 
+/* An IRP goes down: its MDLs must describe something. */
+void mdl_check_sent(IRP *irp, const char *function, void *caller)
+{
+    for (PMDL m = irp->MdlAddress; m && ours(m); m = m->Next)
+        if (!(m->MdlFlags & READY)) violation("mdl.not-built", caller, "%s with MDL %p, which is neither locked nor built", function, m);
+}
+
 void EXPORT(MmBuildMdlForNonPagedPool)(PMDL m)
 {
     irql_at_most(DISPATCH_LEVEL, "MmBuildMdlForNonPagedPool", CALLER);

@@ -52,6 +52,14 @@ BOOLEAN object_remove(enum kind kind, void *key, void **ptr)
     return TRUE;
 }
 
+BOOLEAN object_any(enum kind kind, BOOLEAN (*f)(object *o, void *argument), void *argument)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        for (object *o = buckets[i]; o; o = o->next)
+            if (o->kind == kind && f(o, argument)) return TRUE;
+    return FALSE;
+}
+
 /* How many objects a driver (NULL: any driver) owns; reported as leaks if wanted. */
 ULONG object_leaks(driver *d, BOOLEAN report)
 {
