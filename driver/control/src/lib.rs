@@ -4,13 +4,16 @@
 //! version is refused, so that an old program and a new driver fail clearly. Parsers are total: they look at
 //! the length first and at nothing beyond it.
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod counters;
 mod list;
+mod refusal;
 mod request;
 
 pub use counters::{BUCKETS, MAX_STAGES, PointCounters, StageCounters, Statistics};
 pub use list::{DiskEntry, ListHeader, ListWriter, entries, state};
+pub use refusal::Refusal;
 pub use request::{DiskRequest, Request, RequestError, UnlockRequest};
 
 /// Version of every structure here.
