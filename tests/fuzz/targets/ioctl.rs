@@ -1,0 +1,49 @@
+//! A device control request with any code and buffer: nothing that moves data gets past the chain.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sluice_shim::scsi::{
+    cdb::Command,
+    inspect::inspect,
+    ioctl::code,
+    policy::{RequestKind, Treatment, VolumeState, treatment},
+};
+
+/// Codes whose buffers are looked at, and one that is not.
+const CODES: [u32; 8] = [
+    code::SCSI_PASS_THROUGH,
+    code::SCSI_PASS_THROUGH_DIRECT,
+    code::ATA_PASS_THROUGH,
+    code::ATA_PASS_THROUGH_DIRECT,
+    code::SCSI_MINIPORT,
+    code::STORAGE_QUERY_PROPERTY,
+    code::STORAGE_PROTOCOL_COMMAND,
+    code::STORAGE_MANAGE_DATA_SET_ATTRIBUTES,
+];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&which, buffer)) = input.split_first() else { return };
+    let code = CODES[usize::from(which) % CODES.len()];
+    let Some(request) = inspect(code, buffer) else { return };
+    let state = VolumeState::InPlace { read_only: false, discards: true };
+    let passed = matches!(treatment(&request, state), Treatment::Pass | Treatment::PassUnqueued);
+    match request {
+        RequestKind::Command(
+            Command::Read(_)
+            | Command::Write(_)
+            | Command::Xor
+            | Command::WriteSame(_)
+            | Command::Unmap { .. }
+            | Command::WriteUsingToken
+            | Command::Other(_),
+        ) => assert!(!passed, "{request:?}"),
+        RequestKind::Command(Command::AtaPassThrough(ata)) if passed => {
+            // READ and WRITE SECTORS, DMA and NCQ; trim; format; security erase.
+            assert!(!matches!(
+                ata.command,
+                0x20 | 0x25 | 0x30 | 0x35 | 0x60 | 0x61 | 0xC8 | 0xCA | 0x06 | 0xF4
+            ));
+        }
+        _ => {}
+    }
+});
