@@ -105,7 +105,7 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
     if (!NT_SUCCESS(st)) return st;
     IoCreateSymbolicLink(&link, &name);
     ((extension *)d->DeviceExtension)->routine = keep;
-    for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) driver->MajorFunction[i] = dispatch;
+    for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) if (i != IRP_MJ_SYSTEM_CONTROL) driver->MajorFunction[i] = dispatch;
     driver->DriverUnload = unload;
     d->Flags |= DO_BUFFERED_IO;
     return STATUS_SUCCESS;

@@ -3,6 +3,7 @@
 SIN(irql_pool, "irql.too-high", "")
 SIN(irql_gate, "irql.too-high", "")
 SIN(irql_wait, "irql.too-high", "")
+SIN(irql_raised_completion, "irql.too-high", "")
 SIN(irql_at_dpc_below, "irql.too-low", "")
 SIN(irql_changed, "irql.changed", "")
 SIN(irql_raise_lowers, "irql.raise-lowers", "")

@@ -114,6 +114,29 @@ void sin_irp_stack_overflow(void)
     parcel_free(&p);
 }
 
+/* paged pool in a completion routine: caught only because the option raises the IRQL */
+static NTSTATUS NTAPI allocates(DEVICE_OBJECT *d, IRP *irp, PVOID c)
+{
+    ExFreePoolWithTag(ExAllocatePoolWithTag(NonPagedPool, 8, TAG), TAG); /* allowed */
+    *(PVOID *)c = ExAllocatePoolWithTag(PagedPool, 8, TAG);
+    return STATUS_CONTINUE_COMPLETION;
+}
+static PVOID paged;
+static NTSTATUS with_routine(IRP *irp)
+{
+    IoCopyCurrentIrpStackLocationToNext(irp);
+    IoSetCompletionRoutine(irp, allocates, &paged, TRUE, TRUE, TRUE);
+    return IoCallDriver(lower, irp);
+}
+void sin_irql_raised_completion(void)
+{
+    verifier_options o = { .size = sizeof o, .raise_completion = 1 };
+    verifier_configure(&o);
+    send(with_routine, IRP_MJ_READ);
+    sent();
+    ExFreePoolWithTag(paged, TAG);
+}
+
 /* ---- cancelling ---- */
 static void NTAPI cancel(DEVICE_OBJECT *d, IRP *irp) { IoReleaseCancelSpinLock(irp->CancelIrql); }
 static NTSTATUS completes_cancelable(IRP *irp) { (void)IoSetCancelRoutine(irp, cancel); return finish(irp, STATUS_SUCCESS); }

@@ -191,6 +191,15 @@ int virtue_irp_forward(void)
     parcel_free(&p);
     return 0;
 }
+/* a major function that the driver below has not set */
+int virtue_irp_unset(void)
+{
+    parcel p;
+    parcel_make(&p, lower, IRP_MJ_SYSTEM_CONTROL);
+    MUST(parcel_send(&p, lower) == STATUS_INVALID_DEVICE_REQUEST);
+    parcel_free(&p);
+    return 0;
+}
 int virtue_irp_built(void)
 {
     IO_STATUS_BLOCK iosb; LARGE_INTEGER at; char b[64]; IRP *irp;
@@ -420,7 +429,8 @@ int virtue_security(void)
 int virtue_machine(void)
 {
     LARGE_INTEGER t, f; XSTATE_SAVE save; RTL_OSVERSIONINFOW v = { .dwOSVersionInfoSize = sizeof v };
-    UNICODE_STRING ours = RTL_CONSTANT_STRING(L"ExAllocatePool2"), wines = RTL_CONSTANT_STRING(L"ZwCreateFile"), none = RTL_CONSTANT_STRING(L"NoSuchRoutine");
+    UNICODE_STRING ours = RTL_CONSTANT_STRING(L"ExAllocatePool2"), wines = RTL_CONSTANT_STRING(L"ZwCreateFile"), none = RTL_CONSTANT_STRING(L"NoSuchRoutine"),
+                   stub = RTL_CONSTANT_STRING(L"IoRaiseHardError"); /* Wine only names it */
     KeQuerySystemTimePrecise(&t);
     MUST(t.QuadPart > 130000000000000000ll);
     KeQueryPerformanceCounter(&f);
@@ -429,6 +439,6 @@ int virtue_machine(void)
     MUST(NT_SUCCESS(KeSaveExtendedProcessorState(4, &save)));
     KeRestoreExtendedProcessorState(&save);
     MUST(NT_SUCCESS(RtlGetVersion(&v)) && v.dwMajorVersion >= 6);
-    MUST(MmGetSystemRoutineAddress(&ours) && MmGetSystemRoutineAddress(&wines) && !MmGetSystemRoutineAddress(&none));
+    MUST(MmGetSystemRoutineAddress(&ours) && MmGetSystemRoutineAddress(&wines) && !MmGetSystemRoutineAddress(&none) && !MmGetSystemRoutineAddress(&stub));
     return 0;
 }

@@ -13,6 +13,7 @@ static char *arena;
 static block **owner;  /* of each page; a freed block keeps its pages until they are reused */
 static SIZE_T cursor;  /* next page to try */
 static SRWLOCK arena_lock = SRWLOCK_INIT;
+static BOOLEAN opened; /* a page was opened after a fault: guard pages must be closed again */
 
 static void arena_make(void)
 {
@@ -71,6 +72,7 @@ void *block_alloc(SIZE_T size, ULONG tag, BOOLEAN paged, BOOLEAN internal, void 
         heap_free(b);
         return NULL;
     }
+    if (opened) VirtualFree(arena + (first + pages) * PAGE, PAGE, MEM_DECOMMIT_);
     b->base = arena + first * PAGE;
     b->pages = (ULONG)pages;
     b->size = size;
@@ -122,5 +124,6 @@ BOOLEAN arena_fault(char *address, BOOLEAN write, void *pc)
     else
         violation("pool.overrun", pc, "%s byte %lld of a block of %lu bytes, tag '%.4s'", verb,
                   (long long)(address - b->data), (ULONG)b->size, (char *)&b->tag);
+    opened = TRUE;
     return VirtualAlloc((PVOID)((ULONG_PTR)address & ~(PAGE - 1)), PAGE, MEM_COMMIT_, 4) != NULL;
 }

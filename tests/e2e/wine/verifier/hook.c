@@ -66,9 +66,9 @@ static NTSTATUS NTAPI entry(DRIVER_OBJECT *object, UNICODE_STRING *path)
     callout_leave(&c, "DriverEntry");
     if (!NT_SUCCESS(st)) { driver_gone(d, real); return st; }
     for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) {
-        d->dispatch[i] = object->MajorFunction[i];
-        /* an entry that is still the kernel's own completes by itself */
-        if (driver_at(d->dispatch[i])) object->MajorFunction[i] = irp_dispatch;
+        DRIVER_DISPATCH *theirs = object->MajorFunction[i];
+        d->dispatch[i] = driver_at(theirs) ? theirs : irp_unhandled;
+        object->MajorFunction[i] = irp_dispatch;
     }
     /* the I/O manager does this for devices made by DriverEntry */
     for (DEVICE_OBJECT *device = object->DeviceObject; device; device = device->NextDevice)

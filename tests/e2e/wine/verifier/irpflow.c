@@ -171,6 +171,15 @@ static void complete(IRP *irp, void *caller)
 void EXPORT(IofCompleteRequest)(IRP *irp, CCHAR boost) { complete(irp, CALLER); }
 void EXPORT(IoCompleteRequest)(IRP *irp, CCHAR boost) { complete(irp, CALLER); }
 
+/* Wine's own default would complete the IRP behind our back. */
+NTSTATUS NTAPI irp_unhandled(DEVICE_OBJECT *device, IRP *irp)
+{
+    irp->IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
+    irp->IoStatus.Information = 0;
+    complete(irp, NULL);
+    return STATUS_INVALID_DEVICE_REQUEST;
+}
+
 /* ---- aside ---- */
 
 BOOLEAN EXPORT(IoCancelIrp)(IRP *irp)

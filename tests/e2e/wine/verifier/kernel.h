@@ -104,7 +104,6 @@ typedef struct block {
     SIZE_T size;
     ULONG tag;
     BOOLEAN paged, freed, internal; /* internal: an IRP, MDL... not ExAllocatePool's */
-    BOOLEAN quiet;            /* a stray access to it has been reported */
     void *allocated_by, *freed_by;
 } block;
 void *block_alloc(SIZE_T size, ULONG tag, BOOLEAN paged, BOOLEAN internal, void *caller);
@@ -142,6 +141,7 @@ void irp_finish(IRP *irp);                 /* every stack location is done: the 
 NTSTATUS irp_call(DEVICE_OBJECT *device, IRP *irp, BOOLEAN forced); /* the current stack location's dispatch routine */
 BOOLEAN irp_recent(IRP *irp);
 NTSTATUS NTAPI irp_dispatch(DEVICE_OBJECT *device, IRP *irp); /* stands in MajorFunction[] */
+NTSTATUS NTAPI irp_unhandled(DEVICE_OBJECT *device, IRP *irp); /* for a function the driver did not set */
 void irp_unwind(IRP *irp, ULONG location, BOOLEAN marked, NTSTATUS final);
 void frames_drop(irp_info *info);
 void frames_check_unload(driver *d, void *where);

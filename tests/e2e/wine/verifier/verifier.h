@@ -5,8 +5,9 @@
  * and relays them to user mode by I/O controls of its own. They may be called
  * at any IRQL; none of them blocks. Nothing here belongs to the shipped driver.
  *
- * All drivers of one Wine prefix live in one process, so there is one verifier
- * and one log for all of them; a violation names the driver's image.
+ * Wine gives each service a host process of its own, but a driver that another
+ * driver loads (ZwLoadDriver) lives in the loader's process. There is one
+ * verifier and one log for each host process; a violation names the image.
  */
 #ifndef SLUICE_VERIFIER_H
 #define SLUICE_VERIFIER_H
