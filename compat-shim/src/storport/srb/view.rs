@@ -530,8 +530,15 @@ fn take_cdb(view: &mut SrbView, block: Block, at: usize, length: u32, room: usiz
     if length == 0 {
         return Err(SrbError::Command);
     }
-    for (index, byte) in view.cdb.iter_mut().enumerate().take(length) {
-        *byte = block.read(at + index)?;
+    // Bytes beyond the command's length are never shown, so whole fields may be copied.
+    match room {
+        16 => view.cdb[..16].copy_from_slice(&block.read::<[u8; 16]>(at)?),
+        32 => view.cdb = block.read(at)?,
+        _ => {
+            for (index, byte) in view.cdb.iter_mut().enumerate().take(length) {
+                *byte = block.read(at + index)?;
+            }
+        }
     }
     view.cdb_length = length as u8;
     Ok(())
