@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use core::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use sluice_chain::rundown::{Inside, Rundown};
+use sluice_engine::volume::InPlace;
 use wdk_sys::{
     DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, STATUS_NO_SUCH_DEVICE,
     ntddk::{IoAttachDeviceToDeviceStack, IoDetachDevice},
@@ -51,6 +52,9 @@ pub(crate) struct Disk {
     pub(crate) remove_lock: RemoveLock,
     state: AtomicU32,
     paging_files: AtomicI32,
+    sectors: AtomicU64,
+    first_sector: AtomicU64,
+    sector_size: AtomicU32,
     /// Who may use the volume. Open while the disk is unlocked.
     gate: Rundown,
     drained: Event,
@@ -95,6 +99,9 @@ impl Disk {
             remove_lock: RemoveLock::uninit(),
             state: AtomicU32::new(DiskState::Plain as u32),
             paging_files: AtomicI32::new(0),
+            sectors: AtomicU64::new(0),
+            first_sector: AtomicU64::new(0),
+            sector_size: AtomicU32::new(512),
             gate: Rundown::closed(),
             drained: Event::uninit(),
             volume: AtomicPtr::new(ptr::null_mut()),
@@ -168,17 +175,15 @@ impl Disk {
         });
     }
 
-    /// The volume, if the disk is unlocked; it stays until [`Self::leave_volume`].
-    pub(crate) fn enter_volume(&self) -> Option<(&Volume, Inside)> {
-        let inside = self.gate.enter()?;
-        // SAFETY: set before the gate was opened, freed after it was closed and empty.
-        match NonNull::new(self.volume.load(Ordering::Acquire)) {
-            Some(volume) => Some((unsafe { volume.as_ref() }, inside)),
-            None => {
-                self.leave_volume(inside);
-                None
-            }
-        }
+    /// Goes into the volume, if the disk is unlocked; it stays until [`Self::leave_volume`].
+    pub(crate) fn enter_volume(&self) -> Option<Inside> {
+        self.gate.enter()
+    }
+
+    /// The volume, for whoever is inside.
+    pub(crate) fn volume_while<'a>(&'a self, _inside: &'a Inside) -> Option<&'a Volume> {
+        // SAFETY: set before the gate was opened, freed after it was closed and empty; the caller is inside.
+        NonNull::new(self.volume.load(Ordering::Acquire)).map(|volume| unsafe { volume.as_ref() })
     }
 
     /// Done with the volume.
@@ -210,6 +215,23 @@ impl Disk {
         // SAFETY: `open_volume` made it from a box; the gate is closed and empty.
         let volume = unsafe { Box::from_raw(volume) };
         volume.settle(at);
+    }
+
+    /// Size of the volume in sectors, and of a sector in bytes.
+    pub(crate) fn volume_size(&self) -> (u64, u32) {
+        (self.sectors.load(Ordering::Acquire), self.sector_size.load(Ordering::Acquire))
+    }
+
+    /// First sector of the volume on the disk.
+    pub(crate) fn first_sector(&self) -> u64 {
+        self.first_sector.load(Ordering::Acquire)
+    }
+
+    /// Sets where the volume lies. Only with the turn.
+    pub(crate) fn set_place(&self, place: InPlace) {
+        self.sectors.store(place.sectors, Ordering::Release);
+        self.sector_size.store(place.sector_size, Ordering::Release);
+        self.first_sector.store(place.first_sector, Ordering::Release);
     }
 
     /// Takes over the lower device's flags; they may have changed while it started.

@@ -66,7 +66,7 @@ impl Volume {
         let parts = try_box(Parts {
             platform: Kernel::uninit(),
             miniport: Lower(Below { device: disk.lower, kind }),
-            callers: Callers::new(disk),
+            callers: Callers::new(disk, sector_size),
         })?;
         // SAFETY: boxed, so it stays where it is; `Volume` drops it after the adapter and the unit that borrow it.
         let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };

@@ -141,11 +141,16 @@ impl Irp {
         (irp, status)
     }
 
+    /// In a completion routine that lets the completion go on: hands the pending mark upwards.
+    pub(crate) fn mark_pending(&self) {
+        // SAFETY: owned.
+        unsafe { (*current(self.0)).Control |= SL_PENDING_RETURNED as u8 };
+    }
+
     /// Marks it pending and gives it into the keeping of a queue; the dispatch routine answers
     /// STATUS_PENDING.
     pub(crate) fn keep(self) -> NonNull<IRP> {
-        // SAFETY: owned.
-        unsafe { (*current(self.0)).Control |= SL_PENDING_RETURNED as u8 };
+        self.mark_pending();
         self.0
     }
 
