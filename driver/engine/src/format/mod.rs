@@ -1,0 +1,21 @@
+//! The header of a Sluice disk. `docs/format.md` describes it byte by byte.
+//!
+//! ```text
+//!   raw       the bytes
+//!   geometry  where copies and data lie on a disk of a given size
+//!   probe     two copies as they were read -> what the disk is
+//!   header    a copy that has been checked: what it says, and opening it
+//!   draft     a new header, or a changed one, to be written
+//! ```
+
+mod draft;
+mod geometry;
+mod header;
+mod probe;
+mod raw;
+
+pub use draft::{Draft, DraftError, NewVolume, SlotSecret, update_order};
+pub use geometry::{DATA_OFFSET, Geometry, GeometryError, MAX_VOLUME_BYTES, copy_b_offset};
+pub use header::{Header, Problem, Slot, SlotKind};
+pub use probe::{Copy, CopyRead, Damage, OtherCopy, Probe, probe, second_copy_offset};
+pub use raw::{COPY_BYTES, LABEL_BYTES, RawHeader, RawSlot, SLOTS};

@@ -1,0 +1,153 @@
+//! What a disk is, from the two copies of the header as they were read.
+
+use zerocopy::FromBytes;
+
+use super::{
+    copy_b_offset,
+    header::{Header, Problem},
+    raw::{COPY_BYTES, MAGIC, RawHeader},
+};
+
+/// Which copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// At byte 0.
+    A,
+    /// Near the end.
+    B,
+}
+
+/// A copy as it was read.
+#[derive(Clone, Copy, Debug)]
+pub enum CopyRead<'a> {
+    /// Its bytes.
+    Bytes(&'a [u8; COPY_BYTES]),
+    /// The disk could not read it.
+    Unreadable,
+    /// The disk is too small to have it.
+    Absent,
+}
+
+/// What a disk is.
+#[derive(Clone, Copy, Debug)]
+pub enum Probe<'a> {
+    /// No trace of a header: not a Sluice disk.
+    None,
+    /// A good header.
+    Valid {
+        /// The newer of the good copies.
+        header: Header<'a>,
+        /// Which that is.
+        from: Copy,
+        /// How the other one is.
+        other: OtherCopy,
+    },
+    /// A Sluice disk that cannot be used as it is. Nothing may be written to it.
+    Damaged(Damage),
+    /// No copy is good, and at least one could not be read: it may be a Sluice disk.
+    Unreadable,
+}
+
+/// How the copy that is not used is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherCopy {
+    /// The same.
+    Same,
+    /// Good but older: a change was interrupted.
+    Older,
+    /// Good but of another volume: formatting was interrupted.
+    Foreign,
+    /// Not good.
+    Bad(Problem),
+    /// Not to be read.
+    Unreadable,
+}
+
+/// Why a Sluice disk cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// No copy is good; what is wrong with the first and the second.
+    NoGoodCopy,
+    /// It needs a newer version of Sluice.
+    Newer,
+    /// The header is good, but not for this disk.
+    Misfit(Problem),
+}
+
+/// Where copy B is to be read on a disk of `disk_bytes`: where a good copy A says, else where it lies on a disk
+/// of this size.
+pub fn second_copy_offset(a: CopyRead<'_>, disk_bytes: u64) -> Option<u64> {
+    let recorded = raw(a).and_then(|raw| Header::check(raw).ok()).map(|header| header.copy_b_offset());
+    match recorded {
+        Some(offset) => {
+            let end = offset.checked_add(COPY_BYTES as u64)?;
+            (end <= disk_bytes).then_some(offset)
+        }
+        None => copy_b_offset(disk_bytes),
+    }
+}
+
+/// Judges both copies of a disk's header.
+pub fn probe<'a>(a: CopyRead<'a>, b: CopyRead<'a>, disk_bytes: u64, disk_sector_size: u32) -> Probe<'a> {
+    let good = |copy| raw(copy).and_then(|raw| Header::check(raw).ok());
+    let (header, from, other) = match (good(a), good(b)) {
+        (Some(a), Some(b)) => choose(a, b),
+        (Some(header), None) => (header, Copy::A, bad(b)),
+        (None, Some(header)) => (header, Copy::B, bad(a)),
+        (None, None) => return none_good(a, b),
+    };
+    match header.fits(disk_bytes, disk_sector_size) {
+        Ok(()) => Probe::Valid { header, from, other },
+        Err(problem) => Probe::Damaged(Damage::Misfit(problem)),
+    }
+}
+
+/// Of two good copies, the newer; of two volumes' copies, A: formatting writes B first, so it was interrupted and
+/// the old volume stands.
+fn choose<'a>(a: Header<'a>, b: Header<'a>) -> (Header<'a>, Copy, OtherCopy) {
+    if a.uuid() != b.uuid() {
+        (a, Copy::A, OtherCopy::Foreign)
+    } else if a.sequence() == b.sequence() {
+        (a, Copy::A, OtherCopy::Same)
+    } else if a.sequence() > b.sequence() {
+        (a, Copy::A, OtherCopy::Older)
+    } else {
+        (b, Copy::B, OtherCopy::Older)
+    }
+}
+
+fn none_good<'a>(a: CopyRead<'a>, b: CopyRead<'a>) -> Probe<'a> {
+    let newer = |copy| raw(copy).is_some_and(|raw| Header::check(raw).err() == Some(Problem::Newer));
+    if newer(a) || newer(b) {
+        Probe::Damaged(Damage::Newer)
+    } else if is_trace(a) || is_trace(b) {
+        Probe::Damaged(Damage::NoGoodCopy)
+    } else if matches!(a, CopyRead::Unreadable) || matches!(b, CopyRead::Unreadable) {
+        Probe::Unreadable
+    } else {
+        Probe::None
+    }
+}
+
+fn bad(copy: CopyRead<'_>) -> OtherCopy {
+    match raw(copy) {
+        Some(raw) => OtherCopy::Bad(Header::check(raw).err().unwrap_or(Problem::Inconsistent)),
+        None => OtherCopy::Unreadable,
+    }
+}
+
+/// Whether a copy that is not good was one of ours: most of the magic is there (by chance once in 10^10), or all
+/// else is.
+fn is_trace(copy: CopyRead<'_>) -> bool {
+    raw(copy).is_some_and(|raw| {
+        let alike = raw.magic.iter().zip(&MAGIC).filter(|(a, b)| a == b).count();
+        alike >= 5 || raw.checksum == raw.computed_checksum()
+    })
+}
+
+fn raw(copy: CopyRead<'_>) -> Option<&RawHeader> {
+    match copy {
+        CopyRead::Bytes(bytes) => RawHeader::ref_from_bytes(bytes).ok(),
+        CopyRead::Unreadable | CopyRead::Absent => None,
+    }
+}
