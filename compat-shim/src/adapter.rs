@@ -58,7 +58,7 @@ impl Adapter {
 
     /// Gives a request to the miniport. Up to DISPATCH_LEVEL.
     pub(crate) fn start_io(&self, request: Owned) {
-        request.give_to_miniport();
+        let given = request.give_to_miniport();
         let pointer = request.forget_into();
         // SAFETY: the SRB lives in the request, which is pinned and now the miniport's.
         let taken = unsafe { self.hw.start_io(Request::srb_of(pointer)) };
@@ -67,7 +67,7 @@ impl Adapter {
         }
         // Not taken: the miniport has no room (HwStorStartIo answered FALSE). Unless it completed it already.
         // SAFETY: requests are freed only with their unit, which waits for all of them.
-        if unsafe { pointer.as_ref() }.take_from_miniport() {
+        if unsafe { pointer.as_ref() }.take_back(given) {
             // SAFETY: the exchange made it ours.
             let mut request = unsafe { Owned::taken(pointer) };
             request.io().status = Status::BUSY;
@@ -90,7 +90,7 @@ impl Adapter {
         }
         // SAFETY: the exchange made it ours.
         let mut request = unsafe { Owned::taken(pointer) };
-        request.take_result();
+        request.take_result(self.srb_kind());
         self.defer(request);
     }
 

@@ -63,7 +63,7 @@ pub(crate) fn pack(extents: Segment, held: &mut Held, length: usize) -> Option<S
 
 fn halves(held: &mut Held, length: usize, room: usize) -> (&mut [u8], &mut [Extent]) {
     let base = held.address();
-    // SAFETY: `held` is private memory of at least `spare_bytes(length)` bytes, aligned to 16, and whoever has
+    // SAFETY: `held` is private memory of at least `spare_bytes(length)` bytes, aligned to 8, and whoever has
     // the request has it alone. The two halves do not overlap. Any bytes are a valid `Extent`.
     unsafe {
         let list = slice::from_raw_parts_mut(base.as_ptr(), length.max(unmap::HEADER));

@@ -60,8 +60,14 @@ fn went_down(unit: &Unit, mut request: Owned, outcome: Outcome) {
                 unit.adapter().defer(request);
             }
         },
-        // Up by way of the DPC, not from here: in a queue of such requests each would start the next.
-        Outcome::Ended => unit.adapter().defer(request),
+        Outcome::Ended => {
+            let io = request.io();
+            if io.status == Status::OK {
+                io.transferred = payload_bytes(io) as u32; // the stage has done all of it
+            }
+            // Up by way of the DPC, not from here: in a queue of such requests each would start the next.
+            unit.adapter().defer(request);
+        }
         Outcome::Pending => request.forget(),
     }
 }

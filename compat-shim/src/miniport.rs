@@ -33,6 +33,15 @@ impl Hw {
         }
     }
 
+    /// Any other miniport, by its `HwStorStartIo`.
+    ///
+    /// # Safety
+    /// `start_io` takes SRBs of `srb_kind` with `device_extension` for as long as the adapter exists, on any
+    /// processor, and completes each one that it takes once.
+    pub const unsafe fn new(start_io: HwStartIo, device_extension: *mut c_void, srb_kind: SrbKind) -> Self {
+        Self { start_io, device_extension, srb_kind }
+    }
+
     pub(crate) fn srb_kind(&self) -> SrbKind {
         self.srb_kind
     }

@@ -21,8 +21,8 @@ use crate::{
     },
     spare::Held,
     storport::{
-        QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbStatus,
-        srb::{SrbRequest, SrbStorage, SrbView},
+        QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbKind, SrbStatus,
+        srb::{SrbAnswer, SrbRequest, SrbStorage, SrbView},
     },
     unit::{Finished, Unit},
 };
@@ -126,6 +126,14 @@ enum Holder {
     Miniport = 2,
 }
 
+/// The bits of [`Request::holder`] that hold a [`Holder`]; the rest counts its turns.
+const HOLDER: u32 = 3;
+const TURN: u32 = HOLDER + 1;
+
+/// One handing over of a request to the miniport.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given(u32);
+
 /// One request. A unit owns a fixed number of them; none is allocated per I/O.
 #[repr(C)]
 #[derive(Debug)]
@@ -143,10 +151,11 @@ pub struct Request {
     /// Whose request it is.
     pub(crate) waiting: *mut Waiting,
     pub(crate) carry: Carry,
-    /// Whether the device has answered, so that its own status stands in the SRB.
-    reached_device: bool,
+    /// What the device has answered, if the request got that far.
+    answer: Option<SrbAnswer>,
     pub(crate) started: u64,
     pub(crate) unit: *const Unit,
+    /// A [`Holder`], and how often it has changed.
     holder: AtomicU32,
     /// What the miniport is given. Its address leads back to the request.
     pub(crate) srb: SrbStorage,
@@ -169,7 +178,7 @@ impl Request {
             segment: Segment::EMPTY,
             transfer: Segment::EMPTY,
             held: None,
-            reached_device: false,
+            answer: None,
             next: ptr::null_mut(),
             waiting: ptr::null_mut(),
             carry: Carry::default(),
@@ -209,21 +218,35 @@ impl Request {
     }
 
     pub(crate) fn take_from_free(&self) {
-        self.holder.store(Holder::Shim as u32, Ordering::Relaxed);
+        self.held_by(Holder::Shim, Ordering::Relaxed);
     }
 
     pub(crate) fn give_to_free(&self) {
-        self.holder.store(Holder::Free as u32, Ordering::Relaxed);
+        self.held_by(Holder::Free, Ordering::Relaxed);
     }
 
-    pub(crate) fn give_to_miniport(&self) {
-        self.holder.store(Holder::Miniport as u32, Ordering::Release);
+    /// Says which time this is, for [`Self::take_back`].
+    pub(crate) fn give_to_miniport(&self) -> Given {
+        Given(self.held_by(Holder::Miniport, Ordering::Release))
+    }
+
+    /// Only for whoever has the request.
+    fn held_by(&self, holder: Holder, order: Ordering) -> u32 {
+        let turn = (self.holder.load(Ordering::Relaxed) & !HOLDER).wrapping_add(TURN);
+        self.holder.store(turn | holder as u32, order);
+        turn | holder as u32
     }
 
     /// The miniport completes it; `false` if it does not have it.
     pub(crate) fn take_from_miniport(&self) -> bool {
-        let (from, to) = (Holder::Miniport as u32, Holder::Shim as u32);
-        self.holder.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let now = self.holder.load(Ordering::Relaxed);
+        now & HOLDER == Holder::Miniport as u32 && self.take_back(Given(now))
+    }
+
+    /// The miniport has not taken it; `false` if it has completed it nevertheless, and it may be another's by now.
+    pub(crate) fn take_back(&self, given: Given) -> bool {
+        let to = given.0 & !HOLDER | Holder::Shim as u32;
+        self.holder.compare_exchange(given.0, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The request around a miniport's SRB.
@@ -275,13 +298,14 @@ impl Owned {
 
     /// Fills in a fresh I/O. The I/O points into the request, which is pinned in its unit.
     pub(crate) fn prepare(&mut self, incoming: &Incoming, waiting: *mut Waiting, unit: &Unit) {
+        let pointer = self.0.as_ptr();
         let request = &mut **self;
         request.segment = Segment { address: incoming.payload.address, length: incoming.length as usize };
         request.transfer = Segment::EMPTY;
         request.waiting = waiting;
         request.carry = incoming.carry;
         request.unit = unit;
-        request.reached_device = false;
+        request.answer = None;
         let io = &mut request.io;
         io.direction = incoming.direction;
         io.flags = incoming.flags;
@@ -292,16 +316,18 @@ impl Owned {
         io.transferred = 0;
         io.position = 0;
         io.segment_count = u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE));
-        io.segments = &raw const request.segment;
+        // SAFETY: fields of the live request. Not through `request`, whose borrow ends with this function.
+        let (whole, private) = unsafe { (&raw const (*pointer).segment, &raw const (*pointer).io.private) };
+        io.segments = whole;
         io.spare = Segment::EMPTY;
-        io.host = unit.adapter().platform().host_table();
+        io.host = unit.services();
         match &mut request.held {
             Some(held) if incoming.direction == Direction::DISCARD => {
                 match discard::unpack(request.segment, held) {
                     Some(extents) => io.private = extents,
                     None => io.status = Status::INVALID,
                 }
-                io.segments = &raw const io.private;
+                io.segments = private;
                 io.segment_count = 1;
             }
             Some(held) => io.spare = Segment { address: held.address().as_ptr(), length: held.size() },
@@ -336,29 +362,26 @@ impl Owned {
     }
 
     /// Takes the device's answer out of the SRB.
-    pub(crate) fn take_result(&mut self) {
+    pub(crate) fn take_result(&mut self, kind: SrbKind) {
         let request = &mut **self;
-        request.reached_device = true;
-        let Ok(view) = request.srb.view() else {
-            request.io.status = Status::INTERNAL;
-            return;
-        };
-        let length = request.io.length;
-        let good = matches!(view.srb_status().code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN);
-        request.io.transferred = if good { view.data_transfer_length().min(length) } else { 0 };
+        let answer = request.srb.answer(kind);
+        let good = matches!(answer.srb_status.code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN);
+        request.answer = Some(answer);
+        request.io.transferred = if good { answer.data_transfer_length.min(request.io.length) } else { 0 };
         request.io.status = if good { Status::OK } else { Status::DEVICE };
     }
 
     /// How it went, for the caller.
     pub(crate) fn finished(&mut self) -> Finished<'_> {
         let request = &mut **self;
-        let view = if request.reached_device { request.srb.view().ok() } else { None };
-        let device = view.map(|view| {
-            let status = view.srb_status();
-            let length = view.sense_buffer().map_or(0, |(_, length)| usize::from(length));
-            let sense = if status.has_sense() { request.sense.get(..length).unwrap_or(&[]) } else { &[] };
-            let srb_status = SrbStatus(status.0 & !SrbStatus::QUEUE_FROZEN);
-            DeviceResult { srb_status, scsi_status: view.scsi_status(), sense }
+        let device = request.answer.map(|answer| {
+            let status = answer.srb_status;
+            let length = if status.has_sense() { usize::from(answer.sense_length) } else { 0 };
+            DeviceResult {
+                srb_status: SrbStatus(status.0 & !SrbStatus::QUEUE_FROZEN),
+                scsi_status: answer.scsi_status,
+                sense: request.sense.get(..length).unwrap_or(&[]),
+            }
         });
         Finished { status: request.io.status, transferred: request.io.transferred, device }
     }

@@ -49,15 +49,16 @@ impl Spares {
     /// Adds a small (`false`) or a large buffer.
     ///
     /// # Safety
-    /// `address` points at as many bytes as its class has, aligned to a pointer, used by nobody else for as
-    /// long as these spares exist.
+    /// `address` points at as many bytes as its class has (at least a pointer's), initialized, aligned to 8, used
+    /// by nobody else for as long as these spares exist.
     pub unsafe fn add(&mut self, large: bool, address: NonNull<u8>) {
         self.give(Held { class: usize::from(large), size: 0, address });
     }
 
-    /// The largest transfer that fits a buffer, in bytes.
-    pub fn largest(&self) -> usize {
-        self.classes.iter().map(|class| class.size).max().unwrap_or(0)
+    /// The largest transfer that fits a buffer, in bytes, while all are free.
+    pub(crate) fn largest(&self) -> usize {
+        let there = self.classes.iter().filter(|class| !class.free.is_null());
+        there.map(|class| class.size).max().unwrap_or(0)
     }
 
     /// A buffer of at least `bytes`; a large one if the small ones are out.

@@ -1,13 +1,20 @@
 //! A logical unit: a chain, a fixed number of requests, and the callers that wait for one.
 
 use alloc::vec::Vec;
-use core::ptr::{self, NonNull};
+use core::{
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+};
 
-use sluice_chain::{Chain, Direction, Status, abi::Needs, stats::PointStats};
+use sluice_chain::{
+    Chain, Direction, Status,
+    abi::{HostTable, Needs},
+    stats::PointStats,
+};
 
 use crate::{
     adapter::Adapter,
-    platform::SpinLock,
+    platform::{Guard, SpinLock},
     queue::{Fifo, Waiting},
     request::{DeviceResult, Incoming, Owned, Request},
     spare::Spares,
@@ -73,11 +80,22 @@ pub struct Unit {
     host: &'static dyn Host,
     chain: Chain,
     sector_size: u32,
+    services: &'static HostTable,
+    /// Whether the chain needs private memory for a write.
+    spare_on_write: bool,
+    /// The longest that private memory can be, in bytes.
     largest_spare: usize,
-    slab: NonNull<Request>,
-    slab_len: usize,
+    requests: Slab,
     pool: SpinLock<Pool>,
     stats: UnitStats,
+}
+
+/// The requests, where they stay: a vector that is only reached through pointers.
+#[derive(Clone, Copy)]
+struct Slab {
+    first: *mut Request,
+    length: usize,
+    capacity: usize,
 }
 
 struct Pool {
@@ -103,26 +121,26 @@ impl Unit {
         requests: Vec<Request>,
         spares: Spares,
     ) -> Self {
-        let slab = requests.into_boxed_slice();
-        let slab_len = slab.len();
-        let first = alloc::boxed::Box::into_raw(slab).cast::<Request>();
+        // Not a boxed slice: cutting the vector to its length may allocate, and that may fail.
+        let mut requests = ManuallyDrop::new(requests);
+        let (length, capacity) = (requests.len(), requests.capacity());
+        let requests = Slab { first: requests.as_mut_ptr(), length, capacity };
         let mut free = ptr::null_mut();
-        for index in (0..slab_len).rev() {
-            // SAFETY: inside the slab, which is ours alone.
-            unsafe {
-                let request = first.add(index);
-                (*request).next = free;
-                free = request;
-            }
+        for request in requests.iter().rev() {
+            // SAFETY: nobody else knows it yet.
+            unsafe { (*request.as_ptr()).next = free };
+            free = request.as_ptr();
         }
+        let spare_on_write = chain.needs(Needs::SPARE_ON_WRITE);
         Self {
             adapter,
             host,
             chain,
             sector_size,
+            services: adapter.platform().host_table(),
+            spare_on_write,
             largest_spare: spares.largest(),
-            slab: NonNull::new(first).unwrap_or(NonNull::dangling()),
-            slab_len,
+            requests,
             pool: SpinLock::new(Pool { free, waiting: Fifo::new(), spares }),
             stats: UnitStats::default(),
         }
@@ -145,7 +163,7 @@ impl Unit {
     /// [`Status::CANCELLED`] only, as there.
     pub fn submit_checked(&self, waiting: NonNull<Waiting>, checked: &Checked) -> Result<(), Status> {
         let request = {
-            let mut pool = self.pool.lock(self.adapter.platform());
+            let mut pool = self.lock();
             let taken = if pool.waiting.first().is_none() { pool.take(checked.spare) } else { None };
             match taken {
                 Some(request) => request,
@@ -163,18 +181,22 @@ impl Unit {
 
     /// Takes a waiting request out of the queue, for cancellation; `false` if it is not there (any more).
     pub fn withdraw(&self, waiting: NonNull<Waiting>) -> bool {
-        self.pool.lock(self.adapter.platform()).waiting.remove(waiting)
+        let mut pool = self.lock();
+        let found = pool.waiting.remove(waiting);
+        if found {
+            self.start_waiting(pool); // those behind it may need less than it did
+        }
+        found
     }
 
     /// The oldest waiting request, taken out of the queue; for a host that gives up all of them.
     pub fn withdraw_first(&self) -> Option<NonNull<Waiting>> {
-        self.pool.lock(self.adapter.platform()).waiting.pop()
+        self.lock().waiting.pop()
     }
 
     /// The requests, for the host to set up its own words before the first submission.
     pub fn requests(&self) -> impl Iterator<Item = NonNull<Request>> {
-        // SAFETY: inside the slab.
-        (0..self.slab_len).map(|index| unsafe { self.slab.add(index) })
+        self.requests.iter()
     }
 
     /// The chain, for its statistics.
@@ -197,8 +219,17 @@ impl Unit {
     }
 
     pub(crate) fn now(&self) -> u64 {
-        // SAFETY: the platform's table is static.
-        unsafe { (self.adapter.platform().host_table().now)() }
+        // SAFETY: callable at any time.
+        unsafe { (self.services.now)() }
+    }
+
+    /// The services for stages.
+    pub(crate) fn services(&self) -> &'static HostTable {
+        self.services
+    }
+
+    fn lock(&self) -> Guard<'_, Pool> {
+        self.pool.lock(self.adapter.platform())
     }
 
     pub(crate) fn dispatched(&self, bytes: u64) {
@@ -216,16 +247,15 @@ impl Unit {
             host.finish(waiting, &request.finished());
         }
         request.waiting = ptr::null_mut();
-        self.pool.lock(self.adapter.platform()).give(request);
-        self.start_waiting();
+        let mut pool = self.lock();
+        pool.give(request);
+        self.start_waiting(pool);
         host.left();
     }
 
     /// Starts waiting requests while there is room. Does not recurse: what ends at once ends in the DPC.
-    fn start_waiting(&self) {
-        loop {
-            let mut pool = self.pool.lock(self.adapter.platform());
-            let Some(waiting) = pool.waiting.first() else { return };
+    fn start_waiting<'a>(&'a self, mut pool: Guard<'a, Pool>) {
+        while let Some(waiting) = pool.waiting.first() {
             let incoming = self.host.describe(waiting);
             let Some(request) = pool.take(self.spare_bytes(&incoming)) else { return };
             pool.waiting.pop();
@@ -235,6 +265,7 @@ impl Unit {
             }
             drop(pool);
             self.start(request, waiting, &incoming);
+            pool = self.lock();
         }
     }
 
@@ -264,7 +295,7 @@ impl Unit {
 
     fn spare_bytes(&self, incoming: &Incoming) -> usize {
         match incoming.direction {
-            Direction::WRITE if self.chain.needs(Needs::SPARE_ON_WRITE) => incoming.length as usize,
+            Direction::WRITE if self.spare_on_write => incoming.length as usize,
             Direction::DISCARD => crate::discard::spare_bytes(incoming.length),
             _ => 0,
         }
@@ -302,9 +333,16 @@ impl Drop for Unit {
             // SAFETY: whoever drops the unit has drained it: every request is idle.
             self.host.release(unsafe { request.as_ref() });
         }
-        // SAFETY: made by `Box::into_raw` of a boxed slice of this length.
-        drop(unsafe {
-            alloc::boxed::Box::from_raw(ptr::slice_from_raw_parts_mut(self.slab.as_ptr(), self.slab_len))
-        });
+        let Slab { first, length, capacity } = self.requests;
+        // SAFETY: `new` took a vector apart into these.
+        drop(unsafe { Vec::from_raw_parts(first, length, capacity) });
+    }
+}
+
+impl Slab {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = NonNull<Request>> + use<> {
+        let first = self.first;
+        // SAFETY: inside the vector, whose pointer is never null.
+        (0..self.length).map(move |index| unsafe { NonNull::new_unchecked(first.add(index)) })
     }
 }

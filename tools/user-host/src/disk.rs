@@ -1,6 +1,7 @@
 //! A miniport, a chain and a unit put together, with calls that wait.
 
 use std::{
+    any::Any,
     marker::PhantomData,
     mem,
     ptr::NonNull,
@@ -135,7 +136,7 @@ pub struct Disk {
     callers: Leaked<Callers>,
     platform: Leaked<User>,
     _spares: Vec<Vec<u128>>,
-    _miniport: Arc<dyn Miniport + Send + Sync>,
+    _miniport: Arc<dyn Any + Send + Sync>,
 }
 
 impl Disk {
@@ -145,24 +146,42 @@ impl Disk {
     where
         M: Miniport + Send + Sync + 'static,
     {
+        // SAFETY: the miniport stays where it is inside its `Arc`, which the disk keeps.
+        unsafe {
+            let hw = Hw::of(&*Arc::as_ptr(&miniport));
+            Self::over(hw, miniport, sector_size, chain, setup)
+        }
+    }
+
+    /// As [`Self::new`], over the miniport behind `hw`, which `owner` keeps alive.
+    ///
+    /// # Safety
+    /// The miniport works for as long as `owner` exists.
+    #[must_use]
+    pub unsafe fn over(
+        hw: Hw,
+        owner: Arc<dyn Any + Send + Sync>,
+        sector_size: u32,
+        chain: Chain,
+        setup: &Setup,
+    ) -> Self {
         let platform = Leaked::new(User::new());
         let callers = Leaked::new(Callers::default());
+        let (spares, memory) = spares(setup);
+        let requests = (0..setup.requests).map(|_| Request::new([0; 4])).collect();
         // SAFETY: all of these are dropped in the order of `Disk`'s fields, after `Drop` has seen to it that no
-        // request and no thread uses them any more. The miniport stays where it is inside its `Arc`.
-        let (adapter, unit, spares) = unsafe {
-            let hw = Hw::of(&*Arc::as_ptr(&miniport));
+        // request and no thread uses them any more.
+        let (adapter, unit) = unsafe {
             let adapter = Leaked::new(Adapter::new(hw, platform.outlived()));
-            let (spares, memory) = spares(setup);
-            let requests = (0..setup.requests).map(|_| Request::new([0; 4])).collect();
-            let host = callers.outlived();
-            let unit = Unit::new(adapter.outlived(), host, chain, sector_size, requests, spares);
-            (adapter, Leaked::new(unit), memory)
+            let (below, host) = (adapter.outlived(), callers.outlived());
+            let unit = Leaked::new(Unit::new(below, host, chain, sector_size, requests, spares));
+            (adapter, unit)
         };
         let dpc = (setup.executor == Executor::Thread).then(|| {
             // SAFETY: the thread is joined before anything is dropped.
             unsafe { Dpc::start(platform.outlived(), adapter.outlived()) }
         });
-        Self { dpc, unit, adapter, callers, platform, _spares: spares, _miniport: miniport }
+        Self { dpc, unit, adapter, callers, platform, _spares: memory, _miniport: owner }
     }
 
     /// The unit, for its statistics and its chain's.

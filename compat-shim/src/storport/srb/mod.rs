@@ -1,6 +1,7 @@
 //! SRBs of both kinds through one door: [`SrbView`] reads and answers somebody's SRB, [`SrbStorage`] holds one
 //! of our own.
 
+mod answer;
 mod fill;
 mod storage;
 mod view;
@@ -8,6 +9,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use answer::SrbAnswer;
 pub use fill::SrbRequest;
 pub use storage::SrbStorage;
 pub use view::{Address, SrbView};

@@ -41,6 +41,10 @@ impl SrbStorage {
         (&raw mut self.words).cast()
     }
 
+    pub(super) fn as_ptr(&self) -> *const c_void {
+        (&raw const self.words).cast()
+    }
+
     /// A view of the SRB inside, of which nothing outside this storage is trusted.
     ///
     /// # Errors
