@@ -61,6 +61,13 @@ void sin_pool_free_null(void) { put((PVOID)hide(NULL)); }
 void sin_pool_wrong_tag(void) { ExFreePoolWithTag(get(64), 'gnoW'); }
 void sin_pool_underrun(void) { PVOID p = get(64); hide(p)[-1] = 1; put(p); }
 void sin_pool_overrun_page(void) { PVOID p = get(64); hide(p)[64] = 1; put(p); }
+void sin_pool_overrun_copy(void)
+{
+    static char from[128]; static volatile SIZE_T n = 65;
+    PVOID p = get(64);
+    RtlCopyMemory(p, from, n); /* memcpy lies outside the driver: its caller must be named */
+    put(p);
+}
 void sin_pool_overrun_slack(void) { PVOID p = get(60); hide(p)[60] = 1; put(p); }
 void sin_pool_use_after_free(void) { PVOID p = get(64); put(p); hide(p)[3] = 1; }
 void sin_pool_wild(void) { PVOID p = get(64); hide(p)[64 << 20] = 1; put(p); }
