@@ -101,7 +101,8 @@ static void create(const test_create *c, test_created *out)
     d->number = out->disk = n;
     disks[n] = d;
     if (NT_SUCCESS(s) && c->filter[0]) add_filter(d, c->filter, out);
-    /* A filter that refuses to attach leaves the disk without it: as on Windows, the stack starts regardless. */
+    /* A filter that does not load or attach takes the whole stack with it, as under the PnP manager. */
+    if (NT_SUCCESS(s) && c->filter[0]) s = NT_SUCCESS(out->load_status) ? (NTSTATUS)out->add_status : (NTSTATUS)out->load_status;
     if (NT_SUCCESS(s)) s = class_add(d);
     if (NT_SUCCESS(s)) s = send_pnp(d, IRP_MN_START_DEVICE, 0);
     out->start_status = s;

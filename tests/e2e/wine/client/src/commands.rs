@@ -8,8 +8,9 @@ use crate::{
     copy,
     device::Error,
     disk::{self, Bench, Disk},
+    driver,
     interface::*,
-    report, service, suites,
+    report, service, starve, suites,
 };
 
 /// `name=value` arguments after the subcommand; a bare name means "1".
@@ -191,6 +192,10 @@ pub(crate) fn run(args: &[String]) -> ! {
         "measure" => {
             let (disk, (file, length)) = (o.disk(), o.file());
             copy::measure(&disk, &file, length);
+        }
+        "driver-statistics" => driver::statistics(),
+        "starve" => {
+            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.number("most") as u32)
         }
         "verifier" => verifier(&o),
         "clean" => clean(),

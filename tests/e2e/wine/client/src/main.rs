@@ -11,11 +11,15 @@ mod device;
 #[cfg(windows)]
 mod disk;
 #[cfg(windows)]
+mod driver;
+#[cfg(windows)]
 mod interface;
 #[cfg(windows)]
 mod report;
 #[cfg(windows)]
 mod service;
+#[cfg(windows)]
+mod starve;
 #[cfg(windows)]
 mod suites;
 

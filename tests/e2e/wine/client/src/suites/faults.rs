@@ -31,6 +31,7 @@ pub(crate) fn run(disk: &Disk) {
         short(disk, base, &data)?;
         busy(disk, base, &data)?;
         protected(disk, base, &data)?;
+        dropped(disk, base, &data)?;
         disk.port(|_| ())?;
         disk.class(0, 0, 0)?;
         let back = disk.top.read(base, MIB)?;
@@ -122,6 +123,26 @@ fn protected(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
     check("a write-protected medium refuses the write", w == Err(ERROR_WRITE_PROTECT), format!("{w:?}"));
     let back = disk.top.read(base, MIB)?;
     check("and keeps its data", back == data, back.len());
+    disk.port(|_| ())
+}
+
+/// Requests that the port gives up on, and a flush that fails.
+fn dropped(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
+    for (name, fault, srb_status) in [("timed out", FAULT_TIMEOUT, 9), ("aborted", FAULT_ABORTED, 2)] {
+        disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (fault, ON_READ | ON_WRITE, 2))?;
+        let block = (base / disk.sector) as u32;
+        let bytes = 8 * disk.sector as usize;
+        let r = disk.send(&Request::cdb(&cdb::read10(block, 8)).reads(bytes).extended(true))?;
+        let w = disk.send(&Request::cdb(&cdb::write10(block, 8)).writes(&data[..bytes]))?;
+        check(
+            &format!("a request that {name} says so"),
+            r.srb_status == srb_status && w.srb_status == srb_status && !w.buffer_changed,
+            format!("{} / {}", r.text(), w.text()),
+        );
+    }
+    disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_MEDIUM, ON_FLUSH, 1))?;
+    let f = disk.send(&Request::cdb(&cdb::ten(0x35, 0, 0)))?;
+    check("a flush that fails is not called a success", !f.good(), f.text());
     disk.port(|_| ())
 }
 

@@ -1,5 +1,6 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
+mod control;
 mod endings;
 mod faults;
 mod lies;
@@ -16,7 +17,9 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "unlocked" => policy::run(&disk, State::Unlocked, volume),
         "plain" => policy::run(&disk, State::Plain, volume),
         "lies" => lies::run(&disk, volume),
-        "control" => policy::control_device(&disk),
+        "locked-reads" => policy::reads_locked(&disk),
+        "damaged" => policy::damaged(&disk),
+        "control" => control::run(&disk),
         "cancel" => endings::cancel(&disk),
         "pnp" => endings::pnp(&disk, true),
         "pnp-plain" => endings::pnp(&disk, false),

@@ -2,7 +2,7 @@
 //! refused, or transformed, but never handed to the device as it is.
 
 use crate::{
-    device::{Device, Error},
+    device::Error,
     disk::{Disk, Request, cdb},
     report::check,
 };
@@ -247,51 +247,35 @@ fn table(disk: &Disk, state: State, volume: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The short form for a locked volume: only its reads and writes.
+pub(crate) fn reads_locked(disk: &Disk) {
+    let outcome = locked(disk);
+    check("locked reads and writes ran to their end", outcome.is_ok(), format!("{outcome:?}"));
+}
+
+/// Both headers are broken: the disk is Sluice's, but nobody may touch it.
+pub(crate) fn damaged(disk: &Disk) {
+    let outcome = (|| -> Result<(), Error> {
+        let n = disk.sector as usize * 8;
+        for extended in [false, true] {
+            let before = disk.statistics()?;
+            let r = disk.send(&Request::cdb(&cdb::read10(0, 8)).reads(n).extended(extended))?;
+            let w = disk.send(&Request::cdb(&cdb::write10(0, 8)).writes(&marked(n)).extended(extended))?;
+            let after = disk.statistics()?;
+            let quiet = after.writes == before.writes && after.reads == before.reads;
+            check(
+                "damaged: reads and writes are refused and do not reach the device",
+                !r.good() && !w.good() && quiet,
+                format!("{} / {}", r.text(), w.text()),
+            );
+        }
+        Ok(())
+    })();
+    check("damaged suite ran to its end", outcome.is_ok(), format!("{outcome:?}"));
+}
+
 /// The whole table of doors for a disk in `state`.
 pub(crate) fn run(disk: &Disk, state: State, volume: u64) {
     let outcome = table(disk, state, volume);
     check("policy suite ran to its end", outcome.is_ok(), format!("{outcome:?}"));
-}
-
-/// Nonsense on the driver's own control device: an error each time, and the
-/// driver lives on.
-pub(crate) fn control_device(disk: &Disk) {
-    let device = match Device::open("SluiceControl") {
-        Ok(d) => d,
-        Err(e) => return check("\\\\.\\SluiceControl opens", false, format!("error {e}")),
-    };
-    let mut accepted = Vec::new();
-    let mut answers = 0u32;
-    // Every function number that any access and method could hide in a small range.
-    for function in 0x800..0x820u32 {
-        for low in 0..16u32 {
-            let code = (0x22 << 16) | ((low >> 2) << 14) | (function << 2) | (low & 3);
-            for (fill, size) in
-                [(0u8, 0usize), (0, 1), (0xff, 4), (0xff, 16), (0xff, 64), (0xff, 4096), (0x41, 65536)]
-            {
-                match device.control(code, &vec![fill; size], size) {
-                    Ok(_) => accepted.push((code, size)),
-                    Err(crate::device::TIMED_OUT) => {
-                        check("an answer to nonsense", false, format!("code {code:#x}, {size} bytes"))
-                    }
-                    Err(_) => answers += 1,
-                }
-            }
-        }
-    }
-    // A list or a statistics query may well accept an empty or sloppy input; a whole zoo of codes may not.
-    check(
-        "nonsense on the control device is refused",
-        accepted.len() <= 64,
-        format!("{answers} refused, {} accepted: {:x?}", accepted.len(), &accepted[..accepted.len().min(8)]),
-    );
-    let r = device.read(0, 512);
-    let w = device.write(0, &[0; 512]);
-    check(
-        "read and write on the control device are refused",
-        r.is_err() && w.is_err(),
-        format!("{:?} {w:?}", r.map(|b| b.len())),
-    );
-    let alive = disk.send(&Request::cdb(&[0; 6]));
-    check("the stack answers afterwards", alive.as_ref().is_ok_and(|a| a.good()), format!("{alive:?}"));
 }

@@ -1,0 +1,107 @@
+//! The `sluice` command as this run calls it: its command lines, all in one place.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    Error, Result,
+    bench::{Bench, windows_path},
+    client::Session,
+};
+
+/// What the volume is locked with.
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+pub(crate) const WRONG_PASSPHRASE: &str = "Tr0ub4dor&3";
+
+/// The passphrase in a file, as `--passphrase-file` wants it.
+pub(crate) fn passphrase_file(bench: &Bench, text: &str) -> Result<std::path::PathBuf> {
+    let path = bench.file(if text == PASSPHRASE { "passphrase" } else { "wrong-passphrase" });
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn run(bench: &Bench, args: &[&str], out: Stdio) -> Result<Output> {
+    let program = &bench.products.command;
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|e| Error::new(format!("{}: {e}", program.display())))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::new("a path is not UTF-8"))
+}
+
+fn must(what: &str, out: &Output) -> Result<()> {
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("sluice {what}: {}", String::from_utf8_lossy(&out.stderr).trim())))
+}
+
+/// `sluice format` on an image file, with the cheapest key derivation it offers.
+pub(crate) fn format(bench: &Bench, image: &Path, sector: u32) -> Result<()> {
+    let (key, sector) = (passphrase_file(bench, PASSPHRASE)?, sector.to_string());
+    let out = run(
+        bench,
+        &["format", text(image)?, "--passphrase-file", text(&key)?, "--sector-size", &sector, "--yes"],
+        Stdio::piped(),
+    )?;
+    must("format", &out)
+}
+
+/// `sluice cat` of the volume's first `length` bytes into a file.
+pub(crate) fn cat(bench: &Bench, image: &Path, length: u64, to: &Path) -> Result<()> {
+    let (key, length) = (passphrase_file(bench, PASSPHRASE)?, length.to_string());
+    let args = ["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", &length, "--quiet"];
+    let out = run(bench, &args, Stdio::from(File::create(to)?))?;
+    must("cat", &out)
+}
+
+/// `sluice cat` with a wrong passphrase; its error text, if it fails as it should.
+pub(crate) fn cat_wrongly(bench: &Bench, image: &Path) -> Result<Option<String>> {
+    let key = passphrase_file(bench, WRONG_PASSPHRASE)?;
+    let out = run(
+        bench,
+        &["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", "4096"],
+        Stdio::piped(),
+    )?;
+    Ok((!out.status.success() && out.stdout.is_empty())
+        .then(|| String::from_utf8_lossy(&out.stderr).trim().to_owned()))
+}
+
+/// `sluice.exe unlock` under Wine, through the control device: did it succeed, and what did it say?
+pub(crate) fn unlock(session: &Session<'_>, passphrase: &str) -> Result<(bool, String)> {
+    let key = passphrase_file(session.bench, passphrase)?;
+    let args = ["unlock".to_owned(), "--passphrase-file".to_owned(), windows_path(&key)];
+    windows(session, &args)
+}
+
+/// `sluice.exe lock` under Wine.
+pub(crate) fn lock(session: &Session<'_>) -> Result<(bool, String)> {
+    windows(session, &["lock".to_owned()])
+}
+
+/// Any subcommand of `sluice.exe` under Wine.
+fn windows(session: &Session<'_>, args: &[String]) -> Result<(bool, String)> {
+    let mut said = String::new();
+    let end = session.prefix.run("C:\\drv\\sluice.exe", args, Duration::from_secs(120), |line| {
+        said.push_str(line);
+        said.push('\n');
+    })?;
+    match end.code {
+        Some(code) => Ok((code == 0, said.trim().to_owned())),
+        None => Err(Error::new(format!(
+            "sluice.exe {args:?}: no end after {:.0} s\n{}",
+            end.seconds,
+            session.prefix.last_words()
+        ))),
+    }
+}

@@ -1,0 +1,161 @@
+//! Lives of a disk, in each of which one more allocation of `sluice.sys` goes
+//! well before one fails: whatever was asked for then fails cleanly or works,
+//! and once memory is back everything works and nothing written is lost.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::{
+    device::{Error, TIMED_OUT},
+    disk::{self, Bench, Disk},
+    interface::*,
+    report,
+};
+
+const KEPT: u64 = 64 * 1024;
+const SCRATCH: u64 = 1 << 20;
+const LENGTH: usize = 200 * 1024;
+
+struct Life<'a> {
+    bench: &'a Bench,
+    image: &'a str,
+    passphrase: &'a str,
+    n: u32,
+}
+
+fn block(n: u32) -> Vec<u8> {
+    (0..LENGTH / 4).flat_map(|i| (n ^ (i as u32).wrapping_mul(0x9e37_79b9)).to_le_bytes()).collect()
+}
+
+impl Life<'_> {
+    fn fail(&self, nth: u32) -> Result<(), Error> {
+        let mut o = Bench::options();
+        o.fail_nth = nth;
+        self.bench.configure(&o)
+    }
+
+    fn create(&self) -> Result<Option<u32>, Error> {
+        let c = self.bench.create(self.image, 512, "sluice", 0, 65536)?;
+        Ok((c.image_status | c.load_status | c.add_status | c.start_status == 0).then_some(c.disk))
+    }
+
+    fn unlock(&self) -> bool {
+        let run = Command::new("C:\\drv\\sluice.exe")
+            .args(["unlock", "--passphrase-file", self.passphrase])
+            .output();
+        run.is_ok_and(|o| o.status.success())
+    }
+
+    fn said(&self, what: &str, ok: bool, detail: String) {
+        if !ok {
+            report::check(&format!("allocation {} fails: {what}", self.n), false, detail);
+        }
+    }
+
+    /// What may fail now, but only with an error and without end to nobody.
+    fn hungry(&self, d: &Disk) -> Result<(), Error> {
+        for flags in [0, CLASS_EXTENDED | CLASS_CDB16, CLASS_PAGING] {
+            d.class(flags, 0, 2)?;
+            let w = d.top.write(SCRATCH, &block(self.n));
+            let r = d.top.read(SCRATCH, LENGTH);
+            self.said("requests end", w != Err(TIMED_OUT) && r != Err(TIMED_OUT), format!("{w:?}"));
+            if let (Ok(_), Ok(data)) = (&w, &r) {
+                self.said(
+                    "what is read is what was written",
+                    *data == block(self.n),
+                    format!("{} bytes", data.len()),
+                );
+            }
+            if flags & CLASS_PAGING != 0 {
+                self.said(
+                    "paging requests succeed without memory",
+                    w.is_ok() && r.is_ok(),
+                    format!("{w:?} {:?}", r.map(|d| d.len())),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory is back.
+    fn fed(&self, d: &Disk) -> Result<(), Error> {
+        d.class(0, 0, 0)?;
+        let kept = d.top.read(KEPT, LENGTH);
+        self.said(
+            "what was written before is there",
+            kept.as_ref() == Ok(&block(0)),
+            format!("{:?}", kept.map(|b| b.len())),
+        );
+        let w = d.top.write(SCRATCH, &block(self.n));
+        let r = d.top.read(SCRATCH, LENGTH);
+        self.said(
+            "afterwards a write reads back",
+            w.is_ok() && r.as_ref() == Ok(&block(self.n)),
+            format!("{w:?} {:?}", r.map(|b| b.len())),
+        );
+        Ok(())
+    }
+
+    /// Returns whether an allocation was made to fail.
+    fn live(&self) -> Result<bool, Error> {
+        self.fail(self.n)?;
+        let born = self.create()?;
+        let mut open = false;
+        if let Some(number) = born {
+            open = self.unlock();
+            let d = Disk::open(number, 512)?;
+            if open {
+                self.hungry(&d)?;
+            }
+            disk::pnp(self.bench, number, 0x16, 0x101)?; // a page file comes
+            disk::pnp(self.bench, number, 0x16, 0x001)?; // and goes
+        }
+        let injected = self.bench.counters()?.injected > 0;
+        self.fail(0)?;
+        let number = match born {
+            Some(number) => number,
+            None => match self.create()? {
+                Some(number) => number,
+                None => return Err(TIMED_OUT),
+            },
+        };
+        if !open {
+            self.said("only for want of memory is a disk not unlocked", injected, String::new());
+            let now = self.unlock();
+            self.said("afterwards the disk unlocks", now, String::new());
+        }
+        let d = Disk::open(number, 512)?;
+        if self.n == 0 {
+            d.top.write(KEPT, &block(0))?;
+        }
+        self.fed(&d)?;
+        drop(d);
+        let s = disk::pnp(self.bench, number, 2, 0)?;
+        self.said("the disk is removed", s == 0, format!("{s:#x}"));
+        let v = self.bench.text(VERIFIER_REPORT)?;
+        self.said("the verifier is content", v.is_empty(), v);
+        Ok(injected)
+    }
+}
+
+/// Up to `most` lives, until no allocation is left to fail.
+pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, most: u32) {
+    let mut lives = 0;
+    for n in 0..=most {
+        let life = Life { bench, image, passphrase, n };
+        report::progress("starve", n.into(), most.into());
+        match life.live() {
+            Ok(false) if n > 0 => break,
+            Ok(_) => lives = n,
+            Err(e) => report::fatal(format!("allocation {n} fails: error {e} ({e:#x})")),
+        }
+    }
+    let bad = report::failures();
+    report::check(
+        &format!("allocations 1 to {lives} failed, one in each life of a disk, and all was well"),
+        lives > 5 && bad == 0,
+        format!("{bad} failures"),
+    );
+    report::result(json!({ "lives": lives }));
+}
