@@ -10,6 +10,8 @@
 typedef struct extension { PIO_COMPLETION_ROUTINE routine; } extension;
 static IRP *kept;
 static ULONG leak;
+static LONG entered; /* zero in a fresh image */
+static PVOID scratch;
 static UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Device\\" LOWER), link = RTL_CONSTANT_STRING(L"\\DosDevices\\" LOWER);
 static UNICODE_STRING left = RTL_CONSTANT_STRING(L"\\DosDevices\\" LOWER L"Left");
 
@@ -94,6 +96,7 @@ static void NTAPI unload(DRIVER_OBJECT *driver)
 {
     DEVICE_OBJECT *device = driver->DeviceObject;
     leaks[leak](driver);
+    ExFreePoolWithTag(scratch, TAG);
     IoDeleteSymbolicLink(&link);
     IoDeleteDevice(device);
 }
@@ -101,7 +104,11 @@ static void NTAPI unload(DRIVER_OBJECT *driver)
 NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 {
     DEVICE_OBJECT *d;
-    NTSTATUS st = IoCreateDevice(driver, sizeof(extension), &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &d);
+    NTSTATUS st;
+    if (entered++) return STATUS_ALREADY_REGISTERED;
+    scratch = ExAllocatePoolWithTag(NonPagedPool, 64, TAG);
+    if (!scratch) return STATUS_INSUFFICIENT_RESOURCES;
+    st = IoCreateDevice(driver, sizeof(extension), &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &d);
     if (!NT_SUCCESS(st)) return st;
     IoCreateSymbolicLink(&link, &name);
     ((extension *)d->DeviceExtension)->routine = keep;

@@ -141,6 +141,26 @@ static void run_injection(HANDLE h)
     order(h, BREAKER_CONFIGURE, &o, sizeof o, NULL, 0);
 }
 
+/* DriverEntry fails for want of memory, cleanly; the next attempt finds a fresh image. */
+static void run_failed_entry(HANDLE h)
+{
+    verifier_options o = { .size = sizeof o, .target = "leaker.sys", .fail_nth = 1 };
+    for (int i = 0; i < 3; i++) {
+        LONG st = 0, gone = 0;
+        order(h, BREAKER_CONFIGURE, &o, sizeof o, NULL, 0);
+        order(h, BREAKER_RESET, NULL, 0, NULL, 0);
+        order(h, BREAKER_LOAD, &st, sizeof st, &st, sizeof st);
+        read_report(h);
+        if (o.fail_nth) verdict(st == (LONG)0xc000009a && !*text, "(failure injection)", "DriverEntry fails", text);
+        else {
+            order(h, BREAKER_UNLOAD, &gone, sizeof gone, &gone, sizeof gone);
+            read_report(h);
+            verdict(!st && !gone && !*text, "(failure injection)", "DriverEntry succeeds after having failed", text);
+        }
+        if (i == 1) o.fail_nth = 0;
+    }
+}
+
 /* A rule that is switched off stays silent. */
 static void run_disabled(HANDLE h)
 {
@@ -203,6 +223,7 @@ int main(int argc, char **argv)
         run_virtues(h, &raised, ", raise_completion");
         run_virtues(h, &in_line, ", dpc_inline");
         run_injection(h);
+        run_failed_entry(h);
         run_sins(h);
         run_disabled(h);
         run_leaks(h);

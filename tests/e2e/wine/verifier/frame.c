@@ -8,7 +8,7 @@ struct frame {
     frame *next;
     driver *driver;
     void *routine;
-    UCHAR major, minor;
+    UCHAR major;
     BOOLEAN returned, completed, marked, forced;
     NTSTATUS status, final;
 };
@@ -31,7 +31,7 @@ static frame *enter(IRP *irp, driver *d, void *routine, BOOLEAN forced)
     frame *f = heap_alloc(sizeof *f);
     IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
     irp_info *info;
-    f->driver = d; f->routine = routine; f->major = s->MajorFunction; f->minor = s->MinorFunction; f->forced = forced;
+    f->driver = d; f->routine = routine; f->major = s->MajorFunction; f->forced = forced;
     InterlockedIncrement(&counted.irps);
     lock_all();
     info = irp_sent(irp, irp->CurrentLocation + 1);

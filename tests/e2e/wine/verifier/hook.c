@@ -4,6 +4,8 @@
  * the verifier first. */
 #include "kernel.h"
 
+IMPORT NTSTATUS NTAPI LdrUnloadDll(PVOID image);
+
 static char *entry_of(driver *d)
 {
     IMAGE_NT_HEADERS *nt = (void *)(d->base + *(LONG *)(d->base + 0x3c));
@@ -64,7 +66,11 @@ static NTSTATUS NTAPI entry(DRIVER_OBJECT *object, UNICODE_STRING *path)
     c = callout_enter(PASSIVE_LEVEL, real);
     st = real(object, path);
     callout_leave(&c, "DriverEntry");
-    if (!NT_SUCCESS(st)) { driver_gone(d, real); return st; }
+    if (!NT_SUCCESS(st)) {
+        driver_gone(d, real);
+        LdrUnloadDll(d->base); /* Wine would keep the image, and its variables, for the next attempt */
+        return st;
+    }
     for (int i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) {
         DRIVER_DISPATCH *theirs = object->MajorFunction[i];
         d->dispatch[i] = driver_at(theirs) ? theirs : irp_unhandled;

@@ -30,7 +30,7 @@ typedef struct driver {
     DRIVER_DISPATCH *dispatch[IRP_MJ_MAXIMUM_FUNCTION + 1];
     DRIVER_UNLOAD *unload;
     DRIVER_ADD_DEVICE *add_device;
-    LONG violations, allocations;
+    LONG violations;
 } driver;
 driver *driver_at(const void *address);      /* the driver whose image holds it, or NULL */
 driver *driver_named(const char *image);
@@ -38,7 +38,6 @@ driver *driver_number(ULONG i);              /* NULL past the last */
 driver *driver_of_object(const DRIVER_OBJECT *object);
 driver *driver_of_device(const DEVICE_OBJECT *device);
 void driver_gone(driver *d, void *where);    /* its unload routine, or its failed entry point, has returned */
-
 void hook_driver(driver *d);                 /* before its entry point runs */
 
 /* ---- threads and IRQL (irql.c) ---- */
