@@ -33,17 +33,17 @@ pub enum Refusal {
 impl Refusal {
     /// Every refusal: the NTSTATUS (ntstatus.h) and the Win32 error that RtlNtStatusToDosError makes of it.
     const TABLE: [(Self, u32, u32); 11] = [
-        (Self::WrongKey, 0xc000_006a, 86),     // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
+        (Self::WrongKey, 0xc000_006a, 86), // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
         (Self::NoSuchSlot, 0xc000_0225, 1168), // STATUS_NOT_FOUND, ERROR_NOT_FOUND
-        (Self::Tampered, 0xc000_0032, 1393),   // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
-        (Self::NoSuchDisk, 0xc000_000e, 2),    // STATUS_NO_SUCH_DEVICE, ERROR_FILE_NOT_FOUND
-        (Self::WrongState, 0xc000_0184, 22),   // STATUS_INVALID_DEVICE_STATE, ERROR_BAD_COMMAND
-        (Self::InUse, 0x8000_0011, 170),       // STATUS_DEVICE_BUSY, ERROR_BUSY
-        (Self::Code, 0xc000_0010, 1),          // STATUS_INVALID_DEVICE_REQUEST, ERROR_INVALID_FUNCTION
-        (Self::Length, 0xc000_0004, 24),       // STATUS_INFO_LENGTH_MISMATCH, ERROR_BAD_LENGTH
-        (Self::Version, 0xc000_0059, 1306),    // STATUS_REVISION_MISMATCH, ERROR_REVISION_MISMATCH
-        (Self::NoRoom, 0xc000_0023, 122),      // STATUS_BUFFER_TOO_SMALL, ERROR_INSUFFICIENT_BUFFER
-        (Self::NoMemory, 0xc000_009a, 1450),   // STATUS_INSUFFICIENT_RESOURCES, ERROR_NO_SYSTEM_RESOURCES
+        (Self::Tampered, 0xc000_0032, 1393), // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
+        (Self::NoSuchDisk, 0xc000_000e, 2), // STATUS_NO_SUCH_DEVICE, ERROR_FILE_NOT_FOUND
+        (Self::WrongState, 0xc000_0184, 22), // STATUS_INVALID_DEVICE_STATE, ERROR_BAD_COMMAND
+        (Self::InUse, 0x8000_0011, 170),   // STATUS_DEVICE_BUSY, ERROR_BUSY
+        (Self::Code, 0xc000_0010, 1),      // STATUS_INVALID_DEVICE_REQUEST, ERROR_INVALID_FUNCTION
+        (Self::Length, 0xc000_0004, 24),   // STATUS_INFO_LENGTH_MISMATCH, ERROR_BAD_LENGTH
+        (Self::Version, 0xc000_0059, 1306), // STATUS_REVISION_MISMATCH, ERROR_REVISION_MISMATCH
+        (Self::NoRoom, 0xc000_0023, 122),  // STATUS_BUFFER_TOO_SMALL, ERROR_INSUFFICIENT_BUFFER
+        (Self::NoMemory, 0xc000_009a, 1450), // STATUS_INSUFFICIENT_RESOURCES, ERROR_NO_SYSTEM_RESOURCES
     ];
 
     /// What the driver completes the IRP with. Not a warning or success: nothing is copied back to the caller.
