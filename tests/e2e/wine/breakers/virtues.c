@@ -442,3 +442,49 @@ int virtue_machine(void)
     MUST(MmGetSystemRoutineAddress(&ours) && MmGetSystemRoutineAddress(&wines) && !MmGetSystemRoutineAddress(&none) && !MmGetSystemRoutineAddress(&stub));
     return 0;
 }
+
+/* ---- all of it at once, on four threads ---- */
+static KSPIN_LOCK outer, inner;
+static LONG shared_count;
+static void NTAPI counts(KDPC *d, PVOID c, PVOID a, PVOID b)
+{
+    KeAcquireSpinLockAtDpcLevel(&inner);
+    shared_count++;
+    KeReleaseSpinLockFromDpcLevel(&inner);
+}
+static void NTAPI labours(PVOID c)
+{
+    KDPC *d = ExAllocatePoolWithTag(NonPagedPool, sizeof *d, TAG);
+    KeInitializeDpc(d, counts, NULL);
+    for (int i = 0; i < 500; i++) {
+        KIRQL old;
+        parcel p;
+        PVOID block = ExAllocatePoolWithTag(NonPagedPool, 1 + i * 37 % 20000, TAG);
+        PMDL m = IoAllocateMdl(block, 1, FALSE, FALSE, NULL);
+        MmBuildMdlForNonPagedPool(m);
+        KeAcquireSpinLock(&outer, &old);
+        KeAcquireSpinLockAtDpcLevel(&inner);
+        shared_count++;
+        KeReleaseSpinLockFromDpcLevel(&inner);
+        KeReleaseSpinLock(&outer, old);
+        KeInsertQueueDpc(d, NULL, NULL);
+        parcel_make(&p, victim, IRP_MJ_READ);
+        p.irp->MdlAddress = m;
+        if (parcel_send(&p, victim) == STATUS_SUCCESS) InterlockedIncrement(&ran);
+        parcel_free(&p);
+        IoFreeMdl(m);
+        ExFreePoolWithTag(block, TAG);
+    }
+    KeFlushQueuedDpcs();
+    ExFreePoolWithTag(d, TAG);
+}
+int virtue_stress(void)
+{
+    HANDLE h[4];
+    begin();
+    victim_does = copies;
+    for (int i = 0; i < 4; i++) MUST(NT_SUCCESS(PsCreateSystemThread(&h[i], THREAD_ALL_ACCESS, NULL, NULL, NULL, labours, NULL)));
+    for (int i = 0; i < 4; i++) { ZwWaitForSingleObject(h[i], FALSE, NULL); ZwClose(h[i]); }
+    MUST(ran == 4 * 500);
+    return 0;
+}
