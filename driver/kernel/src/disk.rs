@@ -245,6 +245,11 @@ impl Disk {
         self.paging_files.fetch_add(if arrives { 1 } else { -1 }, Ordering::AcqRel)
     }
 
+    /// Whether a page file lies on the disk.
+    pub(crate) fn holds_paging_file(&self) -> bool {
+        self.paging_files.load(Ordering::Acquire) > 0
+    }
+
     /// Whether power IRPs for this device must come at PASSIVE_LEVEL.
     pub(crate) fn set_power_pagable(&self, pagable: bool) {
         // SAFETY: this driver's device object; PnP requests, which alone change this flag, come one at a time.

@@ -7,7 +7,7 @@ use sluice_shim::scsi::{
     policy::{Edit, RequestKind, Treatment, VolumeState, treatment},
     sense::Refusal,
 };
-use wdk_sys::{NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_CONTINUE_COMPLETION, STATUS_INVALID_PARAMETER};
+use wdk_sys::{NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
 
 use crate::{
     disk::{Disk, DiskState},
@@ -83,5 +83,6 @@ unsafe extern "C" fn lower_limit(_device: PDEVICE_OBJECT, irp: PIRP, context: PV
         }
         (*context.cast::<Disk>()).remove_lock.release(irp.tag());
     }
-    STATUS_CONTINUE_COMPLETION
+    // STATUS_CONTINUE_COMPLETION
+    STATUS_SUCCESS
 }

@@ -43,6 +43,7 @@ pub(crate) enum Silence {
 }
 
 /// One answer that is none.
+#[derive(Clone, Copy)]
 enum Answer {
     NotReady,
     UnitAttention,

@@ -67,9 +67,16 @@ pub(crate) fn is_empty() -> bool {
 pub(crate) struct Held(&'static Disk);
 
 impl core::ops::Deref for Held {
-    type Target = &'static Disk;
-    fn deref(&self) -> &&'static Disk {
-        &self.0
+    type Target = Disk;
+    fn deref(&self) -> &Disk {
+        self.0
+    }
+}
+
+impl Held {
+    /// The disk, for work that ends before this value does.
+    pub(crate) fn disk(&self) -> &'static Disk {
+        self.0
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) const MAX_TRANSFER: u32 = 1 << 20;
 pub(crate) struct Volume {
     unit: Box<Unit>,
     // Owned here, borrowed by the unit; see `start`.
-    _adapter: Box<Adapter>,
+    adapter: Box<Adapter>,
     parts: Box<Parts>,
     _memory: Vec<Vec<u128>>,
 }
@@ -86,12 +86,17 @@ impl Volume {
         }
         let requests = core::mem::take(&mut requests.0);
         let unit = try_box(Unit::new(host, &borrowed.callers, chain, sector_size, requests, spares))?;
-        try_box(Self { unit, _adapter: adapter, parts, _memory: memory })
+        try_box(Self { unit, adapter: adapter, parts, _memory: memory })
     }
 
     /// The unit, to submit to.
     pub(crate) fn unit(&self) -> &Unit {
         &self.unit
+    }
+
+    /// Completions of requests that the miniport did not have.
+    pub(crate) fn faults(&self) -> u64 {
+        self.adapter.faults().not_owned.load(core::sync::atomic::Ordering::Relaxed)
     }
 
     /// Lets the last completion routine run out. Nobody may be inside the volume any more.

@@ -276,6 +276,16 @@ impl SrbView {
         write!(self, data_transfer_length, data_transfer_length, bytes);
     }
 
+    /// Sets the data's address, as the receiver is to see it.
+    pub fn set_data_buffer(&mut self, address: *mut c_void) {
+        write!(self, data_buffer, data_buffer, address);
+    }
+
+    /// Sets the IRP that carries it.
+    pub fn set_original_request(&mut self, irp: *mut c_void) {
+        write!(self, original_request, original_request, irp);
+    }
+
     /// Sets the NTSTATUS behind SRB_STATUS_INTERNAL_ERROR.
     pub fn set_internal_status(&mut self, ntstatus: u32) {
         write!(self, internal_status, system_status, ntstatus);

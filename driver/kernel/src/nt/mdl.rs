@@ -8,7 +8,7 @@ use wdk_sys::{
 };
 
 /// `HighPagePriority | MdlMappingNoExecute`: fail late, map data as data.
-const MAPPING: u32 = 32 | 0x4000_0000;
+const MAPPING: i32 = 32 | 0x4000_0000;
 
 /// The system address of a locked MDL's first byte, mapping it if need be (`MmGetSystemAddressForMdlSafe`). Up
 /// to DISPATCH_LEVEL. `None` when no system address is to be had.

@@ -1,0 +1,181 @@
+//! Whose disk is it? The header is read when the disk starts, and kept while the disk is there.
+
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
+
+use sluice_chain::try_box;
+use sluice_engine::{
+    format::{COPY_BYTES, CopyRead, Damage, Header, Problem, Probe as Found, RawHeader, probe, second_copy_offset},
+    keys::{Kek, KeyError, VolumeKey},
+};
+use sluice_shim::storport::SrbKind;
+use sluice_xts::Backend;
+use wdk_sys::{NTSTATUS, STATUS_DISK_CORRUPT_ERROR, STATUS_INSUFFICIENT_RESOURCES, STATUS_REVISION_MISMATCH};
+
+use crate::{
+    disk::{Disk, DiskState},
+    nt::{event::TurnGuard, irql::Passive},
+    probe::{Capacity, Probe, Silence},
+    volume::Volume,
+};
+use sluice_control::Refusal;
+
+/// What is known of a disk. Changed with the disk's turn only.
+pub(crate) struct Identity {
+    /// How large the disk is.
+    pub(crate) capacity: Capacity,
+    /// A good header, if it has one.
+    pub(crate) header: Option<Box<RawHeader>>,
+    /// Which SRBs the device below takes.
+    pub(crate) kind: SrbKind,
+    /// What went wrong last, or 0.
+    pub(crate) last_error: NTSTATUS,
+}
+
+/// The identity behind the disk's turn.
+pub(crate) struct IdentityCell(UnsafeCell<Identity>);
+
+impl IdentityCell {
+    /// Nothing is known yet.
+    pub(crate) const fn new() -> Self {
+        let capacity = Capacity { sector_size: 512, sectors: 0 };
+        Self(UnsafeCell::new(Identity { capacity, header: None, kind: SrbKind::Legacy, last_error: 0 }))
+    }
+
+    /// What is known, for whoever has the disk's turn.
+    #[expect(clippy::mut_from_ref, reason = "the guard is what is borrowed: one exists at a time")]
+    pub(crate) fn with<'a>(&'a self, _turn: &'a mut TurnGuard<'_>) -> &'a mut Identity {
+        // SAFETY: the guard proves the turn, and is borrowed exclusively for as long as the result lives.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
+impl Identity {
+    /// The header, checked again: it is short work, and the type then says so.
+    pub(crate) fn header(&self) -> Option<Header<'_>> {
+        self.header.as_deref().and_then(|raw| Header::check(raw).ok())
+    }
+}
+
+impl Disk {
+    /// Reads the header and sets the disk's state. Called when the disk has started.
+    pub(crate) fn identify(&self, at: Passive<'_>) {
+        let mut turn = self.turn.take(at);
+        // A disk that is stopped and started again (resources rebalanced) keeps what it is.
+        if self.state() != DiskState::Plain {
+            return;
+        }
+        let ask = Probe::new(self.lower, at);
+        let identity = self.identity.with(&mut turn);
+        identity.kind = ask.kind();
+        let (state, error) = match read_headers(&ask, identity) {
+            Ok(found) => found,
+            // No medium, or no disk: not ours to hold.
+            Err(Silence::NotReady) => (DiskState::Plain, 0),
+            Err(Silence::Failed(status)) => (DiskState::Unreadable, status),
+        };
+        identity.last_error = error;
+        if let Some(header) = identity.header() {
+            self.set_place(header.place());
+        }
+        self.set_state(state);
+    }
+
+    /// Unlocks the disk with a slot's key.
+    ///
+    /// # Errors
+    /// The disk stays as it was.
+    pub(crate) fn unlock(&'static self, slot: u32, key: &mut [u8; 32], at: Passive<'_>) -> Result<(), Refusal> {
+        let kek = Kek::from_bytes(key);
+        let mut turn = self.turn.take(at);
+        let identity = self.identity.with(&mut turn);
+        if self.state() != DiskState::Locked {
+            return Err(Refusal::WrongState);
+        }
+        let header = identity.header().ok_or(Refusal::WrongState)?;
+        // On the heap, so that no copy stays behind on a stack.
+        let mut volume_key = try_box(VolumeKey::zeroed()).ok_or(Refusal::NoMemory)?;
+        header.unlock(slot as usize, &kek, &mut volume_key).map_err(|error| match error {
+            KeyError::EmptySlot => Refusal::NoSuchSlot,
+            KeyError::WrongKey => Refusal::WrongKey,
+            KeyError::Tampered => Refusal::Tampered,
+        })?;
+        let chain = header.place().chain(volume_key.as_bytes(), Backend::detect_xmm());
+        let chain = chain.map_err(|_| Refusal::NoMemory)?;
+        let volume = Volume::start(self, chain, header.sector_size(), identity.kind);
+        self.open_volume(volume.map_err(|_| Refusal::NoMemory)?);
+        identity.last_error = 0;
+        Ok(())
+    }
+
+    /// Locks the disk: what is under way is finished, then the key is wiped.
+    ///
+    /// # Errors
+    /// The disk stays as it was.
+    pub(crate) fn lock(&self, at: Passive<'_>) -> Result<(), Refusal> {
+        let _turn = self.turn.take(at);
+        if self.state() != DiskState::Unlocked {
+            return Err(Refusal::WrongState);
+        }
+        if self.holds_paging_file() {
+            return Err(Refusal::InUse);
+        }
+        // From here on new requests are refused as those of a locked disk.
+        self.set_state(DiskState::Locked);
+        self.close_volume(at);
+        Ok(())
+    }
+}
+
+/// Reads both copies and judges them.
+fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, NTSTATUS), Silence> {
+    let no_memory = Silence::Failed(STATUS_INSUFFICIENT_RESOURCES);
+    let capacity = ask.capacity()?;
+    identity.capacity = capacity;
+    // Sectors of other sizes cannot hold a volume; a disk smaller than its header has no header either.
+    let whole = (COPY_BYTES as u64).is_multiple_of(u64::from(capacity.sector_size.max(1)));
+    if capacity.sector_size < 512 || !whole || capacity.bytes() < COPY_BYTES as u64 {
+        return Ok((DiskState::Plain, 0));
+    }
+    let mut buffers = [
+        try_box([0u8; COPY_BYTES]).ok_or(no_memory)?,
+        try_box([0u8; COPY_BYTES]).ok_or(no_memory)?,
+    ];
+    let [first, second] = &mut buffers;
+    let a = match ask.read(capacity, 0, &mut first[..]) {
+        Ok(()) => CopyRead::Bytes(first),
+        Err(Silence::NotReady) => return Err(Silence::NotReady),
+        Err(Silence::Failed(_)) => CopyRead::Unreadable,
+    };
+    let b = match second_copy_offset(a, capacity.bytes()) {
+        Some(offset) => match ask.read(capacity, offset, &mut second[..]) {
+            Ok(()) => CopyRead::Bytes(second),
+            Err(_) => CopyRead::Unreadable,
+        },
+        None => CopyRead::Absent,
+    };
+    Ok(match probe(a, b, capacity.bytes(), capacity.sector_size) {
+        Found::None => (DiskState::Plain, 0),
+        Found::Unreadable => (DiskState::Unreadable, wdk_sys::STATUS_DEVICE_DATA_ERROR),
+        Found::Damaged(Damage::Newer) => (DiskState::Damaged, STATUS_REVISION_MISMATCH),
+        Found::Damaged(Damage::Misfit(Problem::DiskTooSmall { .. })) => {
+            (DiskState::Damaged, wdk_sys::STATUS_NONEXISTENT_SECTOR)
+        }
+        Found::Damaged(_) => (DiskState::Damaged, STATUS_DISK_CORRUPT_ERROR),
+        Found::Valid { header, .. } => {
+            identity.header = Some(try_box(header.raw().clone()).ok_or(no_memory)?);
+            (DiskState::Locked, 0)
+        }
+    })
+}
+
+/// A header for programs, which need its slots' parameters; it holds no secret in the clear.
+pub(crate) fn copy_header(disk: &Disk, into: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
+    let mut turn = disk.turn.take(at);
+    let identity = disk.identity.with(&mut turn);
+    let header = identity.header().ok_or(Refusal::WrongState)?;
+    let place = into.get_mut(..COPY_BYTES).ok_or(Refusal::NoRoom)?;
+    place.copy_from_slice(zerocopy::IntoBytes::as_bytes(header.raw()));
+    Ok(COPY_BYTES)
+}
+
