@@ -45,6 +45,17 @@ fn retarget(image: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
+/// Is anything in the source folder newer than what was built from it?
+fn stale(built: &Path, sources: &Path) -> Result<bool> {
+    let Ok(made) = fs::metadata(built).and_then(|m| m.modified()) else { return Ok(true) };
+    for entry in fs::read_dir(sources)? {
+        if entry?.metadata()?.modified()? > made {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Bench {
     /// Builds the bench's own parts.
     pub(crate) fn prepare(options: &Options, report: &mut Report) -> Result<Bench> {
@@ -53,7 +64,13 @@ impl Bench {
         let parts = work.join("parts");
         fs::create_dir_all(&parts)?;
         let wine = options.root.join("tests/e2e/wine");
-        must("building the verifier", Command::new("sh").arg(wine.join("verifier/build.sh")).arg(&parts))?;
+        if stale(&parts.join("ntoskrnx.exe"), &wine.join("verifier"))? {
+            must(
+                "building the verifier",
+                Command::new("sh").arg(wine.join("verifier/build.sh")).arg(&parts),
+            )?;
+        }
+        // Cheap, and linked to what may just have been built: always.
         must(
             "building the test disk driver",
             Command::new("sh").arg(wine.join("disk/build.sh")).arg(&parts).arg(parts.join("sluicetest.sys")),

@@ -69,6 +69,8 @@ impl Prefix {
             fs::remove_dir_all(folder)?;
         }
         copy_tree(template, folder)?;
+        // Persistent: otherwise the server ends the drivers' host seconds after the last program has gone.
+        prefix.server(&["-p"])?;
         Ok(prefix)
     }
 
@@ -137,7 +139,12 @@ impl Prefix {
 
     fn server(&self, args: &[&str]) -> Result<()> {
         let mut command = Command::new(first(&SERVERS)?);
-        self.environment(&mut command).args(args).stderr(Stdio::null()).status()?;
+        self.environment(&mut command)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
         Ok(())
     }
 

@@ -78,6 +78,7 @@ fn install(o: &Options) {
     must("install sluicetest", service::install("sluicetest", &format!("{folder}\\sluicetest.sys")));
     must("install sluice", service::install("sluice", &format!("{folder}\\sluice.sys")));
     must("start sluicetest", service::start("sluicetest"));
+    must("verifier", bench().configure(&Bench::options()));
 }
 
 fn create(o: &Options) {

@@ -209,6 +209,7 @@ pub(crate) struct VerifierOptions {
     pub(crate) force_pending: u32,
     pub(crate) raise_completion: u32,
     pub(crate) dpc_inline: u32,
+    pub(crate) stuck_ms: u32,
     pub(crate) disabled: [u8; 256],
 }
 
