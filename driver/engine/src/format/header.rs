@@ -46,11 +46,12 @@ impl<'a> Header<'a> {
         if raw.magic != MAGIC {
             return Err(Problem::Magic);
         }
-        if raw.version.get() > VERSION {
-            return Err(Problem::Newer);
-        }
+        // First: a version that nobody wrote says nothing. Its place, and the magic's, stay in every version.
         if raw.computed_checksum() != raw.checksum {
             return Err(Problem::Checksum);
+        }
+        if raw.version.get() > VERSION {
+            return Err(Problem::Newer);
         }
         if raw.incompatible.get() != 0 || raw.read_only_compatible.get() != 0 {
             return Err(Problem::Newer);

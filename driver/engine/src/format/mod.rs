@@ -6,11 +6,13 @@
 //!   probe     two copies as they were read -> what the disk is
 //!   header    a copy that has been checked: what it says, and opening it
 //!   draft     a new header, or a changed one, to be written
+//!   plan      in which order it is written
 //! ```
 
 mod draft;
 mod geometry;
 mod header;
+pub mod plan;
 mod probe;
 mod raw;
 

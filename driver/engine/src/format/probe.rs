@@ -1,6 +1,6 @@
 //! What a disk is, from the two copies of the header as they were read.
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     copy_b_offset,
@@ -55,7 +55,8 @@ pub enum OtherCopy {
     Same,
     /// Good but older: a change was interrupted.
     Older,
-    /// Good but of another volume: formatting was interrupted.
+    /// Good but of another volume: formatting was interrupted. Or of this one, with the same number but other
+    /// contents: two changes that did not know of each other.
     Foreign,
     /// Not good.
     Bad(Problem),
@@ -105,10 +106,10 @@ pub fn probe<'a>(a: CopyRead<'a>, b: CopyRead<'a>, disk_bytes: u64, disk_sector_
 /// Of two good copies, the newer; of two volumes' copies, A: formatting writes B first, so it was interrupted and
 /// the old volume stands.
 fn choose<'a>(a: Header<'a>, b: Header<'a>) -> (Header<'a>, Copy, OtherCopy) {
-    if a.uuid() != b.uuid() {
-        (a, Copy::A, OtherCopy::Foreign)
-    } else if a.sequence() == b.sequence() {
+    if a.raw().as_bytes() == b.raw().as_bytes() {
         (a, Copy::A, OtherCopy::Same)
+    } else if a.uuid() != b.uuid() || a.sequence() == b.sequence() {
+        (a, Copy::A, OtherCopy::Foreign)
     } else if a.sequence() > b.sequence() {
         (a, Copy::A, OtherCopy::Older)
     } else {

@@ -1,0 +1,65 @@
+//! In which order a header is written.
+//!
+//! A disk is trusted to have done what was flushed, and nothing more: between two flushes each 512-byte block of a
+//! copy may be written or not. So only one copy is ever in the writing, and the other one is good.
+
+use super::{
+    draft::update_order,
+    probe::{Copy, OtherCopy, Probe},
+    raw::COPY_BYTES,
+};
+
+/// One step. Steps are taken in order, and none after one that failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Write these bytes at this byte of the disk.
+    Write(u64, &'a [u8; COPY_BYTES]),
+    /// Wait until everything written is on the medium.
+    Flush,
+}
+
+/// Nothing may be written to a disk on which no good header was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoGoodHeader;
+
+/// The steps that put `bytes`, a changed header of the same volume, in the place of the good one that was found.
+///
+/// # Errors
+/// [`NoGoodHeader`].
+pub fn update<'a>(found: &Probe<'_>, bytes: &'a [u8; COPY_BYTES]) -> Result<[Step<'a>; 4], NoGoodHeader> {
+    match found {
+        Probe::Valid { header, .. } => Ok(replace(found, header.copy_b_offset(), bytes)),
+        _ => Err(NoGoodHeader),
+    }
+}
+
+/// The steps that make the other copy like the good one; `None` if it is.
+///
+/// # Errors
+/// [`NoGoodHeader`].
+pub fn repair<'a>(found: &Probe<'a>) -> Result<Option<[Step<'a>; 2]>, NoGoodHeader> {
+    match found {
+        Probe::Valid { other: OtherCopy::Same, .. } => Ok(None),
+        Probe::Valid { header, from, .. } => {
+            let bytes = zerocopy::transmute_ref!(header.raw());
+            let place = match from {
+                Copy::A => header.copy_b_offset(),
+                Copy::B => 0,
+            };
+            Ok(Some([Step::Write(place, bytes), Step::Flush]))
+        }
+        _ => Err(NoGoodHeader),
+    }
+}
+
+/// The steps that put `bytes` over whatever was found: for a new volume, or one that comes from a backup. The
+/// caller has made sure that this is wanted. Until the first copy is whole, what was there stands; then a copy of
+/// each is there, of which [`super::probe`] takes the one at the beginning.
+pub fn replace<'a>(found: &Probe<'_>, copy_b_offset: u64, bytes: &'a [u8; COPY_BYTES]) -> [Step<'a>; 4] {
+    let place = |copy| match copy {
+        Copy::A => 0,
+        Copy::B => copy_b_offset,
+    };
+    let [first, second] = update_order(found).map(place);
+    [Step::Write(first, bytes), Step::Flush, Step::Write(second, bytes), Step::Flush]
+}
