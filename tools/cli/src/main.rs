@@ -1,1 +1,31 @@
-fn main() {}
+//! `sluice`: makes Sluice volumes, opens them, looks after their keys, reads them on any system.
+//!
+//! ```text
+//!   args      what may be typed
+//!   commands  one file each
+//!   image     a volume on a file or block device: found, locked against others, changed safely
+//!   secret    passphrases, key files, recovery codes; the cost of trying them
+//!   driver    the control device of the Windows driver
+//!   output    people's words or JSON
+//!   failure   every way to fail: what happened, what to do, exit code
+//! ```
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+mod args;
+mod commands;
+mod driver;
+mod failure;
+mod image;
+mod output;
+mod progress;
+mod secret;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let result = commands::run(&args);
+    output::finish(&args, result)
+}

@@ -1,0 +1,197 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Encryption below the file system: volumes, keys, and reading them anywhere.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no key fits; \
+4 not a Sluice volume; 5 damaged; 6 in use; 7 refused to overwrite.")]
+pub(crate) struct Args {
+    /// One JSON object on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a volume on a disk or image. What lay there is lost.
+    Format(Format),
+    /// Show what a disk or image is.
+    Info(Image),
+    /// Decrypt a volume, or a part of it, to standard output or a file.
+    Cat(Cat),
+    /// Look after the keys of a volume.
+    #[command(subcommand)]
+    Key(Key),
+    /// Look after the header of a volume.
+    #[command(subcommand)]
+    Header(Header),
+    /// Unlock a disk in the Windows driver.
+    Unlock(Unlock),
+    /// Lock a disk in the Windows driver.
+    Lock(Disk),
+    /// Show the disks of the Windows driver, and what has passed through them.
+    Status,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Image {
+    /// Image file, block device, or `\\.\PhysicalDriveN`.
+    pub image: PathBuf,
+}
+
+/// Where a secret comes from; asked for if nothing is given.
+#[derive(Debug, ClapArgs, Clone, Default)]
+pub(crate) struct SecretSource {
+    /// Read the passphrase from the first line of this file; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The contents of this file are the key.
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub key_file: Option<PathBuf>,
+    /// Read the recovery code from the first line of this file; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub recovery_file: Option<PathBuf>,
+}
+
+/// What trying a secret costs. Measured on this machine if not given.
+#[derive(Debug, ClapArgs, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Argon2id memory in MiB.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub kdf_memory: Option<u32>,
+    /// Argon2id passes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub kdf_time: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Format {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    #[command(flatten)]
+    pub cost: Cost,
+    /// Bytes of a sector: the disk's own; 512 for an image.
+    #[arg(long, value_parser = ["512", "4096"])]
+    pub sector_size: Option<String>,
+    /// A name for the volume, up to 64 bytes.
+    #[arg(long, default_value = "")]
+    pub label: String,
+    /// Also make a recovery code, and print it.
+    #[arg(long)]
+    pub recovery_code: bool,
+    /// Format although something is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// First byte.
+    #[arg(long, default_value_t = 0)]
+    pub offset: u64,
+    /// Number of bytes; up to the end if not given.
+    #[arg(long)]
+    pub length: Option<u64>,
+    /// Write to this file, which must not exist, instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Show the key slots.
+    List(Image),
+    /// Add a key beside those there are.
+    Add(KeyAdd),
+    /// Replace the key that opens the volume by another.
+    Change(KeyAdd),
+    /// Remove a key.
+    Remove(KeyRemove),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyAdd {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    #[command(flatten)]
+    pub cost: Cost,
+    /// Read the new passphrase from the first line of this file; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "new")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// The contents of this file are the new key.
+    #[arg(long, value_name = "FILE", group = "new")]
+    pub new_key_file: Option<PathBuf>,
+    /// Make a recovery code, and print it.
+    #[arg(long, group = "new")]
+    pub new_recovery_code: bool,
+    /// A name for the key, up to 64 bytes.
+    #[arg(long, default_value = "")]
+    pub label: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyRemove {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// The slot to empty; see `key list`.
+    #[arg(long)]
+    pub slot: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Header {
+    /// Copy the header to a file. It holds no secret in the clear, but opens with its keys for ever.
+    Backup(HeaderBackup),
+    /// Put a header back from a file.
+    Restore(HeaderRestore),
+    /// Write a damaged or outdated copy of the header anew from the good one.
+    Repair(Image),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HeaderBackup {
+    #[command(flatten)]
+    pub image: Image,
+    /// The file; must not exist.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HeaderRestore {
+    #[command(flatten)]
+    pub image: Image,
+    /// The file.
+    pub file: PathBuf,
+    /// Restore although the disk holds another volume's header, or no trace of one.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Disk {
+    /// The disk: its number or its volume's UUID, as `status` shows them.
+    pub disk: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unlock {
+    #[command(flatten)]
+    pub disk: Disk,
+    #[command(flatten)]
+    pub secret: SecretSource,
+}
