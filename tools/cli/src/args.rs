@@ -6,8 +6,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// Encryption below the file system: volumes, keys, and reading them anywhere.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version, after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no key fits; \
-4 not a Sluice volume; 5 damaged; 6 in use; 7 refused to overwrite.")]
+#[command(
+    name = "sluice",
+    version,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no key fits; \
+4 not a Sluice volume; 5 damaged; 6 in use; 7 refused to overwrite."
+)]
 pub(crate) struct Args {
     /// One JSON object on standard output instead of text.
     #[arg(long, global = true)]

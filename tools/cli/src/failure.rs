@@ -58,10 +58,16 @@ impl Failure {
             Self::Open { .. } => "Check the path, and that you may read and write it.",
             Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
             Self::Full { .. } => "Make room and run the command again; the volume is as it was.",
-            Self::WriteProtected { .. } => "Remove the write protection, or work on a copy. Nothing was changed.",
+            Self::WriteProtected { .. } => {
+                "Remove the write protection, or work on a copy. Nothing was changed."
+            }
             Self::InUse { .. } => "Wait for it, or stop it. Nothing was changed.",
-            Self::NotSluice { .. } => "If it should be one, `sluice header restore` puts a header back from a backup.",
-            Self::Damaged { damage: Damage::Newer, .. } => "Use a newer version of sluice. Nothing was changed.",
+            Self::NotSluice { .. } => {
+                "If it should be one, `sluice header restore` puts a header back from a backup."
+            }
+            Self::Damaged { damage: Damage::Newer, .. } => {
+                "Use a newer version of sluice. Nothing was changed."
+            }
             Self::Damaged { damage: Damage::Misfit(Problem::DiskTooSmall { .. }), .. } => {
                 "The end of the disk is missing: find the whole disk, or read what is there with a copy of it \
                  extended to the full size. Nothing was changed."
@@ -69,9 +75,13 @@ impl Failure {
             Self::Damaged { .. } => {
                 "Nothing was changed. `sluice header restore` puts a header back from a backup."
             }
-            Self::Unreadable { .. } => "Copy the disk with a tool that skips bad sectors, and work on the copy.",
+            Self::Unreadable { .. } => {
+                "Copy the disk with a tool that skips bad sectors, and work on the copy."
+            }
             Self::Geometry { .. } => "Use another disk, or make the image larger (at least 3 MiB).",
-            Self::NoKeyFits { .. } => "Check keyboard layout and capitals. `sluice key list` shows what keys there are.",
+            Self::NoKeyFits { .. } => {
+                "Check keyboard layout and capitals. `sluice key list` shows what keys there are."
+            }
             Self::Tampered => "Somebody has changed the header. Restore it from a backup that you trust.",
             Self::NotEmpty { .. } => "Formatting destroys it. Give --force if that is what you want.",
             Self::Exists { .. } => "Choose another name, or remove the file.",
@@ -82,7 +92,9 @@ impl Failure {
             Self::Range { .. } => "Choose --offset and --length within the volume.",
             Self::Secret(_) => "Nothing was changed.",
             Self::Backup(_) => "Give --force if you are sure that it belongs here. Nothing was changed.",
-            Self::NoDriver => "Images are read here with `sluice cat`; install the driver to use a disk in Windows.",
+            Self::NoDriver => {
+                "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
+            }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
@@ -157,7 +169,9 @@ pub(crate) fn problem_text(problem: Problem) -> String {
         Problem::Checksum => "its checksum is wrong".into(),
         Problem::Newer => "it was written by a newer version".into(),
         Problem::Inconsistent => "its fields contradict each other".into(),
-        Problem::DiskTooSmall { needed } => format!("the disk is smaller than the {needed} bytes that it says"),
+        Problem::DiskTooSmall { needed } => {
+            format!("the disk is smaller than the {needed} bytes that it says")
+        }
         Problem::SectorSize { volume } => {
             format!("the volume has sectors of {volume} bytes, the disk has others")
         }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sluice_engine::format::{COPY_BYTES, Copy, CopyRead, Damage, Header, Probe, copy_b_offset, probe, second_copy_offset};
+use sluice_engine::format::{COPY_BYTES, Copy, CopyRead, Damage, Header, Probe, probe, second_copy_offset};
 
 use crate::failure::Failure;
 
@@ -33,13 +33,14 @@ pub(crate) struct Copies {
 impl Image {
     /// Opens it; for writing, nobody else of us may have it open, for reading nobody may be writing.
     pub(crate) fn open(path: &Path, write: bool) -> Result<Self, Failure> {
-        let file = OpenOptions::new().read(true).write(write).open(path).map_err(|source| match source.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => Failure::WriteProtected { path: path.into() },
-            io::ErrorKind::PermissionDenied if write && std::fs::File::open(path).is_ok() => {
-                Failure::WriteProtected { path: path.into() }
-            }
-            _ => Failure::Open { path: path.into(), source },
-        })?;
+        let file =
+            OpenOptions::new().read(true).write(write).open(path).map_err(|source| match source.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => Failure::WriteProtected { path: path.into() },
+                io::ErrorKind::PermissionDenied if write && std::fs::File::open(path).is_ok() => {
+                    Failure::WriteProtected { path: path.into() }
+                }
+                _ => Failure::Open { path: path.into(), source },
+            })?;
         match if write { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Failure::InUse { path: path.into() }),
@@ -98,7 +99,12 @@ impl Image {
     }
 
     /// Writes a new header over both copies, in an order in which one is good at any moment.
-    pub(crate) fn write_header(&self, bytes: &[u8; COPY_BYTES], b: u64, order: [Copy; 2]) -> Result<(), Failure> {
+    pub(crate) fn write_header(
+        &self,
+        bytes: &[u8; COPY_BYTES],
+        b: u64,
+        order: [Copy; 2],
+    ) -> Result<(), Failure> {
         for copy in order {
             self.write_durably(if copy == Copy::A { 0 } else { b }, bytes)?;
         }
@@ -122,11 +128,6 @@ fn as_read(bytes: &CopyBytes, there: bool) -> CopyRead<'_> {
         None if there => CopyRead::Unreadable,
         None => CopyRead::Absent,
     }
-}
-
-/// Where copy B goes on a disk of this size.
-pub(crate) fn place_of_b(bytes: u64) -> u64 {
-    copy_b_offset(bytes).unwrap_or(0)
 }
 
 #[cfg(unix)]

@@ -40,7 +40,8 @@ impl Secret {
         if let Some(path) = &source.recovery_file {
             let line = first_line(path)?;
             let code = std::str::from_utf8(&line).ok().and_then(RecoveryCode::read);
-            let code = code.ok_or_else(|| Failure::Secret("this is not a recovery code, or it was mistyped".into()))?;
+            let code = code
+                .ok_or_else(|| Failure::Secret("this is not a recovery code, or it was mistyped".into()))?;
             return Ok(Self { kind: SlotKind::RecoveryCode, bytes: Zeroizing::new(code.secret().to_vec()) });
         }
         Self::passphrase(ask("Passphrase: ")?)
@@ -95,7 +96,9 @@ impl Secret {
         let bar = progress::spinner("Deriving the key");
         let kek = derive_kek(&self.bytes, slot, uuid, index).map_err(|error| match error {
             KdfError::NoMemory => Failure::Memory,
-            KdfError::Parameters => Failure::Secret(format!("key slot {index} has a cost that makes no sense")),
+            KdfError::Parameters => {
+                Failure::Secret(format!("key slot {index} has a cost that makes no sense"))
+            }
         });
         bar.finish_and_clear();
         kek
@@ -163,9 +166,9 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    rpassword::prompt_password(prompt)
-        .map(|text| Zeroizing::new(text.into_bytes()))
-        .map_err(|error| Failure::Secret(format!("cannot ask for the passphrase ({error}); give --passphrase-file")))
+    rpassword::prompt_password(prompt).map(|text| Zeroizing::new(text.into_bytes())).map_err(|error| {
+        Failure::Secret(format!("cannot ask for the passphrase ({error}); give --passphrase-file"))
+    })
 }
 
 fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {

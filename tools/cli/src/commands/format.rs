@@ -1,0 +1,165 @@
+//! `sluice format`: a new volume.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use sluice_engine::{
+    format::{Copy, DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret},
+    keys::VolumeKey,
+};
+
+use crate::{
+    args::Format,
+    failure::Failure,
+    image::Image,
+    output::{Report, size, uuid},
+    secret::{KdfCost, Secret, random},
+};
+
+pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
+    let path = &args.image.image;
+    let image = Image::open(path, true)?;
+    let wanted = args.sector_size.as_deref().and_then(|size| size.parse().ok());
+    let sector_size = wanted.or(image.sector_size).unwrap_or(512);
+    if image.sector_size.is_some_and(|own| own != sector_size) {
+        let error = sluice_engine::format::GeometryError::SectorSize;
+        return Err(Failure::Geometry { path: path.clone(), error });
+    }
+    let geometry = Geometry::for_disk(image.bytes, sector_size)
+        .map_err(|error| Failure::Geometry { path: path.clone(), error })?;
+    if !args.force {
+        refuse_if_not_empty(&image)?;
+    }
+    let secret = match (&args.secret.passphrase_file, &args.secret.key_file, &args.secret.recovery_file) {
+        (None, None, Some(_)) => Secret::obtain(&args.secret)?,
+        (passphrase, key_file, _) => Secret::obtain_new(passphrase.as_deref(), key_file.as_deref())?,
+    };
+    let cost = KdfCost::choose(args.cost)?;
+    let now = now();
+    let volume = NewVolume { geometry, uuid: new_uuid()?, label: &args.label, created: now };
+    let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
+    let key = VolumeKey::from_random(&mut random::<64>()?);
+    add_slot(&mut draft, &secret, cost, "", &key, now)?;
+    let recovery = if args.recovery_code {
+        let (code, text) = Secret::new_recovery_code()?;
+        add_slot(&mut draft, &code, cost, "recovery", &key, now)?;
+        Some(text)
+    } else {
+        None
+    };
+    // B first: if formatting is interrupted, an old volume is still found by its copy A.
+    image.write_header(draft.seal(&key), geometry.copy_b_offset, [Copy::B, Copy::A])?;
+    let mut text = format!(
+        "{} is a Sluice volume now.\n  UUID    {}\n  size    {}, sectors of {sector_size} bytes\n  cipher  AES-256-XTS\n",
+        path.display(),
+        uuid(&volume.uuid),
+        size(geometry.volume_bytes),
+    );
+    if let Some(code) = &recovery {
+        text += &format!(
+            "\nWrite this recovery code down and keep it apart; it opens the volume:\n  {}\n",
+            &**code
+        );
+    }
+    text += "\nWithout a key nobody can read it, sluice's makers included. `sluice header backup` saves its header.";
+    let json = json!({
+        "uuid": uuid(&volume.uuid),
+        "volume_bytes": geometry.volume_bytes,
+        "data_offset": geometry.data_offset,
+        "sector_size": sector_size,
+        "kdf": {"memory_kib": cost.memory_kib, "iterations": cost.iterations},
+        "recovery_code": recovery.as_ref().map(|code| code.as_str()),
+    });
+    Ok(Report::new(text, json))
+}
+
+/// Fills the first free slot; answers which.
+pub(crate) fn add_slot(
+    draft: &mut Draft,
+    secret: &Secret,
+    cost: KdfCost,
+    label: &str,
+    key: &VolumeKey,
+    created: u64,
+) -> Result<usize, Failure> {
+    let index = draft.free_slot().map_err(Failure::Draft)?;
+    put_slot(draft, index, secret, cost, label, key, created)?;
+    Ok(index)
+}
+
+/// Fills slot `index`, whatever is in it.
+pub(crate) fn put_slot(
+    draft: &mut Draft,
+    index: usize,
+    secret: &Secret,
+    cost: KdfCost,
+    label: &str,
+    key: &VolumeKey,
+    created: u64,
+) -> Result<(), Failure> {
+    use zerocopy::FromZeros;
+    let contents = SlotSecret {
+        kind: secret.kind,
+        memory_kib: cost.memory_kib,
+        iterations: cost.iterations,
+        lanes: 1,
+        salt: random::<32>()?,
+        label,
+        created,
+    };
+    let mut cost = sluice_engine::format::RawSlot::new_zeroed();
+    cost.kdf.set(1);
+    cost.memory_kib.set(contents.memory_kib);
+    cost.iterations.set(contents.iterations);
+    cost.lanes.set(contents.lanes);
+    cost.salt = contents.salt;
+    let kek = secret.derive(&cost, &draft.uuid(), index)?;
+    draft.refill(index, &contents, &kek, key).map_err(Failure::Draft)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A random UUID (RFC 9562 5.4).
+fn new_uuid() -> Result<[u8; 16], Failure> {
+    let mut bytes = random::<16>()?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Ok(bytes)
+}
+
+/// What somebody may miss: a volume of ours, a known signature, or anything but zeros in the first mebibyte.
+fn refuse_if_not_empty(image: &Image) -> Result<(), Failure> {
+    let found = match image.probe(&image.copies()) {
+        Probe::None => first_bytes(image)?,
+        Probe::Unreadable => return Err(Failure::Unreadable { path: image.path.clone() }),
+        Probe::Valid { .. } => Some("it holds a Sluice volume"),
+        Probe::Damaged(_) => Some("it holds a damaged Sluice volume"),
+    };
+    match found {
+        Some(found) => Err(Failure::NotEmpty { path: image.path.clone(), found: found.into() }),
+        None => Ok(()),
+    }
+}
+
+fn first_bytes(image: &Image) -> Result<Option<&'static str>, Failure> {
+    let mut bytes = vec![0; DATA_OFFSET.min(image.bytes) as usize];
+    image.read(0, &mut bytes)?;
+    let at =
+        |offset: usize, signature: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(signature));
+    let known: [(usize, &[u8], &str); 9] = [
+        (3, b"NTFS    ", "an NTFS file system"),
+        (3, b"-FVE-FS-", "a BitLocker volume"),
+        (3, b"EXFAT   ", "an exFAT file system"),
+        (82, b"FAT32   ", "a FAT32 file system"),
+        (0, b"LUKS\xba\xbe", "a LUKS volume"),
+        (0x438, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
+        (0x10040, b"_BHRfS_M", "a btrfs file system"),
+        (512, b"EFI PART", "a GPT partition table"),
+        (510, b"\x55\xaa", "a partition table or boot sector"),
+    ];
+    let name = known.iter().find(|(offset, signature, _)| at(*offset, signature)).map(|known| known.2);
+    Ok(name.or_else(|| bytes.iter().any(|&byte| byte != 0).then_some("its first mebibyte is not all zeros")))
+}

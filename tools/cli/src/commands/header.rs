@@ -1,0 +1,95 @@
+//! `sluice header`: keeping the header safe.
+
+use std::{fs::OpenOptions, io::Write};
+
+use serde_json::json;
+use sluice_engine::format::{COPY_BYTES, Copy, Header, OtherCopy, Probe, RawHeader, update_order};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::{
+    args::{self, HeaderBackup, HeaderRestore},
+    failure::{Failure, problem_text},
+    image::Image,
+    output::{Report, uuid},
+};
+
+pub(crate) fn run(args: &args::Header) -> Result<Report, Failure> {
+    match args {
+        args::Header::Backup(args) => backup(args),
+        args::Header::Restore(args) => restore(args),
+        args::Header::Repair(args) => repair(args),
+    }
+}
+
+fn backup(args: &HeaderBackup) -> Result<Report, Failure> {
+    let image = Image::open(&args.image.image, false)?;
+    let copies = image.copies();
+    let (header, _) = image.header(&copies)?;
+    let path = &args.file;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AlreadyExists {
+            Failure::Exists { path: path.clone() }
+        } else {
+            Failure::Open { path: path.clone(), source }
+        }
+    })?;
+    let written = file.write_all(header.raw().as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|e| Failure::io("write to", path, e))?;
+    let text = format!(
+        "The header of {} is in {}.\nKeep it apart from the disk. Keys that are removed later still open it.",
+        image.path.display(),
+        path.display()
+    );
+    Ok(Report::new(text, json!({"uuid": uuid(&header.uuid()), "sequence": header.sequence()})))
+}
+
+fn restore(args: &HeaderRestore) -> Result<Report, Failure> {
+    let contents =
+        std::fs::read(&args.file).map_err(|source| Failure::Open { path: args.file.clone(), source })?;
+    let bytes: &[u8; COPY_BYTES] =
+        contents.as_slice().try_into().map_err(|_| Failure::Backup("it is not 4096 bytes long".into()))?;
+    let raw =
+        RawHeader::ref_from_bytes(bytes).map_err(|_| Failure::Backup("it is not 4096 bytes long".into()))?;
+    let header = Header::check(raw).map_err(|problem| Failure::Backup(problem_text(problem)))?;
+    let image = Image::open(&args.image.image, true)?;
+    header
+        .fits(image.bytes, image.sector_size.unwrap_or(header.sector_size()))
+        .map_err(|problem| Failure::Backup(problem_text(problem)))?;
+    if !args.force {
+        refuse_if_foreign(&image, &header)?;
+    }
+    // Whatever is there is replaced; the copy that is not in use first.
+    let copies = image.copies();
+    image.write_header(bytes, header.copy_b_offset(), update_order(&image.probe(&copies)))?;
+    let text = format!("{} has the header of volume {} again.", image.path.display(), uuid(&header.uuid()));
+    Ok(Report::new(text, json!({"uuid": uuid(&header.uuid()), "sequence": header.sequence()})))
+}
+
+/// A header on another volume's data opens nothing and hides what was there.
+fn refuse_if_foreign(image: &Image, backup: &Header<'_>) -> Result<(), Failure> {
+    match image.probe(&image.copies()) {
+        Probe::Damaged(_) | Probe::Unreadable => Ok(()),
+        Probe::None => {
+            Err(Failure::Backup(format!("{} shows no trace of a Sluice volume", image.path.display())))
+        }
+        Probe::Valid { header, .. } if header.uuid() == backup.uuid() => Ok(()),
+        Probe::Valid { header, .. } => Err(Failure::Backup(format!(
+            "it is of volume {}, the disk holds volume {}",
+            uuid(&backup.uuid()),
+            uuid(&header.uuid())
+        ))),
+    }
+}
+
+fn repair(args: &args::Image) -> Result<Report, Failure> {
+    let image = Image::open(&args.image, true)?;
+    let copies = image.copies();
+    let (header, probe) = image.header(&copies)?;
+    let Probe::Valid { from, other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };
+    let (name, offset) = if from == Copy::A { ("B", header.copy_b_offset()) } else { ("A", 0) };
+    if other == OtherCopy::Same {
+        return Ok(Report::new("Both copies of the header are good.", json!({"repaired": null})));
+    }
+    image.write_durably(offset, header.raw().as_bytes())?;
+    Ok(Report::new(format!("Copy {name} of the header has been written anew."), json!({"repaired": name})))
+}

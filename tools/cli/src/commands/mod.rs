@@ -1,0 +1,30 @@
+//! One file for each command.
+
+mod cat;
+mod format;
+mod header;
+mod info;
+mod key;
+mod lock;
+mod status;
+mod unlock;
+
+use crate::{
+    args::{Args, Command},
+    failure::Failure,
+    output::Report,
+};
+
+/// Carries out what was typed.
+pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+    match &args.command {
+        Command::Format(args) => format::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Cat(args) => cat::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Header(args) => header::run(args),
+        Command::Unlock(args) => unlock::run(args),
+        Command::Lock(args) => lock::run(args),
+        Command::Status => status::run(),
+    }
+}

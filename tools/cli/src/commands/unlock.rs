@@ -1,0 +1,39 @@
+//! `sluice unlock`: the slow derivation here, the key to the driver.
+
+use serde_json::json;
+use sluice_control::state;
+use sluice_engine::format::{Header, RawHeader};
+use zerocopy::FromBytes;
+
+use crate::{
+    args::Unlock,
+    driver::{Driver, find},
+    failure::Failure,
+    output::{Report, uuid},
+    secret::Secret,
+};
+
+pub(crate) fn run(args: &Unlock) -> Result<Report, Failure> {
+    let driver = Driver::open()?;
+    let disk = find(&driver, &args.disk.disk)?;
+    if disk.state != state::LOCKED {
+        return Err(Failure::Driver("the disk is not locked".into()));
+    }
+    let bytes = driver.header(disk.id)?;
+    let raw =
+        RawHeader::ref_from_bytes(&bytes[..]).map_err(|_| Failure::Driver("it sent no header".into()))?;
+    let header =
+        Header::check(raw).map_err(|_| Failure::Driver("it sent a header that is not good".into()))?;
+    let secret = Secret::obtain(&args.secret)?;
+    for slot in header.slots().filter(|slot| slot.kind == secret.kind) {
+        let kek = secret.derive(slot.raw, slot.uuid, slot.index)?;
+        if driver.unlock(disk.id, slot.index as u32, kek.as_bytes())? {
+            let text = format!("Disk {} is unlocked.", disk.id);
+            return Ok(Report::new(
+                text,
+                json!({"disk": disk.id, "uuid": uuid(&disk.uuid), "slot": slot.index}),
+            ));
+        }
+    }
+    Err(Failure::NoKeyFits { kind: secret.kind_name() })
+}
