@@ -180,12 +180,12 @@ fn name(disk: &Disk, entry: &mut DiskEntry) {
 }
 
 fn statistics(disk: &Disk, answer: &mut [u8]) -> Result<usize, Refusal> {
+    // Filled in where it goes: it is too large for a kernel stack.
+    let place = answer.get_mut(..size_of::<Statistics>()).ok_or(Refusal::NoRoom)?;
+    place.fill(0);
+    let out = Statistics::mut_from_bytes(place).map_err(|_| Refusal::NoRoom)?;
     let inside = disk.enter_volume().ok_or(Refusal::WrongState)?;
     let result = disk.volume_while(&inside).ok_or(Refusal::WrongState).and_then(|volume| {
-        // Filled in where it goes: it is too large for a kernel stack.
-        let place = answer.get_mut(..size_of::<Statistics>()).ok_or(Refusal::NoRoom)?;
-        place.fill(0);
-        let out = Statistics::mut_from_bytes(place).map_err(|_| Refusal::NoRoom)?;
         let unit = volume.unit();
         (out.version, out.disk, out.faults) = (VERSION, disk.id, volume.faults());
         copy(&unit.stats().dispatched, &mut out.dispatched);
