@@ -107,7 +107,7 @@ mod windows {
 
         /// A disk's counters.
         pub(crate) fn statistics(&self, disk: u32) -> Result<Box<Statistics>, Failure> {
-            let mut answer = Statistics::new_box_zeroed().map_err(|_| Failure::Memory)?;
+            let mut answer = Box::new(Statistics::new_zeroed());
             self.ask(code::STATISTICS, DiskRequest::new(disk).as_bytes(), answer.as_mut_bytes())?;
             if answer.version == sluice_control::VERSION {
                 Ok(answer)
