@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// ① The context for calling the miniport is set up: the chain sees the request, then the SRB is made.
+#[inline]
 pub(crate) fn dispatch(unit: &Unit, mut request: Owned) {
     let io = request.io();
     let bytes = payload_bytes(io);

@@ -114,21 +114,10 @@ impl Carry {
     }
 }
 
-/// Who has a request. Catches completions that come twice.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    /// Nobody: it is on the unit's free list.
-    Free = 0,
-    /// The chain, or the shim between two calls.
-    Shim = 1,
-    /// The miniport.
-    Miniport = 2,
-}
-
-/// The bits of [`Request::holder`] that hold a [`Holder`]; the rest counts its turns.
-const HOLDER: u32 = 3;
-const TURN: u32 = HOLDER + 1;
+/// In [`Request::holder`]: the miniport has it. Else it is the shim's: in the chain, between two calls, or free.
+const MINIPORTS: u32 = 1;
+/// The rest of it counts the times that it was given to the miniport.
+const TURN: u32 = 2;
 
 /// One handing over of a request to the miniport.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +144,7 @@ pub struct Request {
     answer: Option<SrbAnswer>,
     pub(crate) started: u64,
     pub(crate) unit: *const Unit,
-    /// A [`Holder`], and how often it has changed.
+    /// Who has it. Catches completions that come twice.
     holder: AtomicU32,
     /// What the miniport is given. Its address leads back to the request.
     pub(crate) srb: SrbStorage,
@@ -165,7 +154,7 @@ pub struct Request {
     host: [usize; 4],
 }
 
-// SAFETY: a request moves between threads as a whole; `Holder` says who may touch it.
+// SAFETY: a request moves between threads as a whole; `holder` says who may touch it.
 unsafe impl Send for Request {}
 // SAFETY: as above.
 unsafe impl Sync for Request {}
@@ -184,7 +173,7 @@ impl Request {
             carry: Carry::default(),
             started: 0,
             unit: ptr::null(),
-            holder: AtomicU32::new(Holder::Free as u32),
+            holder: AtomicU32::new(0),
             srb: SrbStorage::new(),
             sense: [0; SENSE_BYTES],
             host,
@@ -217,35 +206,22 @@ impl Request {
         unsafe { request.byte_add(offset_of!(Self, srb)).cast() }
     }
 
-    pub(crate) fn take_from_free(&self) {
-        self.held_by(Holder::Shim, Ordering::Relaxed);
-    }
-
-    pub(crate) fn give_to_free(&self) {
-        self.held_by(Holder::Free, Ordering::Relaxed);
-    }
-
-    /// Says which time this is, for [`Self::take_back`].
+    /// Says which time this is, for [`Self::take_back`]. Only for whoever has the request.
     pub(crate) fn give_to_miniport(&self) -> Given {
-        Given(self.held_by(Holder::Miniport, Ordering::Release))
-    }
-
-    /// Only for whoever has the request.
-    fn held_by(&self, holder: Holder, order: Ordering) -> u32 {
-        let turn = (self.holder.load(Ordering::Relaxed) & !HOLDER).wrapping_add(TURN);
-        self.holder.store(turn | holder as u32, order);
-        turn | holder as u32
+        let given = self.holder.load(Ordering::Relaxed).wrapping_add(TURN) | MINIPORTS;
+        self.holder.store(given, Ordering::Release);
+        Given(given)
     }
 
     /// The miniport completes it; `false` if it does not have it.
     pub(crate) fn take_from_miniport(&self) -> bool {
         let now = self.holder.load(Ordering::Relaxed);
-        now & HOLDER == Holder::Miniport as u32 && self.take_back(Given(now))
+        now & MINIPORTS != 0 && self.take_back(Given(now))
     }
 
     /// The miniport has not taken it; `false` if it has completed it nevertheless, and it may be another's by now.
     pub(crate) fn take_back(&self, given: Given) -> bool {
-        let to = given.0 & !HOLDER | Holder::Shim as u32;
+        let to = given.0 & !MINIPORTS;
         self.holder.compare_exchange(given.0, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
@@ -376,11 +352,15 @@ impl Owned {
         let request = &mut **self;
         let device = request.answer.map(|answer| {
             let status = answer.srb_status;
-            let length = if status.has_sense() { usize::from(answer.sense_length) } else { 0 };
+            let sense: &[u8] = if status.has_sense() {
+                request.sense.get(..usize::from(answer.sense_length)).unwrap_or(&[])
+            } else {
+                &[]
+            };
             DeviceResult {
                 srb_status: SrbStatus(status.0 & !SrbStatus::QUEUE_FROZEN),
                 scsi_status: answer.scsi_status,
-                sense: request.sense.get(..length).unwrap_or(&[]),
+                sense,
             }
         });
         Finished { status: request.io.status, transferred: request.io.transferred, device }

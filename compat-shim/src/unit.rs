@@ -153,7 +153,8 @@ impl Unit {
     /// A request that can never run is refused, and so is one that [`Host::queued`] found cancelled; the host
     /// is then not called for it again.
     pub fn submit(&self, waiting: NonNull<Waiting>, incoming: &Incoming) -> Result<(), Status> {
-        self.submit_checked(waiting, &self.check(incoming)?)
+        let spare = self.possible(incoming).ok_or(Status::INVALID)?;
+        self.send(waiting, incoming, spare)
     }
 
     /// As [`Self::submit`], for a host that must know before it gives up the caller's request whether the unit
@@ -162,9 +163,13 @@ impl Unit {
     /// # Errors
     /// [`Status::CANCELLED`] only, as there.
     pub fn submit_checked(&self, waiting: NonNull<Waiting>, checked: &Checked) -> Result<(), Status> {
+        self.send(waiting, &checked.incoming, checked.spare)
+    }
+
+    fn send(&self, waiting: NonNull<Waiting>, incoming: &Incoming, spare: usize) -> Result<(), Status> {
         let request = {
             let mut pool = self.lock();
-            let taken = if pool.waiting.first().is_none() { pool.take(checked.spare) } else { None };
+            let taken = if pool.waiting.first().is_none() { pool.take(spare) } else { None };
             match taken {
                 Some(request) => request,
                 None if self.host.queued(waiting) => {
@@ -175,7 +180,7 @@ impl Unit {
                 None => return Err(Status::CANCELLED),
             }
         };
-        self.start(request, waiting, &checked.incoming);
+        self.start(request, waiting, incoming);
         Ok(())
     }
 
@@ -254,7 +259,14 @@ impl Unit {
     }
 
     /// Starts waiting requests while there is room. Does not recurse: what ends at once ends in the DPC.
-    fn start_waiting<'a>(&'a self, mut pool: Guard<'a, Pool>) {
+    #[inline]
+    fn start_waiting<'a>(&'a self, pool: Guard<'a, Pool>) {
+        if pool.waiting.first().is_some() {
+            self.start_some(pool);
+        }
+    }
+
+    fn start_some<'a>(&'a self, mut pool: Guard<'a, Pool>) {
         while let Some(waiting) = pool.waiting.first() {
             let incoming = self.host.describe(waiting);
             let Some(request) = pool.take(self.spare_bytes(&incoming)) else { return };
@@ -269,6 +281,7 @@ impl Unit {
         }
     }
 
+    #[inline]
     fn start(&self, mut request: Owned, waiting: NonNull<Waiting>, incoming: &Incoming) {
         request.prepare(incoming, waiting.as_ptr(), self);
         crate::interception::dispatch(self, request);
@@ -279,6 +292,13 @@ impl Unit {
     /// # Errors
     /// [`Status::INVALID`].
     pub fn check(&self, incoming: &Incoming) -> Result<Checked, Status> {
+        let spare = self.possible(incoming).ok_or(Status::INVALID)?;
+        Ok(Checked { incoming: *incoming, spare })
+    }
+
+    /// How much private memory a request takes, in bytes; `None` if it can never run.
+    #[inline]
+    fn possible(&self, incoming: &Incoming) -> Option<usize> {
         let aligned = incoming.length.is_multiple_of(self.sector_size);
         let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
         let whole = match incoming.direction {
@@ -289,8 +309,7 @@ impl Unit {
             _ => false,
         };
         let spare = self.spare_bytes(incoming);
-        let fits = spare <= self.largest_spare;
-        if whole && fits { Ok(Checked { incoming: *incoming, spare }) } else { Err(Status::INVALID) }
+        (whole && spare <= self.largest_spare).then_some(spare)
     }
 
     fn spare_bytes(&self, incoming: &Incoming) -> usize {
@@ -313,7 +332,6 @@ impl Pool {
             Owned::taken(request)
         };
         request.held = held;
-        request.take_from_free();
         Some(request)
     }
 
@@ -321,7 +339,6 @@ impl Pool {
         if let Some(held) = request.held.take() {
             self.spares.give(held);
         }
-        request.give_to_free();
         request.next = self.free;
         self.free = request.forget_into().as_ptr();
     }

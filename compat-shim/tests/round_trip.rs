@@ -1,5 +1,8 @@
 //! Data through unit, chain and the RAM miniport, and back.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
+#![allow(clippy::undocumented_unsafe_blocks)] // tests play the parts of hosts and miniports, some of them badly
+
 mod support;
 
 use std::sync::Arc;

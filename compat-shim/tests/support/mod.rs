@@ -233,7 +233,7 @@ impl Keeper {
 
     fn keep(&self, io: *mut Io) -> Verdict {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if self.at_once != 0 && turn % self.at_once == 0 {
+        if self.at_once != 0 && turn.is_multiple_of(self.at_once) {
             // SAFETY: as in the thread.
             unsafe { ((*(*io).host).resume)(io, Verdict::CONTINUE) };
         } else {

@@ -69,14 +69,30 @@ impl User {
     }
 }
 
+#[inline]
+fn take(lock: &LockWord) -> bool {
+    lock.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
+#[cold]
+fn wait(lock: &LockWord) {
+    let mut turns: u32 = 1;
+    while lock.0.load(Ordering::Relaxed) != 0 || !take(lock) {
+        if turns.is_multiple_of(SPINS) {
+            thread::yield_now()
+        } else {
+            hint::spin_loop()
+        }
+        turns = turns.wrapping_add(1);
+    }
+}
+
 // SAFETY: one thread at a time leaves `acquire`, and no thread runs the DPC while it has a lock: it runs in
 // `run_until_idle` only, which nobody calls under a lock.
 unsafe impl Platform for User {
     fn acquire(&self, lock: &LockWord) -> OldIrql {
-        let mut turns = 0;
-        while lock.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            turns += 1;
-            if turns % SPINS == 0 { thread::yield_now() } else { hint::spin_loop() }
+        if !take(lock) {
+            wait(lock);
         }
         OldIrql(0)
     }

@@ -1,5 +1,7 @@
 //! The RAM disk, asked by SRBs of both kinds.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on stops
+
 use std::ffi::c_void;
 
 use sluice_miniport_ram::Ram;

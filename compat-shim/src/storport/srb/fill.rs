@@ -100,7 +100,7 @@ impl SrbStorage {
     /// # Errors
     /// [`SrbError::CdbLength`] if the CDB does not fit the kind, [`SrbError::Command`] if an EXECUTE_SCSI has none
     /// or another function has one. The storage is then as it was.
-    #[inline(always)]
+    #[inline(always)] // every I/O: a field at a time, without a stop on the stack
     pub fn fill(&mut self, kind: SrbKind, request: &SrbRequest<'_>) -> Result<(), SrbError> {
         if request.is_scsi() == request.cdb.is_empty() {
             return Err(SrbError::Command);
@@ -127,20 +127,22 @@ impl SrbStorage {
 }
 
 /// Copies `cdb`, whose length has been checked, to the front of `field`.
+#[inline(always)] // every I/O: a field at a time, without a stop on the stack
 fn put_cdb(field: &mut [u8], cdb: &[u8]) -> u8 {
-    // The lengths that reads and writes have, known to the compiler: a move or two instead of a loop.
-    if let (Some(to), Ok(ten)) = (field.first_chunk_mut(), <&[u8; 10]>::try_from(cdb)) {
-        *to = *ten;
-    } else if let (Some(to), Ok(sixteen)) = (field.first_chunk_mut(), <&[u8; 16]>::try_from(cdb)) {
-        *to = *sixteen;
-    } else {
-        for (to, from) in field.iter_mut().zip(cdb) {
-            *to = *from;
-        }
+    // No command that is sent often has fewer than ten bytes: so many are copied by a move or two, not by a loop.
+    const MOST: usize = 10;
+    let mut done = 0;
+    if let (Some(to), Some(from)) = (field.first_chunk_mut::<MOST>(), cdb.first_chunk::<MOST>()) {
+        *to = *from;
+        done = MOST;
+    }
+    for (to, from) in field.iter_mut().zip(cdb).skip(done) {
+        *to = *from;
     }
     cdb.len().min(field.len()) as u8
 }
 
+#[inline(always)] // every I/O: a field at a time, without a stop on the stack
 fn fill_legacy(srb: &mut ScsiRequestBlock, request: &SrbRequest<'_>) {
     srb.length = size_of::<ScsiRequestBlock>() as u16;
     srb.function = request.function.0;
@@ -160,6 +162,7 @@ fn fill_legacy(srb: &mut ScsiRequestBlock, request: &SrbRequest<'_>) {
     srb.srb_extension = request.miniport_context;
 }
 
+#[inline(always)] // every I/O: a field at a time, without a stop on the stack
 fn fill_extended(srb: &mut ExtendedSrb, request: &SrbRequest<'_>) {
     let head = &mut srb.head;
     head.length = offset_of!(StorageRequestBlock, signature) as u16;
@@ -193,6 +196,7 @@ fn fill_extended(srb: &mut ExtendedSrb, request: &SrbRequest<'_>) {
 }
 
 /// A CDB of up to 16 bytes goes into a CDB16 block, as class drivers send it: not every miniport looks for CDB32.
+#[inline(always)] // every I/O: a field at a time, without a stop on the stack
 fn put_command(srb: &mut ExtendedSrb, request: &SrbRequest<'_>) {
     srb.head.num_srb_ex_data = 1;
     srb.head.srb_ex_data_offset = [offset_of!(ExtendedSrb, command) as u32];

@@ -1,0 +1,27 @@
+//! `sluice-bench`: what Sluice costs, measured on this machine beside what it is compared with.
+
+mod intercept;
+mod port;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: sluice-bench intercept [--json]
+  intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["intercept"] => intercept::run(false),
+        ["intercept", "--json"] => intercept::run(true),
+        [intercept::DRIVER, ..] => intercept::drive(&arguments[1..]),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sluice-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
