@@ -100,6 +100,11 @@ impl Srb {
         }
     }
 
+    /// Its address, to find it again; the right to complete it stays here.
+    pub fn as_raw(&self) -> NonNull<c_void> {
+        self.0.cast()
+    }
+
     /// Gives it into the keeping of code outside Rust's sight (a completion routine's context).
     pub fn into_raw(self) -> *mut c_void {
         self.0.as_ptr().cast()

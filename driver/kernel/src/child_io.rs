@@ -4,21 +4,23 @@
 use core::{
     ffi::c_void,
     ptr::{self, NonNull},
+    sync::atomic::Ordering,
 };
 
 use sluice_miniport_lower::{DeviceBelow, returned};
 use sluice_shim::{
     miniport::Srb,
     request::Request,
-    storport::{SrbKind, srb::SrbView},
+    storport::{SrbKind, SrbStatus, srb::SrbView},
 };
 use wdk_sys::{
-    DEVICE_OBJECT, IRP, IRP_MJ_SCSI, MDL, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
-    STATUS_NOT_SUPPORTED,
-    ntddk::{IoAllocateIrp, IoFreeIrp, IoReuseIrp, IofCallDriver},
+    DEVICE_OBJECT, IRP, IRP_MJ_SCSI, MDL, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
+    STATUS_MORE_PROCESSING_REQUIRED, STATUS_NOT_SUPPORTED,
+    ntddk::{IoAllocateIrp, IoCancelIrp, IoFreeIrp, IoReleaseCancelSpinLock, IoReuseIrp, IofCallDriver},
 };
 
 use crate::nt::{
+    cancel,
     irp::{Irp, next, on_completion},
     is_success,
     mdl::{self, OwnMdl},
@@ -89,18 +91,78 @@ impl DeviceBelow for Below {
         let (Some(mut view), Some(child)) = (srb.view(), child(srb.request())) else {
             return returned(srb, true);
         };
-        let request = srb.request();
+        let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);
         // SAFETY: the child's IRP and MDL are idle: the request was free until now and has just been started.
         unsafe {
             IoReuseIrp(child.irp.as_ptr(), STATUS_NOT_SUPPORTED);
-            (*child.irp.as_ptr()).MdlAddress = transfer(request, &child, &mut view);
+            (*child.irp.as_ptr()).MdlAddress = transfer(srb.request(), &child, &mut view);
             view.set_original_request(child.irp.as_ptr().cast());
             let location = next(child.irp);
             (*location).MajorFunction = IRP_MJ_SCSI as u8;
             (*location).MinorFunction = SCSI_CLASS;
             (*location).Parameters.Scsi.Srb = view.as_ptr().cast();
+            // The caller may cancel from here on, which cancels the child.
+            if !caller.is_none_or(|caller| Cancellation::arm(caller, &srb)) {
+                view.set_srb_status(SrbStatus::ABORTED);
+                return returned(srb, true);
+            }
             on_completion(child.irp, Some(back), srb.into_raw());
             let _ = IofCallDriver(self.device.as_ptr(), child.irp.as_ptr());
+        }
+    }
+}
+
+/// Two parties may be busy with a child IRP: its completion, and the cancellation of its caller. Whoever is done
+/// second goes on with the request; until then the IRP is not used again. The state lies in the caller's IRP.
+struct Cancellation;
+
+impl Cancellation {
+    const COMPLETED: usize = 1;
+    const CANCELLED: usize = 2;
+
+    /// Lets `caller` be cancelled while its SRB is under way. `false`: it has been already.
+    ///
+    /// # Safety
+    /// The caller's IRP is this driver's.
+    unsafe fn arm(caller: NonNull<IRP>, srb: &Srb) -> bool {
+        let [whose, state] = Irp::words(caller);
+        whose.store(srb.as_raw().as_ptr().expose_provenance(), Ordering::Relaxed);
+        state.store(0, Ordering::Relaxed);
+        // SAFETY: the caller's contract.
+        unsafe { cancel::arm(caller, Some(cancel_child)) }
+    }
+
+    /// The child is back. `false`: the cancel routine is still busy with it and will go on.
+    ///
+    /// # Safety
+    /// Once for each successful [`Self::arm`].
+    unsafe fn completed(caller: NonNull<IRP>) -> bool {
+        let [_, state] = Irp::words(caller);
+        // SAFETY: the caller's contract.
+        let nobody = unsafe { cancel::disarm(caller) };
+        nobody || state.fetch_or(Self::COMPLETED, Ordering::AcqRel) & Self::CANCELLED != 0
+    }
+}
+
+/// Cancel routine of callers whose child is under way. Called with the cancel spin lock held.
+unsafe extern "C" fn cancel_child(_device: PDEVICE_OBJECT, caller: PIRP) {
+    let Some(caller) = NonNull::new(caller) else { return };
+    let [whose, state] = Irp::words(caller);
+    let Some(raw) = NonNull::new(ptr::with_exposed_provenance_mut(whose.load(Ordering::Relaxed))) else {
+        return;
+    };
+    // SAFETY: neither the child's IRP nor the caller's is used for anything else until both parties are done. The
+    // SRB is only looked at until this one knows that it is the second.
+    unsafe {
+        IoReleaseCancelSpinLock((*caller.as_ptr()).CancelIrql);
+        let srb = Srb::from_raw(raw);
+        let irp = child(srb.request()).map(|child| child.irp);
+        let _ = irp.map(|irp| IoCancelIrp(irp.as_ptr()));
+        if state.fetch_or(Cancellation::CANCELLED, Ordering::AcqRel) & Cancellation::COMPLETED == 0 {
+            let _ = srb.into_raw();
+        } else {
+            // The completion routine was here meanwhile, and left the rest to us.
+            returned(srb, irp.is_none_or(|irp| !is_success(irp.as_ref().IoStatus.__bindgen_anon_1.Status)));
         }
     }
 }
@@ -117,16 +179,13 @@ unsafe fn transfer(request: &Request, child: &Child, view: &mut SrbView) -> *mut
     if request.transfers_callers_memory()
         && let Some(waiting) = NonNull::new(request.waiting())
     {
-        // SAFETY: the caller's IRP is pending and ours.
+        // SAFETY: the caller's IRP is pending and ours. `requests::describe` has checked its MDL.
         let (mdl, buffer) = unsafe { callers(Irp::of_waiting(waiting)) };
-        if !mdl.is_null() {
-            // By convention an SRB names its data as the MDL does, which need not be a mapped address.
-            view.set_data_buffer(buffer);
-            return mdl;
-        }
+        // By convention an SRB names its data as the MDL does, which need not be a mapped address.
+        view.set_data_buffer(buffer);
+        return mdl;
     }
-    // SAFETY: private memory is non-paged pool no longer than the MDL was made for; a caller that brings no MDL
-    // transfers from non-paged memory, no more than the unit's limit.
+    // SAFETY: private memory is non-paged pool no longer than the MDL was made for.
     unsafe { mdl::point_at(child.mdl, address, payload.length as u32) };
     view.set_data_buffer(payload.address.cast());
     child.mdl.as_ptr()
@@ -151,10 +210,16 @@ unsafe extern "C" fn back(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) ->
     // SAFETY: `send` gave the SRB into the keeping of this IRP. The IRP is not touched after `returned`: the
     // request may be in use again by then.
     unsafe {
+        let srb = Srb::from_raw(raw);
         let status = (*irp).IoStatus.__bindgen_anon_1.Status;
         // The caller's MDL must not be found on a reused IRP.
         (*irp).MdlAddress = ptr::null_mut();
-        returned(Srb::from_raw(raw), !is_success(status));
+        let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);
+        if caller.is_none_or(|caller| Cancellation::completed(caller)) {
+            returned(srb, !is_success(status));
+        } else {
+            let _ = srb.into_raw();
+        }
     }
     STATUS_MORE_PROCESSING_REQUIRED
 }

@@ -133,6 +133,7 @@ fn take_over(disk: &Disk, view: &mut SrbView, device: &DeviceResult<'_>, transfe
         SrbStatus::SUCCESS => STATUS_SUCCESS,
         SrbStatus::DATA_OVERRUN => STATUS_BUFFER_OVERFLOW,
         SrbStatus::BUSY => Refusal::Busy.answer().ntstatus.cast_signed(),
+        SrbStatus::ABORTED => Refusal::Cancelled.answer().ntstatus.cast_signed(),
         SrbStatus::NO_DEVICE => Refusal::NoDevice.answer().ntstatus.cast_signed(),
         _ => STATUS_IO_DEVICE_ERROR,
     }

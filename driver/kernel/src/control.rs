@@ -10,7 +10,8 @@ use sluice_chain::stats::PointStats;
 use sluice_control::{DiskEntry, ListWriter, PointCounters, Refusal, Request, Statistics, VERSION, state};
 use wdk_sys::{
     DEVICE_OBJECT, DO_DEVICE_INITIALIZING, FILE_DEVICE_UNKNOWN, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE,
-    IRP_MJ_DEVICE_CONTROL, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
+    IRP_MJ_DEVICE_CONTROL, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_SUCCESS,
     ntddk::{IoCreateSymbolicLink, IoDeleteSymbolicLink, IoGetDeviceProperty},
 };
 use zerocopy::{FromBytes, FromZeros};
@@ -210,4 +211,3 @@ fn copy(from: &PointStats, to: &mut PointCounters) {
         *to = from.load(Ordering::Relaxed);
     }
 }
-

@@ -170,9 +170,9 @@ impl Disk {
     /// The device has gone. A disk that was never ours stays plain: the device below answers for itself.
     pub(crate) fn gone(&self) {
         let (plain, removed) = (DiskState::Plain as u32, DiskState::Removed as u32);
-        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-            (now != plain).then_some(removed)
-        });
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now != plain).then_some(removed));
     }
 
     /// Goes into the volume, if the disk is unlocked; it stays until [`Self::leave_volume`].
@@ -259,6 +259,3 @@ impl Disk {
         }
     }
 }
-
-/// The status for a caller of a disk that has gone.
-pub(crate) const GONE: NTSTATUS = STATUS_NO_SUCH_DEVICE;

@@ -5,7 +5,9 @@ use core::cell::UnsafeCell;
 
 use sluice_chain::try_box;
 use sluice_engine::{
-    format::{COPY_BYTES, CopyRead, Damage, Header, Problem, Probe as Found, RawHeader, probe, second_copy_offset},
+    format::{
+        COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, second_copy_offset,
+    },
     keys::{Kek, KeyError, VolumeKey},
 };
 use sluice_shim::storport::SrbKind;
@@ -85,7 +87,12 @@ impl Disk {
     ///
     /// # Errors
     /// The disk stays as it was.
-    pub(crate) fn unlock(&'static self, slot: u32, key: &mut [u8; 32], at: Passive<'_>) -> Result<(), Refusal> {
+    pub(crate) fn unlock(
+        &'static self,
+        slot: u32,
+        key: &mut [u8; 32],
+        at: Passive<'_>,
+    ) -> Result<(), Refusal> {
         let kek = Kek::from_bytes(key);
         let mut turn = self.turn.take(at);
         let identity = self.identity.with(&mut turn);
@@ -137,10 +144,8 @@ fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, 
     if capacity.sector_size < 512 || !whole || capacity.bytes() < COPY_BYTES as u64 {
         return Ok((DiskState::Plain, 0));
     }
-    let mut buffers = [
-        try_box([0u8; COPY_BYTES]).ok_or(no_memory)?,
-        try_box([0u8; COPY_BYTES]).ok_or(no_memory)?,
-    ];
+    let mut buffers =
+        [try_box([0u8; COPY_BYTES]).ok_or(no_memory)?, try_box([0u8; COPY_BYTES]).ok_or(no_memory)?];
     let [first, second] = &mut buffers;
     let a = match ask.read(capacity, 0, &mut first[..]) {
         Ok(()) => CopyRead::Bytes(first),
@@ -178,4 +183,3 @@ pub(crate) fn copy_header(disk: &Disk, into: &mut [u8], at: Passive<'_>) -> Resu
     place.copy_from_slice(zerocopy::IntoBytes::as_bytes(header.raw()));
     Ok(COPY_BYTES)
 }
-

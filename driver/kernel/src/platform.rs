@@ -11,8 +11,8 @@ use sluice_shim::{
 use wdk_sys::{
     KDPC, LARGE_INTEGER, PKSPIN_LOCK, PVOID,
     ntddk::{
-        KeAcquireSpinLockRaiseToDpc, KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeQueryPerformanceCounter,
-        KeReleaseSpinLock,
+        KeAcquireSpinLockRaiseToDpc, KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc,
+        KeQueryPerformanceCounter, KeReleaseSpinLock,
     },
 };
 
@@ -43,7 +43,11 @@ impl Kernel {
     pub(crate) unsafe fn initialize(&self, adapter: &Adapter) {
         // SAFETY: the storage is ours and unused.
         unsafe {
-            KeInitializeDpc(self.dpc.get().cast(), Some(complete_all), ptr::from_ref(adapter).cast_mut().cast());
+            KeInitializeDpc(
+                self.dpc.get().cast(),
+                Some(complete_all),
+                ptr::from_ref(adapter).cast_mut().cast(),
+            );
         }
     }
 

@@ -17,8 +17,8 @@ use sluice_shim::{
     },
 };
 use wdk_sys::{
-    DEVICE_OBJECT, IO_STATUS_BLOCK, IRP_MJ_SCSI, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    DEVICE_OBJECT, IO_STATUS_BLOCK, IRP_MJ_SCSI, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
     ntddk::{IoAllocateIrp, IoBuildDeviceIoControlRequest, IoFreeIrp, IofCallDriver},
 };
 
@@ -88,10 +88,9 @@ impl<'a> Probe<'a> {
     pub(crate) fn capacity(&self) -> Result<Capacity, Silence> {
         let mut answer = [0; 32];
         match self.data_in(&Cdb::read_capacity_16(32), &mut answer) {
-            Ok(()) => Ok(Capacity {
-                sectors: be64(&answer, 0).saturating_add(1),
-                sector_size: be32(&answer, 8),
-            }),
+            Ok(()) => {
+                Ok(Capacity { sectors: be64(&answer, 0).saturating_add(1), sector_size: be32(&answer, 8) })
+            }
             Err(Silence::NotReady) => Err(Silence::NotReady),
             Err(Silence::Failed(_)) => {
                 let mut answer = [0; 8];
@@ -137,7 +136,11 @@ impl<'a> Probe<'a> {
             timeout: TIME_OUT,
             sense_buffer: sense.as_mut_ptr(),
             sense_length: sense.len() as u8,
-            ..SrbRequest::command(cdb.as_bytes()).with_data(SrbFlags::DATA_IN, buffer.as_mut_ptr().cast(), length)
+            ..SrbRequest::command(cdb.as_bytes()).with_data(
+                SrbFlags::DATA_IN,
+                buffer.as_mut_ptr().cast(),
+                length,
+            )
         };
         let failed = Answer::Failed(STATUS_IO_DEVICE_ERROR);
         storage.fill(self.kind, &command).map_err(|_| failed)?;

@@ -1,7 +1,5 @@
 //! SRBs from the class driver: what the policy says about each, and what the unit is asked.
 
-use core::ptr::NonNull;
-
 use sluice_chain::{
     Direction, Flags, Segment,
     bytes::{Source, Target},
@@ -16,7 +14,8 @@ use sluice_shim::{
         policy::{Answer, Inspect, RequestKind, Treatment, VolumeState, treatment},
         sense::Refusal,
     },
-    storport::{SrbFunction, SrbStatus, srb::SrbView},
+    storport::{SrbFlags, SrbFunction, SrbStatus, srb::SrbView},
+    unit::{Checked, Unit},
 };
 use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
 
@@ -140,8 +139,8 @@ fn copy_data(irp: &Irp, view: &SrbView, into: &mut [u8]) -> usize {
 }
 
 /// Where the first `length` bytes of an SRB's data are mapped: `MmGetSystemAddressForMdlSafe` of the IRP's MDL
-/// and the distance of the SRB's address from the MDL's; without an MDL the address itself, which is then a
-/// non-paged system address. `None` if that does not hold together.
+/// and the distance of the SRB's address from the MDL's. `None` if that does not hold together, or if there is no
+/// MDL: an address alone says nothing about whose memory it is.
 fn payload(irp: &Irp, view: &SrbView, length: u32) -> Option<Segment> {
     let (length, buffer) = (length as usize, view.data_buffer());
     if length == 0 {
@@ -149,7 +148,7 @@ fn payload(irp: &Irp, view: &SrbView, length: u32) -> Option<Segment> {
     }
     let list = irp.mdl();
     if list.is_null() {
-        return NonNull::new(buffer).map(|buffer| Segment { address: buffer.as_ptr().cast(), length });
+        return None;
     }
     // SAFETY: the IRP's MDL describes locked memory while the IRP is ours.
     let (start, described) = unsafe { mdl::described(list) };
@@ -177,11 +176,15 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             let range = Segment { address: core::ptr::null_mut(), length: length as usize };
             return Ok(incoming(direction, flags, transfer.range.lba, range, carry));
         }
-        // A sender that names more blocks than it brings memory for would have us write past its end.
-        if view.data_transfer_length() < length {
+        // A sender that names more blocks than it brings memory for would have us write past its end; one whose
+        // memory is not what it says, or whose direction is another, has made a mistake somewhere else too.
+        let promised = view.data_transfer_length();
+        let towards = if direction == Direction::READ { SrbFlags::DATA_IN } else { SrbFlags::DATA_OUT };
+        if promised < length || (length > 0 && !view.flags().contains(towards)) {
             return Err(Refusal::InvalidField);
         }
-        let segment = payload(irp, &view, length).ok_or(Refusal::InvalidField)?;
+        let whole = payload(irp, &view, promised).ok_or(Refusal::InvalidField)?;
+        let segment = Segment { length: length as usize, ..whole };
         Ok(incoming(direction, flags, transfer.range.lba, segment, carry))
     };
     match Command::parse(view.cdb()).map_err(|_| Refusal::InvalidField)? {
@@ -240,10 +243,14 @@ fn submit_inside(
     inside: Inside,
 ) -> NTSTATUS {
     let unit = volume.unit();
-    let checked = describe(&irp, unit.sector_size())
-        .and_then(|incoming| unit.check(&incoming).map_err(|_| Refusal::InvalidField));
+    let checked = describe(&irp, unit.sector_size()).and_then(|incoming| check(disk, unit, &incoming));
     match checked {
-        Ok(checked) => {
+        // No sectors are read or written at once, if they lie on the volume (SBC-4 5.16).
+        Ok(None) => {
+            disk.leave_volume(inside);
+            answer(disk, irp, view, Answer::Done)
+        }
+        Ok(Some(checked)) => {
             inside.forget();
             let irp = irp.keep();
             if unit.submit_checked(Irp::waiting(irp), &checked).is_err() {
@@ -256,6 +263,16 @@ fn submit_inside(
             refuse(disk, irp, &mut view, refusal)
         }
     }
+}
+
+/// What the unit makes of a request; `None` if there is nothing to do.
+fn check(disk: &Disk, unit: &Unit, incoming: &Incoming) -> Result<Option<Checked>, Refusal> {
+    let moves = matches!(incoming.direction, Direction::READ | Direction::WRITE | Direction::VERIFY);
+    if moves && incoming.length == 0 {
+        let (sectors, _) = disk.volume_size();
+        return if incoming.sector <= sectors { Ok(None) } else { Err(Refusal::OutOfRange) };
+    }
+    unit.check(incoming).map(Some).map_err(|_| Refusal::InvalidField)
 }
 
 /// Refuses a request and releases the remove lock.

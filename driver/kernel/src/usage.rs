@@ -42,4 +42,3 @@ pub(crate) fn notification(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NT
     }
     irp.complete(status, 0)
 }
-

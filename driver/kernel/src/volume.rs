@@ -5,13 +5,7 @@ use core::ptr::NonNull;
 
 use sluice_chain::{Chain, try_box};
 use sluice_miniport_lower::Lower;
-use sluice_shim::{
-    adapter::Adapter,
-    miniport::Hw,
-    spare::Spares,
-    storport::SrbKind,
-    unit::Unit,
-};
+use sluice_shim::{adapter::Adapter, miniport::Hw, spare::Spares, storport::SrbKind, unit::Unit};
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
 use crate::{

@@ -436,6 +436,11 @@ fn parse_extended(block: Block) -> Result<SrbView, SrbError> {
     if block.read::<u32>(offset_of!(StorageRequestBlock, version))? != STORAGE_REQUEST_BLOCK_VERSION_1 {
         return Err(SrbError::Version);
     }
+    // The first field says where the signature is, for readers of legacy SRBs.
+    let head = block.read::<u16>(offset_of!(StorageRequestBlock, length))?;
+    if usize::from(head) != offset_of!(StorageRequestBlock, signature) {
+        return Err(SrbError::Length);
+    }
     let length = block.read::<u32>(offset_of!(StorageRequestBlock, srb_length))? as usize;
     if length > block.length || length < OFFSETS {
         return Err(SrbError::Length);

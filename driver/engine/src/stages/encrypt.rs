@@ -59,7 +59,15 @@ impl Stage for Encrypt {
     const NEEDS: Needs = Needs::SPARE_ON_WRITE;
 
     fn request(&self, io: &mut StageIo<'_>) -> Verdict {
-        if io.direction() == Direction::WRITE && self.write(io).is_none() {
+        if io.direction() != Direction::WRITE {
+            return Verdict::CONTINUE;
+        }
+        // Sectors that cannot be numbered have no tweak, and lie on no volume.
+        let sectors = u64::from(io.length() / io.sector_size());
+        if io.sector().checked_add(sectors).is_none() {
+            return io.finish(Status::OUT_OF_RANGE);
+        }
+        if self.write(io).is_none() {
             // Nothing has been sent: what could not be encrypted does not reach the device.
             return io.finish(Status::INTERNAL);
         }

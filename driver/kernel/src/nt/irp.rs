@@ -1,9 +1,9 @@
 //! IRPs: who owns one, and the ways to be rid of it.
 
 use core::{
-    ffi::c_void,
     mem::offset_of,
     ptr::{self, NonNull},
+    sync::atomic::AtomicUsize,
 };
 
 use sluice_shim::queue::Waiting;
@@ -157,9 +157,15 @@ impl Irp {
     /// Where a waiting request's node lies in an IRP: in the words that belong to the driver that holds it
     /// (`Tail.Overlay.DriverContext`).
     pub(crate) fn waiting(irp: NonNull<IRP>) -> NonNull<Waiting> {
-        const { assert!(size_of::<Waiting>() <= 4 * size_of::<*mut c_void>()) };
         // SAFETY: a field of a live IRP.
         unsafe { irp.byte_add(offset_of!(IRP, Tail)).cast() }
+    }
+
+    /// Two words of an IRP that belong to the driver that holds it, beside the waiting request's node.
+    pub(crate) fn words<'a>(irp: NonNull<IRP>) -> &'a [AtomicUsize; 2] {
+        const { assert!(size_of::<Waiting>() <= 2 * size_of::<usize>()) };
+        // SAFETY: the second half of DriverContext, for as long as the IRP is this driver's.
+        unsafe { irp.byte_add(offset_of!(IRP, Tail) + 2 * size_of::<usize>()).cast().as_ref() }
     }
 
     /// The IRP around a waiting request's node.

@@ -51,8 +51,11 @@ unsafe impl GlobalAlloc for NonPaged {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: `pointer` comes from `alloc` with the same layout.
         unsafe {
-            let block =
-                if layout.align() <= POOL_ALIGNMENT { pointer } else { pointer.cast::<*mut u8>().sub(1).read() };
+            let block = if layout.align() <= POOL_ALIGNMENT {
+                pointer
+            } else {
+                pointer.cast::<*mut u8>().sub(1).read()
+            };
             ExFreePoolWithTag(block.cast(), TAG);
         }
     }

@@ -7,7 +7,7 @@ use wdk_sys::{
     ntddk::{ObOpenObjectByPointer, ZwClose, ZwSetSecurityObject},
 };
 
-use super::{is_success, irql::Passive};
+use super::{irql::Passive, is_success};
 
 /// `D:P(A;;FA;;;SY)(A;;FA;;;BA)`, self-relative (MS-DTYP 2.4.6): full access for SYSTEM and for administrators,
 /// nothing for anyone else, nothing inherited.
