@@ -1,144 +1,209 @@
-//! What can go wrong, and how a program or a person is told.
+//! Every way to fail: what happened, what to do next, and how a script can tell.
 
-use std::{fmt, io, path::Path};
+use std::{io, path::PathBuf};
 
-/// The kinds of failure: each has a name for programs and an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The command line makes no sense.
-    Usage,
-    /// There is no Sluice volume.
-    NotAVolume,
-    /// No key slot opens with what was given.
-    WrongKey,
-    /// The header is damaged.
-    Damaged,
-    /// The header could not be read.
-    Unreadable,
-    /// The header was changed by somebody without a key.
+use sluice_engine::format::{Damage, DraftError, GeometryError, OtherCopy, Problem};
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot open {path}: {source}")]
+    Open { path: PathBuf, source: io::Error },
+    #[error("cannot {what} {path}: {source}")]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path} is full: not everything could be written")]
+    Full { path: PathBuf },
+    #[error("{path} is write-protected")]
+    WriteProtected { path: PathBuf },
+    #[error("{path} is in use by another sluice command or server")]
+    InUse { path: PathBuf },
+    #[error("{path} is not a Sluice volume")]
+    NotSluice { path: PathBuf },
+    #[error("{path} holds a Sluice volume whose header is damaged: {}", damage_text(*.damage))]
+    Damaged { path: PathBuf, damage: Damage },
+    #[error("{path}: the header cannot be read; the device reports errors")]
+    Unreadable { path: PathBuf },
+    #[error("{path} cannot hold a volume: {}", geometry_text(*.error))]
+    Geometry { path: PathBuf, error: GeometryError },
+    #[error("no key slot opens with this {kind}")]
+    NoKeyFits { kind: &'static str },
+    #[error("the key is right, but the header has been tampered with")]
     Tampered,
-    /// The volume was made by a newer version.
-    Newer,
-    /// The disk is smaller than its header says.
-    DiskTooSmall,
-    /// The disk's sectors have another size than the volume's.
-    SectorSize,
-    /// The disk is too small or too large for a volume.
-    Size,
-    /// What is there would be lost.
-    HoldsData,
-    /// The last key slot would be emptied.
-    LastSlot,
-    /// There is no such key slot, or it is empty, or in use.
-    Slot,
-    /// The backup is no header, or of another volume or size.
-    Backup,
-    /// Somebody else is using the image.
-    InUse,
-    /// The image or its medium does not allow writing.
-    WriteProtected,
-    /// No space is left.
-    NoSpace,
-    /// A file is not there, or may not be opened.
-    File,
-    /// A range outside of the volume.
-    Range,
-    /// Memory has run out.
-    NoMemory,
-    /// Reading or writing failed.
-    Io,
-    /// No driver is there to talk to.
+    #[error("{path} is not empty: {found}")]
+    NotEmpty { path: PathBuf, found: String },
+    #[error("{path} exists")]
+    Exists { path: PathBuf },
+    #[error("{}", draft_text(*.0))]
+    Draft(DraftError),
+    #[error("bytes {offset} to {end} do not lie on the volume, which has {size}")]
+    Range { offset: u64, end: u64, size: u64 },
+    #[error("{0}")]
+    Secret(String),
+    #[error("the backup does not fit: {0}")]
+    Backup(String),
+    #[error("there is no Sluice driver on this system")]
     NoDriver,
-    /// The driver refused.
-    Driver,
+    #[error("no disk is called {0}")]
+    NoSuchDisk(String),
+    #[error("the driver refused: {0}")]
+    Driver(String),
+    #[error("not enough memory to derive the key")]
+    Memory,
 }
-
-impl Kind {
-    /// For programs.
-    pub(crate) fn name(self) -> &'static str {
-        self.row().0
-    }
-
-    /// What the process ends with.
-    pub(crate) fn exit_code(self) -> u8 {
-        self.row().1
-    }
-
-    fn row(self) -> (&'static str, u8) {
-        match self {
-            Self::Usage => ("usage", 2),
-            Self::Range => ("range", 2),
-            Self::NotAVolume => ("not-a-volume", 3),
-            Self::WrongKey => ("wrong-key", 4),
-            Self::Slot => ("slot", 4),
-            Self::Damaged => ("damaged", 5),
-            Self::Unreadable => ("unreadable", 5),
-            Self::Tampered => ("tampered", 5),
-            Self::Newer => ("newer-version", 6),
-            Self::DiskTooSmall => ("disk-too-small", 6),
-            Self::SectorSize => ("sector-size", 6),
-            Self::Size => ("size", 6),
-            Self::HoldsData => ("holds-data", 7),
-            Self::LastSlot => ("last-slot", 7),
-            Self::Backup => ("backup", 7),
-            Self::InUse => ("in-use", 7),
-            Self::WriteProtected => ("write-protected", 8),
-            Self::NoSpace => ("no-space", 8),
-            Self::File => ("file", 8),
-            Self::Io => ("io", 8),
-            Self::NoMemory => ("no-memory", 8),
-            Self::NoDriver => ("no-driver", 9),
-            Self::Driver => ("driver", 9),
-        }
-    }
-}
-
-/// A failure: what happened, and what to do about it.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) kind: Kind,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-}
-
-/// The result of everything that can fail here.
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "Check the path, and that you may read and write it.",
+            Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
+            Self::Full { .. } => "Make room and run the command again; the volume is as it was.",
+            Self::WriteProtected { .. } => {
+                "Remove the write protection, or work on a copy. Nothing was changed."
+            }
+            Self::InUse { .. } => "Wait for it, or stop it. Nothing was changed.",
+            Self::NotSluice { .. } => {
+                "If it should be one, `sluice header restore` puts a header back from a backup."
+            }
+            Self::Damaged { damage: Damage::Newer, .. } => {
+                "Use a newer version of sluice. Nothing was changed."
+            }
+            Self::Damaged { damage: Damage::Misfit(Problem::DiskTooSmall { .. }), .. } => {
+                "The end of the disk is missing: find the whole disk, or read what is there with a copy of it \
+                 extended to the full size. Nothing was changed."
+            }
+            Self::Damaged { .. } => {
+                "Nothing was changed. `sluice header restore` puts a header back from a backup."
+            }
+            Self::Unreadable { .. } => {
+                "Copy the disk with a tool that skips bad sectors, and work on the copy."
+            }
+            Self::Geometry { .. } => "Use another disk, or make the image larger (at least 3 MiB).",
+            Self::NoKeyFits { .. } => {
+                "Check keyboard layout and capitals. `sluice key list` shows what keys there are."
+            }
+            Self::Tampered => "Somebody has changed the header. Restore it from a backup that you trust.",
+            Self::NotEmpty { .. } => "Formatting destroys it. Give --force if that is what you want.",
+            Self::Exists { .. } => "Choose another name, or remove the file.",
+            Self::Draft(DraftError::NoFreeSlot) => "Remove a key first: `sluice key remove`.",
+            Self::Draft(DraftError::LastSlot) => "Add another key first, or nobody can ever open the volume.",
+            Self::Draft(DraftError::NoSuchSlot) => "`sluice key list` shows the slots in use.",
+            Self::Draft(_) => "Nothing was changed.",
+            Self::Range { .. } => "Choose --offset and --length within the volume.",
+            Self::Secret(_) => "Nothing was changed.",
+            Self::Backup(_) => "Give --force if you are sure that it belongs here. Nothing was changed.",
+            Self::NoDriver => {
+                "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
+            }
+            Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
+            Self::Driver(_) => "`sluice status` shows the disk's state.",
+            Self::Memory => "Close other programs, or use a machine with more memory.",
+        }
     }
 
-    /// Adds what to do about it.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+    /// A word for scripts, in JSON.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Io { .. } => "io",
+            Self::Full { .. } => "full",
+            Self::WriteProtected { .. } => "write_protected",
+            Self::InUse { .. } => "in_use",
+            Self::NotSluice { .. } => "not_sluice",
+            Self::Damaged { damage: Damage::Newer, .. } => "newer_version",
+            Self::Damaged { damage: Damage::Misfit(Problem::DiskTooSmall { .. }), .. } => "disk_too_small",
+            Self::Damaged { damage: Damage::Misfit(Problem::SectorSize { .. }), .. } => "sector_size",
+            Self::Damaged { .. } => "damaged",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Geometry { .. } => "geometry",
+            Self::NoKeyFits { .. } => "no_key_fits",
+            Self::Tampered => "tampered",
+            Self::NotEmpty { .. } => "not_empty",
+            Self::Exists { .. } => "exists",
+            Self::Draft(_) => "slot",
+            Self::Range { .. } => "range",
+            Self::Secret(_) => "secret",
+            Self::Backup(_) => "backup",
+            Self::NoDriver => "no_driver",
+            Self::NoSuchDisk(_) => "no_such_disk",
+            Self::Driver(_) => "driver",
+            Self::Memory => "memory",
+        }
     }
 
-    /// A failure of the system while `doing` something with the file at `path`.
-    pub(crate) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
-        use io::ErrorKind as E;
-        let kind = match error.kind() {
-            E::StorageFull | E::QuotaExceeded | E::FileTooLarge => Kind::NoSpace,
-            E::ReadOnlyFilesystem => Kind::WriteProtected,
-            E::NotFound | E::PermissionDenied | E::AlreadyExists | E::IsADirectory => Kind::File,
-            E::ResourceBusy => Kind::InUse,
-            E::OutOfMemory => Kind::NoMemory,
-            _ => Kind::Io,
-        };
-        let failure = Self::new(kind, format!("cannot {doing} {}: {error}", path.display()));
-        match kind {
-            Kind::NoSpace => failure.hint("make room where the image lies, then run the command again"),
-            Kind::WriteProtected => failure.hint("make the image or its medium writable, or work on a copy of it"),
-            Kind::InUse => failure.hint("unmount it, or stop the program that uses it"),
-            _ => failure,
+    /// The exit code; `--help` lists them.
+    pub(crate) fn exit(&self) -> u8 {
+        match self {
+            Self::NoKeyFits { .. } => 3,
+            Self::NotSluice { .. } => 4,
+            Self::Damaged { .. } | Self::Unreadable { .. } | Self::Tampered => 5,
+            Self::InUse { .. } => 6,
+            Self::NotEmpty { .. } | Self::Exists { .. } => 7,
+            _ => 1,
+        }
+    }
+
+    /// An I/O error on `path`, told apart as far as people need.
+    pub(crate) fn io(what: &'static str, path: &std::path::Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::WriteProtected { path },
+            _ => Self::Io { what, path, source },
         }
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.hint.iter().try_for_each(|hint| write!(f, "\n  {hint}"))
+fn damage_text(damage: Damage) -> String {
+    match damage {
+        Damage::NoGoodCopy => "neither copy of it is good".into(),
+        Damage::Newer => "it needs a newer version of sluice".into(),
+        Damage::Misfit(problem) => problem_text(problem),
+    }
+}
+
+/// What is wrong with a copy of the header.
+pub(crate) fn problem_text(problem: Problem) -> String {
+    match problem {
+        Problem::Magic => "it does not begin like a header".into(),
+        Problem::Checksum => "its checksum is wrong".into(),
+        Problem::Newer => "it was written by a newer version".into(),
+        Problem::Inconsistent => "its fields contradict each other".into(),
+        Problem::DiskTooSmall { needed } => {
+            format!("the disk is smaller than the {needed} bytes that it says")
+        }
+        Problem::SectorSize { volume } => {
+            format!("the volume has sectors of {volume} bytes, the disk has others")
+        }
+    }
+}
+
+/// How the copy that is not in use is.
+pub(crate) fn other_copy_text(other: OtherCopy) -> String {
+    match other {
+        OtherCopy::Same => "good".into(),
+        OtherCopy::Older => "older: a change was interrupted".into(),
+        OtherCopy::Foreign => "of another volume".into(),
+        OtherCopy::Unreadable => "unreadable".into(),
+        OtherCopy::Bad(problem) => format!("damaged: {}", problem_text(problem)),
+    }
+}
+
+fn geometry_text(error: GeometryError) -> &'static str {
+    match error {
+        GeometryError::TooSmall => "it is smaller than 3 MiB",
+        GeometryError::TooLarge => "it is larger than 256 TiB",
+        GeometryError::SectorSize => "its sectors have neither 512 nor 4096 bytes",
+    }
+}
+
+fn draft_text(error: DraftError) -> &'static str {
+    match error {
+        DraftError::NoSuchSlot => "there is no such key slot in use",
+        DraftError::SlotInUse => "the key slot is in use",
+        DraftError::NoFreeSlot => "all key slots are in use",
+        DraftError::LastSlot => "this is the last key",
+        DraftError::Label => "the label is longer than 64 bytes",
+        DraftError::NoMemory => "memory has run out",
     }
 }

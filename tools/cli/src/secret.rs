@@ -1,155 +1,197 @@
-//! Where secrets come from: asked for, or read from files. Wiped when dropped.
+//! Passphrases, key files, recovery codes, and what it costs to try them.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    io::{BufRead, Read},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use sluice_engine::{
-    format::SlotKind,
-    keys::{RecoveryCode, key_file_secret},
+    format::{Header, RawSlot, SlotKind},
+    keys::{KdfError, Kek, KeyError, RecoveryCode, VolumeKey, derive_kek, key_file_secret},
 };
-use zeroize::{Zeroize, Zeroizing};
+use zerocopy::FromZeros;
+use zeroize::Zeroizing;
 
 use crate::{
-    failure::{Failure, Kind, Result},
-    output::Output,
+    args::{Cost, SecretSource},
+    failure::Failure,
+    progress,
 };
 
-/// Longest passphrase or key file that is read, in bytes. Anything longer was not meant.
-const LONGEST: u64 = 16 << 20;
-
-/// Something that may open key slots.
-pub(crate) enum Secret {
-    /// As it was typed; perhaps a recovery code.
-    Passphrase(Zeroizing<Vec<u8>>),
-    /// Stands for a key file's contents.
-    KeyFile(Zeroizing<[u8; 32]>),
-    /// A recovery code.
-    Recovery(RecoveryCode),
+/// A secret, and what kind it is. Wiped when dropped.
+pub(crate) struct Secret {
+    pub kind: SlotKind,
+    bytes: Zeroizing<Vec<u8>>,
 }
+
+/// Longest passphrase or key file that is read, in bytes.
+const MOST: u64 = 8 << 20;
 
 impl Secret {
-    /// The secret that is to open a volume.
-    pub(crate) fn existing(passphrase: Option<&Path>, key: Option<&Path>, output: &Output) -> Result<Self> {
-        match (passphrase, key) {
-            (_, Some(path)) => key_file(path),
-            (Some(path), None) => passphrase_file(path),
-            (None, None) => {
-                let typed = ask("Passphrase or recovery code: ", output)?;
-                Ok(Self::Passphrase(Zeroizing::new(std::mem::take(&mut *Zeroizing::new(typed)).into_bytes())))
+    /// The secret that opens a volume, from where the arguments say, or asked for.
+    pub(crate) fn obtain(source: &SecretSource) -> Result<Self, Failure> {
+        if let Some(path) = &source.passphrase_file {
+            return Self::passphrase(first_line(path)?);
+        }
+        if let Some(path) = &source.key_file {
+            return Self::key_file(path);
+        }
+        if let Some(path) = &source.recovery_file {
+            let line = first_line(path)?;
+            let code = std::str::from_utf8(&line).ok().and_then(RecoveryCode::read);
+            let code = code
+                .ok_or_else(|| Failure::Secret("this is not a recovery code, or it was mistyped".into()))?;
+            return Ok(Self { kind: SlotKind::RecoveryCode, bytes: Zeroizing::new(code.secret().to_vec()) });
+        }
+        Self::passphrase(ask("Passphrase: ")?)
+    }
+
+    /// A new secret: asked for twice if it is typed.
+    pub(crate) fn obtain_new(passphrase: Option<&Path>, key_file: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(path) = passphrase {
+            return Self::passphrase(first_line(path)?);
+        }
+        if let Some(path) = key_file {
+            return Self::key_file(path);
+        }
+        let (first, second) = (ask("New passphrase: ")?, ask("The same again: ")?);
+        if *first != *second {
+            return Err(Failure::Secret("the two passphrases differ".into()));
+        }
+        Self::passphrase(first)
+    }
+
+    /// A new recovery code, and its printed form.
+    pub(crate) fn new_recovery_code() -> Result<(Self, Zeroizing<String>), Failure> {
+        let mut random = random::<20>()?;
+        let code = RecoveryCode::from_random(&mut random);
+        let text = Zeroizing::new(String::from_utf8_lossy(&code.write()).into_owned());
+        Ok((Self { kind: SlotKind::RecoveryCode, bytes: Zeroizing::new(code.secret().to_vec()) }, text))
+    }
+
+    fn passphrase(bytes: Zeroizing<Vec<u8>>) -> Result<Self, Failure> {
+        if bytes.is_empty() {
+            return Err(Failure::Secret("the passphrase is empty".into()));
+        }
+        Ok(Self { kind: SlotKind::Passphrase, bytes })
+    }
+
+    fn key_file(path: &Path) -> Result<Self, Failure> {
+        let contents = read_secret_file(path)?;
+        if contents.is_empty() {
+            return Err(Failure::Secret(format!("the key file {} is empty", path.display())));
+        }
+        let bytes = Zeroizing::new(key_file_secret(&contents).to_vec());
+        Ok(Self { kind: SlotKind::KeyFile, bytes })
+    }
+
+    /// For messages.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        kind_name(self.kind)
+    }
+
+    /// Derives the key of one slot.
+    pub(crate) fn derive(&self, slot: &RawSlot, uuid: &[u8; 16], index: usize) -> Result<Kek, Failure> {
+        let bar = progress::spinner("Deriving the key");
+        let kek = derive_kek(&self.bytes, slot, uuid, index).map_err(|error| match error {
+            KdfError::NoMemory => Failure::Memory,
+            KdfError::Parameters => {
+                Failure::Secret(format!("key slot {index} has a cost that makes no sense"))
+            }
+        });
+        bar.finish_and_clear();
+        kek
+    }
+
+    /// Opens the volume with whichever slot fits; answers the slot.
+    pub(crate) fn open(&self, header: &Header<'_>, key: &mut VolumeKey) -> Result<usize, Failure> {
+        for slot in header.slots().filter(|slot| slot.kind == self.kind) {
+            let kek = self.derive(slot.raw, slot.uuid, slot.index)?;
+            match header.unlock(slot.index, &kek, key) {
+                Ok(()) => return Ok(slot.index),
+                Err(KeyError::Tampered) => return Err(Failure::Tampered),
+                Err(KeyError::WrongKey | KeyError::EmptySlot) => {}
             }
         }
-    }
-
-    /// The secret that shall open a volume: a passphrase is asked for twice.
-    pub(crate) fn chosen(passphrase: Option<&Path>, key: Option<&Path>, output: &Output) -> Result<Self> {
-        let secret = match (passphrase, key) {
-            (_, Some(path)) => key_file(path)?,
-            (Some(path), None) => passphrase_file(path)?,
-            (None, None) => {
-                let mut first = ask("New passphrase: ", output)?;
-                let mut second = ask("The same again: ", output)?;
-                let same = first == second;
-                second.zeroize();
-                if !same {
-                    first.zeroize();
-                    return Err(Failure::new(Kind::Usage, "the two passphrases differ"));
-                }
-                Self::Passphrase(Zeroizing::new(first.into_bytes()))
-            }
-        };
-        match &secret {
-            Self::Passphrase(text) if text.is_empty() => {
-                Err(Failure::new(Kind::Usage, "an empty passphrase protects nothing"))
-            }
-            _ => Ok(secret),
-        }
-    }
-
-    /// A recovery code made up now.
-    pub(crate) fn made_up() -> Result<Self> {
-        Ok(Self::Recovery(RecoveryCode::from_random(&mut random()?)))
-    }
-
-    /// What opens a slot of this kind, if this can at all.
-    pub(crate) fn bytes_for(&self, kind: SlotKind) -> Option<Zeroizing<Vec<u8>>> {
-        match (self, kind) {
-            (Self::Passphrase(text), SlotKind::Passphrase) => Some(text.clone()),
-            (Self::Passphrase(text), SlotKind::RecoveryCode) => {
-                let code = RecoveryCode::read(std::str::from_utf8(text).ok()?)?;
-                Some(Zeroizing::new(code.secret().to_vec()))
-            }
-            (Self::KeyFile(hash), SlotKind::KeyFile) => Some(Zeroizing::new(hash.to_vec())),
-            (Self::Recovery(code), SlotKind::RecoveryCode) => Some(Zeroizing::new(code.secret().to_vec())),
-            _ => None,
-        }
-    }
-
-    /// What kind of slot it shall fill.
-    pub(crate) fn kind(&self) -> SlotKind {
-        match self {
-            Self::Passphrase(_) => SlotKind::Passphrase,
-            Self::KeyFile(_) => SlotKind::KeyFile,
-            Self::Recovery(_) => SlotKind::RecoveryCode,
-        }
-    }
-
-    /// A recovery code as it is written down.
-    pub(crate) fn recovery_text(&self) -> Option<String> {
-        match self {
-            Self::Recovery(code) => Some(String::from_utf8_lossy(&code.write()).into_owned()),
-            _ => None,
-        }
+        Err(Failure::NoKeyFits { kind: self.kind_name() })
     }
 }
 
-/// Random bytes from the system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+/// For messages and lists.
+pub(crate) fn kind_name(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Passphrase => "passphrase",
+        SlotKind::KeyFile => "key file",
+        SlotKind::RecoveryCode => "recovery code",
+    }
+}
+
+/// What a new slot's derivation costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KdfCost {
+    pub memory_kib: u32,
+    pub iterations: u32,
+}
+
+impl KdfCost {
+    /// As given, or measured: about a second on this machine, at 256 MiB, with no fewer than two passes.
+    pub(crate) fn choose(cost: Cost) -> Result<Self, Failure> {
+        const AIM: Duration = Duration::from_secs(1);
+        const MEMORY_KIB: u32 = 256 << 10;
+        let memory_kib = cost.kdf_memory.map_or(MEMORY_KIB, |mib| mib << 10);
+        if let Some(iterations) = cost.kdf_time {
+            return Ok(Self { memory_kib, iterations });
+        }
+        let bar = progress::spinner("Measuring what deriving a key costs on this machine");
+        let mut slot = RawSlot::new_zeroed();
+        slot.kdf.set(1);
+        slot.memory_kib.set(memory_kib);
+        slot.iterations.set(1);
+        slot.lanes.set(1);
+        let start = Instant::now();
+        derive_kek(b"measurement", &slot, &[0; 16], 0).map_err(|_| Failure::Memory)?;
+        let pass = start.elapsed().max(Duration::from_millis(1));
+        bar.finish_and_clear();
+        let iterations = (AIM.as_secs_f64() / pass.as_secs_f64()).round().clamp(2.0, 64.0) as u32;
+        Ok(Self { memory_kib, iterations })
+    }
+}
+
+/// Random bytes of the operating system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Kind::Io, format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| Failure::Secret(format!("no randomness: {error}")))?;
     Ok(bytes)
 }
 
-fn passphrase_file(path: &Path) -> Result<Secret> {
-    let mut text = contents(path, "passphrase")?;
-    // What an editor or `echo` adds is not part of it.
-    if text.last() == Some(&b'\n') {
-        text.pop();
-        if text.last() == Some(&b'\r') {
-            text.pop();
-        }
-    }
-    Ok(Secret::Passphrase(text))
+fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    rpassword::prompt_password(prompt).map(|text| Zeroizing::new(text.into_bytes())).map_err(|error| {
+        Failure::Secret(format!("cannot ask for the passphrase ({error}); give --passphrase-file"))
+    })
 }
 
-fn key_file(path: &Path) -> Result<Secret> {
-    let contents = contents(path, "key file")?;
-    if contents.is_empty() {
-        return Err(Failure::new(Kind::File, format!("the key file {} is empty", path.display())));
-    }
-    Ok(Secret::KeyFile(Zeroizing::new(key_file_secret(&contents))))
-}
-
-fn contents(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error: &std::io::Error| Failure::io(&format!("read the {what}"), path, error);
-    let mut contents = Zeroizing::new(Vec::with_capacity(4096));
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(LONGEST + 1).read_to_end(&mut contents)
+fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut line = Zeroizing::new(Vec::with_capacity(1024));
+    let result = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(MOST).read_until(b'\n', &mut line)
     } else {
-        File::open(path).map_err(|error| failed(&error))?.take(LONGEST + 1).read_to_end(&mut contents)
+        let file = std::fs::File::open(path).map_err(|source| Failure::Open { path: path.into(), source })?;
+        std::io::BufReader::new(file.take(MOST)).read_until(b'\n', &mut line)
     };
-    match read.map_err(|error| failed(&error))? as u64 {
-        0..=LONGEST => Ok(contents),
-        _ => Err(Failure::new(Kind::File, format!("{} is longer than {LONGEST} bytes", path.display()))),
+    result.map_err(|e| Failure::io("read", path, e))?;
+    while matches!(line.last(), Some(b'\n' | b'\r')) {
+        line.pop();
     }
+    Ok(line)
 }
 
-fn ask(question: &str, output: &Output) -> Result<String> {
-    let none = || {
-        Failure::new(Kind::Usage, "no passphrase was given, and nobody can be asked for one")
-            .hint("use --passphrase-file FILE (`-` for standard input) or --key-file FILE")
-    };
-    if !output.can_ask() {
-        return Err(none());
+fn read_secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let file = std::fs::File::open(path).map_err(|source| Failure::Open { path: path.into(), source })?;
+    let mut contents = Zeroizing::new(Vec::with_capacity(MOST as usize + 1));
+    file.take(MOST + 1).read_to_end(&mut contents).map_err(|e| Failure::io("read", path, e))?;
+    if contents.len() as u64 > MOST {
+        return Err(Failure::Secret(format!("the key file {} is longer than 8 MiB", path.display())));
     }
-    rpassword::prompt_password(question).map_err(|_| none())
+    Ok(contents)
 }
