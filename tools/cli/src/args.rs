@@ -9,13 +9,17 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[command(
     name = "sluice",
     version,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no key fits; \
-4 not a Sluice volume; 5 damaged; 6 in use; 7 refused to overwrite."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no key fits; 4 not a Sluice volume; \
+5 damaged, or of a newer version, or not for this disk; 6 in use; 7 refused, because something would be lost; \
+8 no driver. docs/command.md describes the objects that --json prints."
 )]
 pub(crate) struct Args {
     /// One JSON object on standard output instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -93,6 +97,9 @@ pub(crate) struct Format {
     /// Format although something is there.
     #[arg(long)]
     pub force: bool,
+    /// Do not ask whether that is really meant.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -153,8 +160,8 @@ pub(crate) struct KeyRemove {
     #[command(flatten)]
     pub secret: SecretSource,
     /// The slot to empty; see `key list`.
-    #[arg(long)]
-    pub slot: usize,
+    #[arg(long, value_name = "0-7", value_parser = clap::value_parser!(u8).range(0..8))]
+    pub slot: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,7 +171,7 @@ pub(crate) enum Header {
     /// Put a header back from a file.
     Restore(HeaderRestore),
     /// Write a damaged or outdated copy of the header anew from the good one.
-    Repair(Image),
+    Repair(HeaderRepair),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -187,9 +194,18 @@ pub(crate) struct HeaderRestore {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct HeaderRepair {
+    #[command(flatten)]
+    pub image: Image,
+    /// Overwrite copy B although it is good and of another volume or history.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Disk {
-    /// The disk: its number or its volume's UUID, as `status` shows them.
-    pub disk: String,
+    /// The disk: its number or its volume's UUID, as `status` shows them. Not needed where there is only one.
+    pub disk: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -198,4 +214,30 @@ pub(crate) struct Unlock {
     pub disk: Disk,
     #[command(flatten)]
     pub secret: SecretSource,
+}
+
+impl Command {
+    /// As it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "format",
+            Self::Info(_) => "info",
+            Self::Cat(_) => "cat",
+            Self::Key(Key::List(_)) => "key list",
+            Self::Key(Key::Add(_)) => "key add",
+            Self::Key(Key::Change(_)) => "key change",
+            Self::Key(Key::Remove(_)) => "key remove",
+            Self::Header(Header::Backup(_)) => "header backup",
+            Self::Header(Header::Restore(_)) => "header restore",
+            Self::Header(Header::Repair(_)) => "header repair",
+            Self::Unlock(_) => "unlock",
+            Self::Lock(_) => "lock",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether standard output carries data, so that nothing else may.
+    pub(crate) fn fills_stdout(&self) -> bool {
+        matches!(self, Self::Cat(cat) if cat.output.is_none())
+    }
 }

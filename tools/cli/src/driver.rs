@@ -34,8 +34,15 @@ impl Driver {
     }
 }
 
-/// The disk that people call `name`: a number, or a UUID.
-pub(crate) fn find(driver: &Driver, name: &str) -> Result<DiskEntry, Failure> {
+/// The disk that people call `name`: a number, or a UUID. Without a name the only one in `state`.
+pub(crate) fn find(driver: &Driver, name: Option<&str>, state: u32) -> Result<DiskEntry, Failure> {
+    let Some(name) = name else {
+        let mut disks: Vec<_> = driver.list()?.into_iter().filter(|disk| disk.state == state).collect();
+        return match (disks.pop(), disks.len()) {
+            (Some(disk), 0) => Ok(disk),
+            (last, others) => Err(Failure::WhichDisk(others + usize::from(last.is_some()))),
+        };
+    };
     let number = name.parse().ok();
     let wanted = name.to_ascii_lowercase();
     let is_it = |disk: &DiskEntry| Some(disk.id) == number || crate::output::uuid(&disk.uuid) == wanted;

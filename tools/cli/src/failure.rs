@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Full { path: PathBuf },
     #[error("{path} is write-protected")]
     WriteProtected { path: PathBuf },
-    #[error("{path} is in use by another sluice command or server")]
+    #[error("{path} is in use")]
     InUse { path: PathBuf },
     #[error("{path} is not a Sluice volume")]
     NotSluice { path: PathBuf },
@@ -39,6 +39,14 @@ pub(crate) enum Failure {
     Range { offset: u64, end: u64, size: u64 },
     #[error("{0}")]
     Secret(String),
+    #[error("the other copy of the header is good, but of another volume or history")]
+    Foreign,
+    #[error("{path} does not hold what was written to it")]
+    ReadBack { path: PathBuf },
+    #[error("not confirmed")]
+    NotConfirmed,
+    #[error("there are {0} such disks")]
+    WhichDisk(usize),
     #[error("the backup does not fit: {0}")]
     Backup(String),
     #[error("there is no Sluice driver on this system")]
@@ -57,11 +65,13 @@ impl Failure {
         match self {
             Self::Open { .. } => "Check the path, and that you may read and write it.",
             Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
-            Self::Full { .. } => "Make room and run the command again; the volume is as it was.",
+            Self::Full { .. } => "Make room and run the command again; what was there is as it was.",
             Self::WriteProtected { .. } => {
                 "Remove the write protection, or work on a copy. Nothing was changed."
             }
-            Self::InUse { .. } => "Wait for it, or stop it. Nothing was changed.",
+            Self::InUse { .. } => {
+                "Another program has it open, or it is mounted: wait, stop it, or unmount. Nothing was changed."
+            }
             Self::NotSluice { .. } => {
                 "If it should be one, `sluice header restore` puts a header back from a backup."
             }
@@ -90,7 +100,13 @@ impl Failure {
             Self::Draft(DraftError::NoSuchSlot) => "`sluice key list` shows the slots in use.",
             Self::Draft(_) => "Nothing was changed.",
             Self::Range { .. } => "Choose --offset and --length within the volume.",
-            Self::Secret(_) => "Nothing was changed.",
+            Self::Secret(_) | Self::NotConfirmed => "Nothing was changed.",
+            Self::Foreign => {
+                "Formatting was interrupted, or two copies of the disk were changed apart. `sluice info` shows the \
+                 volume of copy A; give --force to keep that one. Nothing was changed."
+            }
+            Self::ReadBack { .. } => "The medium is failing: save what is on it.",
+            Self::WhichDisk(_) => "Name one: `sluice status` shows numbers and UUIDs.",
             Self::Backup(_) => "Give --force if you are sure that it belongs here. Nothing was changed.",
             Self::NoDriver => {
                 "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
@@ -123,6 +139,10 @@ impl Failure {
             Self::Draft(_) => "slot",
             Self::Range { .. } => "range",
             Self::Secret(_) => "secret",
+            Self::Foreign => "foreign_copy",
+            Self::ReadBack { .. } => "read_back",
+            Self::NotConfirmed => "not_confirmed",
+            Self::WhichDisk(_) => "which_disk",
             Self::Backup(_) => "backup",
             Self::NoDriver => "no_driver",
             Self::NoSuchDisk(_) => "no_such_disk",
@@ -138,7 +158,10 @@ impl Failure {
             Self::NotSluice { .. } => 4,
             Self::Damaged { .. } | Self::Unreadable { .. } | Self::Tampered => 5,
             Self::InUse { .. } => 6,
-            Self::NotEmpty { .. } | Self::Exists { .. } => 7,
+            Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
+            Self::NotConfirmed | Self::Draft(DraftError::LastSlot) => 7,
+            Self::NoDriver => 8,
+            Self::Range { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
         }
     }
@@ -147,8 +170,11 @@ impl Failure {
     pub(crate) fn io(what: &'static str, path: &std::path::Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { path }
+            }
             io::ErrorKind::ReadOnlyFilesystem => Self::WriteProtected { path },
+            io::ErrorKind::ResourceBusy => Self::InUse { path },
             _ => Self::Io { what, path, source },
         }
     }

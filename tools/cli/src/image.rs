@@ -1,14 +1,23 @@
 //! A volume on a file or a block device.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Seek, SeekFrom},
+    fs::{File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
-use sluice_engine::format::{COPY_BYTES, Copy, CopyRead, Damage, Header, Probe, probe, second_copy_offset};
+use sluice_engine::format::{
+    COPY_BYTES, CopyRead, Damage, Header, Probe, plan::Step, probe, second_copy_offset,
+};
 
 use crate::failure::Failure;
+
+#[cfg(unix)]
+#[path = "image/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "image/windows.rs"]
+mod system;
 
 /// An open disk or image, locked against other programs of ours.
 pub(crate) struct Image {
@@ -33,34 +42,63 @@ pub(crate) struct Copies {
 impl Image {
     /// Opens it; for writing, nobody else of us may have it open, for reading nobody may be writing.
     pub(crate) fn open(path: &Path, write: bool) -> Result<Self, Failure> {
-        let file =
-            OpenOptions::new().read(true).write(write).open(path).map_err(|source| match source.kind() {
-                io::ErrorKind::ReadOnlyFilesystem => Failure::WriteProtected { path: path.into() },
-                io::ErrorKind::PermissionDenied if write && std::fs::File::open(path).is_ok() => {
-                    Failure::WriteProtected { path: path.into() }
-                }
-                _ => Failure::Open { path: path.into(), source },
-            })?;
+        // The superuser may write to a file that forbids it; whoever forbade it did not mean that.
+        if write && path.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
+            return Err(Failure::WriteProtected { path: path.into() });
+        }
+        let file = system::options(path, write).open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => Failure::WriteProtected { path: path.into() },
+            io::ErrorKind::ResourceBusy => Failure::InUse { path: path.into() },
+            io::ErrorKind::PermissionDenied if write && std::fs::File::open(path).is_ok() => {
+                Failure::WriteProtected { path: path.into() }
+            }
+            _ => Failure::Open { path: path.into(), source },
+        })?;
         match if write { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Failure::InUse { path: path.into() }),
             // Devices that cannot be locked are guarded by the system's own means.
             Err(TryLockError::Error(_)) => {}
         }
-        let bytes = (&file).seek(SeekFrom::End(0)).map_err(|e| Failure::io("find the size of", path, e))?;
-        let sector_size = sector_size(&file);
+        let (bytes, sector_size) =
+            system::size(&file).map_err(|e| Failure::io("find the size of", path, e))?;
         Ok(Self { file, path: path.into(), bytes, sector_size })
     }
 
     /// Fills `into` from byte `offset`.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
-        read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))
+        system::read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))
     }
 
-    /// Writes `bytes` at byte `offset` and waits until they are durable.
-    pub(crate) fn write_durably(&self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
-        write_at(&self.file, offset, bytes).map_err(|e| Failure::io("write to", &self.path, e))?;
-        self.file.sync_all().map_err(|e| Failure::io("flush", &self.path, e))
+    /// Takes the steps of a plan in order, and reads back what was written.
+    pub(crate) fn carry_out(&self, steps: &[Step<'_>]) -> Result<(), Failure> {
+        let failed = |what, error| Failure::io(what, &self.path, error);
+        let writes = || {
+            steps.iter().filter_map(|step| match step {
+                Step::Write(offset, bytes) => Some((*offset, *bytes)),
+                Step::Flush => None,
+            })
+        };
+        // That the disk is full is found out before the first byte is changed.
+        for (offset, bytes) in writes() {
+            system::reserve(&self.file, offset, bytes.len() as u64).map_err(|e| failed("write to", e))?;
+        }
+        for step in steps {
+            match step {
+                Step::Write(offset, bytes) => {
+                    system::write_at(&self.file, *offset, *bytes).map_err(|e| failed("write to", e))?;
+                }
+                Step::Flush => self.file.sync_all().map_err(|e| failed("flush", e))?,
+            }
+        }
+        for (offset, bytes) in writes() {
+            let mut found = [0; COPY_BYTES];
+            self.read(offset, &mut found)?;
+            if found != *bytes {
+                return Err(Failure::ReadBack { path: self.path.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// Reads both copies of the header.
@@ -97,19 +135,6 @@ impl Image {
             (_, found) => found,
         }
     }
-
-    /// Writes a new header over both copies, in an order in which one is good at any moment.
-    pub(crate) fn write_header(
-        &self,
-        bytes: &[u8; COPY_BYTES],
-        b: u64,
-        order: [Copy; 2],
-    ) -> Result<(), Failure> {
-        for copy in order {
-            self.write_durably(if copy == Copy::A { 0 } else { b }, bytes)?;
-        }
-        Ok(())
-    }
 }
 
 impl Copies {
@@ -128,48 +153,4 @@ fn as_read(bytes: &CopyBytes, there: bool) -> CopyRead<'_> {
         None if there => CopyRead::Unreadable,
         None => CopyRead::Absent,
     }
-}
-
-#[cfg(unix)]
-fn sector_size(file: &File) -> Option<u32> {
-    rustix::fs::ioctl_blksszget(file).ok()
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-/// On Windows a disk's sector size takes an IOCTL that images do not have; 512-byte requests suit both, and a
-/// header that says otherwise is believed.
-#[cfg(windows)]
-fn sector_size(_file: &File) -> Option<u32> {
-    None
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
-    while !into.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, into, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => (into, offset) = (&mut into[count..], offset + count as u64),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            count => (bytes, offset) = (&bytes[count..], offset + count as u64),
-        }
-    }
-    Ok(())
 }

@@ -25,7 +25,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return output::misused(&error),
+    };
+    progress::show(!args.quiet && !args.json);
     let result = commands::run(&args);
     output::finish(&args, result)
 }

@@ -10,48 +10,66 @@ use crate::{args::Args, failure::Failure};
 pub(crate) struct Report {
     pub text: String,
     pub json: Value,
-    /// Standard output carries data: the report goes nowhere, or to standard error.
-    pub data_on_stdout: bool,
 }
 
 impl Report {
     /// A report on standard output.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, data_on_stdout: false }
+        Self { text: text.into(), json }
     }
 }
 
-/// Says it, and chooses the exit code.
+/// Says it, and chooses the exit code. Where standard output carries data, an object goes to standard error.
 pub(crate) fn finish(args: &Args, result: Result<Report, Failure>) -> ExitCode {
+    let (name, data) = (args.command.name(), args.command.fills_stdout());
     match result {
-        Ok(report) if report.data_on_stdout => ExitCode::SUCCESS,
+        Ok(report) if args.json => {
+            let mut object = report.json;
+            (object["ok"], object["command"]) = (json!(true), json!(name));
+            say(!data, &format!("{object:#}"));
+            ExitCode::SUCCESS
+        }
         Ok(report) => {
-            let text = if args.json {
-                let mut object = report.json;
-                object["ok"] = json!(true);
-                format!("{object:#}")
-            } else {
-                report.text.trim_end().to_owned()
-            };
-            // A reader that has gone (`sluice info | head -1`) is no failure of ours.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            if !data {
+                say(true, report.text.trim_end());
+            }
             ExitCode::SUCCESS
         }
         Err(failure) => {
             if args.json {
-                let error = json!({
-                    "ok": false,
-                    "error": failure.code(),
-                    "message": failure.to_string(),
-                    "advice": failure.advice(),
-                });
-                let _ = writeln!(std::io::stdout(), "{error:#}");
+                say(!data, &error_object(name, failure.code(), &failure.to_string(), failure.advice()));
             } else {
-                eprintln!("sluice: {failure}\n{}", failure.advice());
+                say(false, &format!("sluice: {failure}\n{}", failure.advice()));
             }
             ExitCode::from(failure.exit())
         }
     }
+}
+
+/// A command line that makes no sense, or one that asks for help.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    let wrong = error.use_stderr();
+    if wrong && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let text = text.trim_start_matches("error: ").trim_end();
+        say(true, &error_object("", "usage", text, "`sluice --help` tells what there is."));
+    } else {
+        let _ = error.print(); // nobody is left to be told
+    }
+    ExitCode::from(if wrong { 2 } else { 0 })
+}
+
+fn error_object(command: &str, code: &str, message: &str, advice: &str) -> String {
+    let object = json!({
+        "ok": false, "command": command, "error": code, "message": message, "advice": advice,
+    });
+    format!("{object:#}")
+}
+
+fn say(stdout: bool, text: &str) {
+    // A reader that has gone (`sluice info | head -1`) is no failure of ours.
+    let _ =
+        if stdout { writeln!(std::io::stdout(), "{text}") } else { writeln!(std::io::stderr(), "{text}") };
 }
 
 /// `550e8400-e29b-...`: a UUID as people know it (RFC 9562 4).

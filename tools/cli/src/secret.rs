@@ -7,7 +7,7 @@ use std::{
 };
 
 use sluice_engine::{
-    format::{Header, RawSlot, SlotKind},
+    format::{Header, RawSlot, Slot, SlotKind},
     keys::{KdfError, Kek, KeyError, RecoveryCode, VolumeKey, derive_kek, key_file_secret},
 };
 use zerocopy::FromZeros;
@@ -44,7 +44,7 @@ impl Secret {
                 .ok_or_else(|| Failure::Secret("this is not a recovery code, or it was mistyped".into()))?;
             return Ok(Self { kind: SlotKind::RecoveryCode, bytes: Zeroizing::new(code.secret().to_vec()) });
         }
-        Self::passphrase(ask("Passphrase: ")?)
+        Self::passphrase(ask("Passphrase or recovery code: ")?)
     }
 
     /// A new secret: asked for twice if it is typed.
@@ -86,6 +86,22 @@ impl Secret {
         Ok(Self { kind: SlotKind::KeyFile, bytes })
     }
 
+    /// The slots that it may open, each with what opens it: a recovery code may have been typed as a passphrase.
+    pub(crate) fn candidates<'a>(&self, header: &Header<'a>) -> Vec<(Slot<'a>, Self)> {
+        let code = if self.kind == SlotKind::Passphrase {
+            std::str::from_utf8(&self.bytes).ok().and_then(RecoveryCode::read)
+        } else {
+            None
+        };
+        let bytes_for = |kind| match (&code, kind) {
+            (_, kind) if kind == self.kind => Some(self.bytes.clone()),
+            (Some(code), SlotKind::RecoveryCode) => Some(Zeroizing::new(code.secret().to_vec())),
+            _ => None,
+        };
+        let fitting = |slot: Slot<'a>| Some((slot, Self { kind: slot.kind, bytes: bytes_for(slot.kind)? }));
+        header.slots().filter_map(fitting).collect()
+    }
+
     /// For messages.
     pub(crate) fn kind_name(&self) -> &'static str {
         kind_name(self.kind)
@@ -106,8 +122,8 @@ impl Secret {
 
     /// Opens the volume with whichever slot fits; answers the slot.
     pub(crate) fn open(&self, header: &Header<'_>, key: &mut VolumeKey) -> Result<usize, Failure> {
-        for slot in header.slots().filter(|slot| slot.kind == self.kind) {
-            let kek = self.derive(slot.raw, slot.uuid, slot.index)?;
+        for (slot, secret) in self.candidates(header) {
+            let kek = secret.derive(slot.raw, slot.uuid, slot.index)?;
             match header.unlock(slot.index, &kek, key) {
                 Ok(()) => return Ok(slot.index),
                 Err(KeyError::Tampered) => return Err(Failure::Tampered),

@@ -52,9 +52,7 @@ pub(crate) fn run(args: &Cat) -> Result<Report, Failure> {
             copied?;
         }
     }
-    let mut report = Report::new(format!("{} decrypted.", size(written)), json!({"bytes": written}));
-    report.data_on_stdout = args.output.is_none();
-    Ok(report)
+    Ok(Report::new(format!("{} decrypted.", size(written)), json!({"bytes": written})))
 }
 
 fn range(args: &Cat, size: u64) -> Result<std::ops::Range<u64>, Failure> {

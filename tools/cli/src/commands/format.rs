@@ -1,10 +1,13 @@
 //! `sluice format`: a new volume.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    io::{BufRead, IsTerminal},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 use sluice_engine::{
-    format::{Copy, DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret},
+    format::{DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
     keys::VolumeKey,
 };
 
@@ -30,6 +33,7 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     if !args.force {
         refuse_if_not_empty(&image)?;
     }
+    confirm(args)?;
     let secret = match (&args.secret.passphrase_file, &args.secret.key_file, &args.secret.recovery_file) {
         (None, None, Some(_)) => Secret::obtain(&args.secret)?,
         (passphrase, key_file, _) => Secret::obtain_new(passphrase.as_deref(), key_file.as_deref())?,
@@ -39,7 +43,9 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     let volume = NewVolume { geometry, uuid: new_uuid()?, label: &args.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
     let key = VolumeKey::from_random(&mut random::<64>()?);
+    let start = Instant::now();
     add_slot(&mut draft, &secret, cost, "", &key, now)?;
+    let seconds = start.elapsed().as_secs_f64();
     let recovery = if args.recovery_code {
         let (code, text) = Secret::new_recovery_code()?;
         add_slot(&mut draft, &code, cost, "recovery", &key, now)?;
@@ -47,13 +53,16 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     } else {
         None
     };
-    // B first: if formatting is interrupted, an old volume is still found by its copy A.
-    image.write_header(draft.seal(&key), geometry.copy_b_offset, [Copy::B, Copy::A])?;
+    let sealed = draft.seal(&key);
+    image.carry_out(&plan::replace(&image.probe(&image.copies()), geometry.copy_b_offset, sealed))?;
     let mut text = format!(
-        "{} is a Sluice volume now.\n  UUID    {}\n  size    {}, sectors of {sector_size} bytes\n  cipher  AES-256-XTS\n",
+        "{} is a Sluice volume now.\n  UUID    {}\n  size    {}, sectors of {sector_size} bytes\n  cipher  AES-256-XTS\n  key     Argon2id, {} MiB, {} passes, {:.1} s here\n",
         path.display(),
         uuid(&volume.uuid),
         size(geometry.volume_bytes),
+        cost.memory_kib >> 10,
+        cost.iterations,
+        seconds,
     );
     if let Some(code) = &recovery {
         text += &format!(
@@ -67,7 +76,7 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
         "volume_bytes": geometry.volume_bytes,
         "data_offset": geometry.data_offset,
         "sector_size": sector_size,
-        "kdf": {"memory_kib": cost.memory_kib, "iterations": cost.iterations},
+        "kdf": {"memory_kib": cost.memory_kib, "iterations": cost.iterations, "seconds": seconds},
         "recovery_code": recovery.as_ref().map(|code| code.as_str()),
     });
     Ok(Report::new(text, json))
@@ -128,6 +137,17 @@ fn new_uuid() -> Result<[u8; 16], Failure> {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     Ok(bytes)
+}
+
+/// Asks a person whether that is really meant; a script has said so by calling.
+fn confirm(args: &Format) -> Result<(), Failure> {
+    if args.yes || !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    eprint!("Everything on {} will be lost. Type yes to go on: ", args.image.image.display());
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer); // no answer is a no
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::NotConfirmed) }
 }
 
 /// What somebody may miss: a volume of ours, a known signature, or anything but zeros in the first mebibyte.

@@ -3,11 +3,11 @@
 use std::{fs::OpenOptions, io::Write};
 
 use serde_json::json;
-use sluice_engine::format::{COPY_BYTES, Copy, Header, OtherCopy, Probe, RawHeader, update_order};
+use sluice_engine::format::{COPY_BYTES, Copy, Header, OtherCopy, Probe, RawHeader, plan};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    args::{self, HeaderBackup, HeaderRestore},
+    args::{self, HeaderBackup, HeaderRepair, HeaderRestore},
     failure::{Failure, problem_text},
     image::Image,
     output::{Report, uuid},
@@ -58,11 +58,21 @@ fn restore(args: &HeaderRestore) -> Result<Report, Failure> {
     if !args.force {
         refuse_if_foreign(&image, &header)?;
     }
+    refuse_other_size(&image, &header, args.force)?;
     // Whatever is there is replaced; the copy that is not in use first.
     let copies = image.copies();
-    image.write_header(bytes, header.copy_b_offset(), update_order(&image.probe(&copies)))?;
+    image.carry_out(&plan::replace(&image.probe(&copies), header.copy_b_offset(), bytes))?;
     let text = format!("{} has the header of volume {} again.", image.path.display(), uuid(&header.uuid()));
     Ok(Report::new(text, json!({"uuid": uuid(&header.uuid()), "sequence": header.sequence()})))
+}
+
+/// A disk that has grown still fits its header; it is more likely to be another disk.
+fn refuse_other_size(image: &Image, backup: &Header<'_>, force: bool) -> Result<(), Failure> {
+    let (made_for, has) = (backup.raw().disk_bytes.get(), image.bytes);
+    if made_for == has || force {
+        return Ok(());
+    }
+    Err(Failure::Backup(format!("it was made for a disk of {made_for} bytes, this one has {has}")))
 }
 
 /// A header on another volume's data opens nothing and hides what was there.
@@ -81,15 +91,20 @@ fn refuse_if_foreign(image: &Image, backup: &Header<'_>) -> Result<(), Failure> 
     }
 }
 
-fn repair(args: &args::Image) -> Result<Report, Failure> {
-    let image = Image::open(&args.image, true)?;
+fn repair(args: &HeaderRepair) -> Result<Report, Failure> {
+    let image = Image::open(&args.image.image, true)?;
     let copies = image.copies();
-    let (header, probe) = image.header(&copies)?;
+    let (_, probe) = image.header(&copies)?;
     let Probe::Valid { from, other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };
-    let (name, offset) = if from == Copy::A { ("B", header.copy_b_offset()) } else { ("A", 0) };
-    if other == OtherCopy::Same {
-        return Ok(Report::new("Both copies of the header are good.", json!({"repaired": null})));
+    let name = if from == Copy::A { "B" } else { "A" };
+    if other == OtherCopy::Foreign && !args.force {
+        return Err(Failure::Foreign);
     }
-    image.write_durably(offset, header.raw().as_bytes())?;
+    let steps =
+        plan::repair(&probe).map_err(|plan::NoGoodHeader| Failure::NotSluice { path: image.path.clone() })?;
+    let Some(steps) = steps else {
+        return Ok(Report::new("Both copies of the header are good.", json!({"repaired": null})));
+    };
+    image.carry_out(&steps)?;
     Ok(Report::new(format!("Copy {name} of the header has been written anew."), json!({"repaired": name})))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_engine::{
-    format::{Draft, Header, Probe, update_order},
+    format::{Draft, Header, Probe, plan},
     keys::VolumeKey,
 };
 use zeroize::Zeroizing;
@@ -68,8 +68,10 @@ impl<'a> Opened<'a> {
     }
 
     fn write(&self, draft: &mut Draft) -> Result<(), Failure> {
-        let bytes = draft.seal(&self.key);
-        self.image.write_header(bytes, self.header.copy_b_offset(), update_order(&self.probe))
+        let path = || self.image.path.clone();
+        let steps = plan::update(&self.probe, draft.seal(&self.key))
+            .map_err(|plan::NoGoodHeader| Failure::NotSluice { path: path() })?;
+        self.image.carry_out(&steps)
     }
 }
 
@@ -127,7 +129,7 @@ fn remove(args: &KeyRemove) -> Result<Report, Failure> {
     let copies = image.copies();
     let opened = Opened::new(&image, &copies, &Secret::obtain(&args.secret)?)?;
     let mut draft = opened.draft()?;
-    draft.clear(args.slot).map_err(Failure::Draft)?;
+    draft.clear(args.slot.into()).map_err(Failure::Draft)?;
     opened.write(&mut draft)?;
-    Ok(report("Removed", args.slot, None))
+    Ok(report("Removed", args.slot.into(), None))
 }

@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) fn run(args: &Unlock) -> Result<Report, Failure> {
     let driver = Driver::open()?;
-    let disk = find(&driver, &args.disk.disk)?;
+    let disk = find(&driver, args.disk.disk.as_deref(), state::LOCKED)?;
     if disk.state != state::LOCKED {
         return Err(Failure::Driver("the disk is not locked".into()));
     }
@@ -25,8 +25,8 @@ pub(crate) fn run(args: &Unlock) -> Result<Report, Failure> {
     let header =
         Header::check(raw).map_err(|_| Failure::Driver("it sent a header that is not good".into()))?;
     let secret = Secret::obtain(&args.secret)?;
-    for slot in header.slots().filter(|slot| slot.kind == secret.kind) {
-        let kek = secret.derive(slot.raw, slot.uuid, slot.index)?;
+    for (slot, candidate) in secret.candidates(&header) {
+        let kek = candidate.derive(slot.raw, slot.uuid, slot.index)?;
         if driver.unlock(disk.id, slot.index as u32, kek.as_bytes())? {
             let text = format!("Disk {} is unlocked.", disk.id);
             return Ok(Report::new(

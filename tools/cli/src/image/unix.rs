@@ -1,0 +1,48 @@
+//! Files and block devices of Linux.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Seek, SeekFrom},
+    os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FallocateFlags, OFlags},
+    io::Errno,
+};
+
+/// How to open it. With O_EXCL a block device that is mounted cannot be opened for writing (open(2)).
+pub(super) fn options(path: &Path, write: bool) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(write);
+    if write && path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device()) {
+        options.custom_flags(OFlags::EXCL.bits().cast_signed());
+    }
+    options
+}
+
+/// Size in bytes, and bytes of a sector of a device; a file has no sectors of its own.
+pub(super) fn size(mut file: &File) -> io::Result<(u64, Option<u32>)> {
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok((file.seek(SeekFrom::End(0))?, rustix::fs::ioctl_blksszget(file).ok()))
+}
+
+pub(super) fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    file.read_exact_at(into, offset)
+}
+
+pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Makes sure that a range of a sparse file can be written. What it holds stays.
+pub(super) fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, length) {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(error.into()),
+        // Devices, and file systems that cannot: the write itself will tell.
+        _ => Ok(()),
+    }
+}
