@@ -96,6 +96,8 @@ impl Carry {
     pub const FLAGS: SrbFlags = SrbFlags(
         SrbFlags::QUEUE_ACTION_ENABLE.0
             | SrbFlags::BYPASS_FROZEN_QUEUE.0
+            | SrbFlags::BYPASS_LOCKED_QUEUE.0
+            | SrbFlags::D3_PROCESSING.0
             | SrbFlags::NO_KEEP_AWAKE.0
             | SrbFlags::CLASS_PAGING.0,
     );

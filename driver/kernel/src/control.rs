@@ -185,10 +185,12 @@ fn statistics(disk: &Disk, answer: &mut [u8]) -> Result<usize, Refusal> {
     let place = answer.get_mut(..size_of::<Statistics>()).ok_or(Refusal::NoRoom)?;
     place.fill(0);
     let out = Statistics::mut_from_bytes(place).map_err(|_| Refusal::NoRoom)?;
-    let inside = disk.enter_volume().ok_or(Refusal::WrongState)?;
-    let result = disk.volume_while(&inside).ok_or(Refusal::WrongState).and_then(|volume| {
+    (out.version, out.disk) = (VERSION, disk.id);
+    // A disk that is not unlocked has no counters: zeros, and no stages.
+    let Some(inside) = disk.enter_volume() else { return Ok(size_of::<Statistics>()) };
+    if let Some(volume) = disk.volume_while(&inside) {
         let unit = volume.unit();
-        (out.version, out.disk, out.faults) = (VERSION, disk.id, volume.faults());
+        out.faults = volume.faults();
         copy(&unit.stats().dispatched, &mut out.dispatched);
         copy(&unit.stats().completed, &mut out.completed);
         for (slot, stage) in unit.chain().slots().zip(&mut out.stages) {
@@ -197,10 +199,9 @@ fn statistics(disk: &Disk, answer: &mut [u8]) -> Result<usize, Refusal> {
             copy(&slot.stats().completion, &mut stage.completion);
             out.stage_count += 1;
         }
-        Ok(size_of::<Statistics>())
-    });
+    }
     disk.leave_volume(inside);
-    result
+    Ok(size_of::<Statistics>())
 }
 
 fn copy(from: &PointStats, to: &mut PointCounters) {

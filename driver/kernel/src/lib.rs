@@ -17,7 +17,8 @@
 #![no_std]
 
 extern crate alloc;
-extern crate wdk_panic;
+// For its panic handler.
+use wdk_panic as _;
 
 mod child_io;
 mod completion;

@@ -66,7 +66,13 @@ fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
         DiskState::Unreadable => VolumeState::Unreadable,
         DiskState::Unlocked => VolumeState::InPlace { read_only: false, discards: true },
     };
-    match decide(&irp, &view, state) {
+    let treatment = match decide(&irp, &view, state) {
+        // Power transitions: the port's queue is locked, and requests of ours may sit in it. Whoever may pass the
+        // lock must not wait for them.
+        Treatment::Drain if view.flags().contains(SrbFlags::BYPASS_LOCKED_QUEUE) => Treatment::PassUnqueued,
+        other => other,
+    };
+    match treatment {
         // In place the chain holds nothing back, so there is nothing to quiesce and no queue to jump.
         Treatment::Pass | Treatment::PassUnqueued | Treatment::Quiesce | Treatment::Edit(_) => {
             let status = irp.pass(disk.lower);
