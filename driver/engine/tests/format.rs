@@ -100,6 +100,19 @@ fn copy_b_lies_where_a_partition_table_does_not() {
 }
 
 #[test]
+fn a_disk_that_cannot_hold_a_volume_is_refused() {
+    use sluice_engine::format::{GeometryError, MAX_VOLUME_BYTES};
+    let made = |disk, sector| Geometry::for_disk(disk, sector).map(|geometry| geometry.volume_bytes);
+    assert_eq!(made(3 * MIB, 4096), Ok(MIB));
+    assert_eq!(made(3 * MIB - 1, 512), Err(GeometryError::TooSmall));
+    assert_eq!(made(0, 512), Err(GeometryError::TooSmall));
+    assert_eq!(made(MAX_VOLUME_BYTES + 2 * MIB, 512), Ok(MAX_VOLUME_BYTES));
+    assert_eq!(made(MAX_VOLUME_BYTES + 3 * MIB, 512), Err(GeometryError::TooLarge));
+    assert_eq!(made(u64::MAX, 512), Err(GeometryError::TooLarge));
+    assert_eq!(made(DISK, 1024), Err(GeometryError::SectorSize));
+}
+
+#[test]
 fn any_wrong_byte_in_one_copy_is_survived() {
     let good = header();
     for at in 0..COPY_BYTES {

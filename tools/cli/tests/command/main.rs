@@ -1,0 +1,8 @@
+//! The `sluice` command as a person or a script runs it, on real files.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+
+mod bad_input;
+mod bench;
+mod headers;
+mod keys;
+mod reading;
