@@ -51,7 +51,11 @@ pub(crate) fn format(bench: &Bench, image: &Path, sector: u32) -> Result<()> {
     let (key, sector) = (passphrase_file(bench, PASSPHRASE)?, sector.to_string());
     let out = run(
         bench,
-        &["format", text(image)?, "--passphrase-file", text(&key)?, "--sector-size", &sector, "--yes"],
+        &[
+            &["format", text(image)?, "--yes", "--quiet", "--passphrase-file", text(&key)?][..],
+            &["--sector-size", &sector, "--kdf-memory", "8", "--kdf-time", "1"],
+        ]
+        .concat(),
         Stdio::piped(),
     )?;
     must("format", &out)
@@ -70,7 +74,7 @@ pub(crate) fn cat_wrongly(bench: &Bench, image: &Path) -> Result<Option<String>>
     let key = passphrase_file(bench, WRONG_PASSPHRASE)?;
     let out = run(
         bench,
-        &["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", "4096"],
+        &["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", "4096", "--quiet"],
         Stdio::piped(),
     )?;
     Ok((!out.status.success() && out.stdout.is_empty())

@@ -85,7 +85,7 @@ BOOLEAN parse_request(PVOID srb, request *r, const char **why)
 static const char *check_data(disk *d, PIRP irp, request *r)
 {
     ULONG direction = r->flags & SRB_FLAGS_UNSPECIFIED_DIRECTION;
-    if (*r->length == 0) return direction && r->buffer ? NULL : direction ? "a direction without data" : NULL;
+    if (*r->length == 0) return NULL;
     if (!direction) return "data without a direction";
     if (!r->buffer) return "DataTransferLength without DataBuffer";
     if (*r->length > d->max_transfer) return "more than the adapter's MaximumTransferLength";

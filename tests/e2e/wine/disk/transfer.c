@@ -121,7 +121,8 @@ NTSTATUS transfer_start(disk *d, PIRP irp, PIO_STACK_LOCATION at)
     BOOLEAN write = at->MajorFunction == IRP_MJ_WRITE;
     ULONG length = at->Parameters.Read.Length; /* laid out as Write */
     ULONGLONG offset = at->Parameters.Read.ByteOffset.QuadPart;
-    ULONG most = d->class_mode.max_transfer ? d->class_mode.max_transfer : d->adapter_max_transfer;
+    ULONG wish = d->class_mode.max_transfer;
+    ULONG most = wish ? min(wish, d->adapter_max_transfer) : d->adapter_max_transfer;
     if (!d->class_sector_size || length % d->class_sector_size || offset % d->class_sector_size)
         return finish(irp, STATUS_INVALID_PARAMETER, 0);
     if (!length) return finish(irp, STATUS_SUCCESS, 0);
