@@ -13,6 +13,8 @@ use sluice_engine::{
 use zerocopy::{FromBytes, IntoBytes};
 
 type Bytes = [u8; COPY_BYTES];
+/// A field, and how somebody without a key changes it.
+type Case = (&'static str, fn(&mut RawHeader));
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 5 * MIB + 12_288;
@@ -322,7 +324,7 @@ fn a_newer_version_is_told_from_damage() {
 #[test]
 fn a_header_without_the_key_is_not_believed() {
     let good = header();
-    let cases: [(&str, fn(&mut RawHeader)); 5] = [
+    let cases: [Case; 5] = [
         ("label", |raw| raw.label[0] = b'X'),
         ("sequence", |raw| raw.sequence = 900.into()),
         ("slot label", |raw| raw.slots[0].label[0] = b'X'),
@@ -340,7 +342,7 @@ fn a_header_without_the_key_is_not_believed() {
 #[test]
 fn numbers_that_contradict_each_other_are_refused() {
     let good = header();
-    let cases: [(&str, fn(&mut RawHeader)); 12] = [
+    let cases: [Case; 12] = [
         ("version 0", |raw| raw.version = 0.into()),
         ("kind", |raw| raw.kind = 2.into()),
         ("cipher", |raw| raw.cipher = 0.into()),
