@@ -82,6 +82,10 @@ impl Failure {
                 "The end of the disk is missing: find the whole disk, or read what is there with a copy of it \
                  extended to the full size. Nothing was changed."
             }
+            Self::Damaged { damage: Damage::Misfit(Problem::SectorSize { .. }), .. } => {
+                "The volume was made on a disk with other sectors: use such a disk, or an image file of this one. \
+                 Nothing was changed."
+            }
             Self::Damaged { .. } => {
                 "Nothing was changed. `sluice header restore` puts a header back from a backup."
             }

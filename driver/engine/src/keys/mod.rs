@@ -93,14 +93,15 @@ pub enum KeyError {
 pub(crate) fn wrap(kek: &Kek, key: &VolumeKey) -> [u8; 72] {
     let mut wrapped = [0; 72];
     // Fails only for lengths that do not fit each other, and these do.
-    let result = KekAes256::new(&kek.0.into()).wrap(&key.0, &mut wrapped);
+    let result = KekAes256::try_from(&kek.0[..]).and_then(|kek| kek.wrap(&key.0, &mut wrapped));
     debug_assert!(result.is_ok());
     wrapped
 }
 
 /// Unwraps the volume key.
 pub(crate) fn unwrap(kek: &Kek, wrapped: &[u8; 72], key: &mut VolumeKey) -> Result<(), KeyError> {
-    KekAes256::new(&kek.0.into()).unwrap(wrapped, &mut key.0).map_err(|_| {
+    // From the slice, so that no copy of the key is made on the way.
+    KekAes256::try_from(&kek.0[..]).and_then(|kek| kek.unwrap(wrapped, &mut key.0)).map_err(|_| {
         key.wipe();
         KeyError::WrongKey
     })
