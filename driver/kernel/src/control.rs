@@ -142,6 +142,7 @@ fn next_after(number: u32) -> Option<registry::Held> {
 
 fn describe(disk: &Disk, at: Passive<'_>) -> DiskEntry {
     let mut turn = disk.turn.take(at);
+    disk.identify_again(&mut turn, at);
     let identity = disk.identity.with(&mut turn);
     let mut entry = DiskEntry::new_zeroed();
     entry.id = disk.id;

@@ -64,11 +64,21 @@ impl Disk {
     pub(crate) fn identify(&self, at: Passive<'_>) {
         let mut turn = self.turn.take(at);
         // A disk that is stopped and started again (resources rebalanced) keeps what it is.
-        if self.state() != DiskState::Plain {
-            return;
+        if self.state() == DiskState::Plain {
+            self.read_identity(&mut turn, at);
         }
+    }
+
+    /// Tries again to read a header that could not be read: a passing fault, or too little memory at the start.
+    pub(crate) fn identify_again(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
+        if self.state() == DiskState::Unreadable {
+            self.read_identity(turn, at);
+        }
+    }
+
+    fn read_identity(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
         let ask = Probe::new(self.lower, at);
-        let identity = self.identity.with(&mut turn);
+        let identity = self.identity.with(turn);
         identity.kind = ask.kind();
         let (state, error) = match read_headers(&ask, identity) {
             Ok(found) => found,
@@ -95,6 +105,7 @@ impl Disk {
     ) -> Result<(), Refusal> {
         let kek = Kek::from_bytes(key);
         let mut turn = self.turn.take(at);
+        self.identify_again(&mut turn, at);
         let identity = self.identity.with(&mut turn);
         if self.state() != DiskState::Locked {
             return Err(Refusal::WrongState);

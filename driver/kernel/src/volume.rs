@@ -93,8 +93,13 @@ impl Volume {
         self.adapter.faults().not_owned.load(core::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Lets the last completion routine run out. Nobody may be inside the volume any more.
+    /// Lets whoever completed the last request, and the DPC that answered it, run out. Nobody may be inside the
+    /// volume any more.
     pub(crate) fn settle(&self, at: Passive<'_>) {
+        // Between putting a request on the list and asking for the DPC lie a few instructions of another processor.
+        while !self.adapter.is_idle() {
+            core::hint::spin_loop();
+        }
         self.parts.platform.settle(at);
     }
 }
@@ -124,7 +129,8 @@ fn add_buffers(
     for _ in 0..count {
         let mut buffer: Vec<u128> = Vec::new();
         buffer.try_reserve_exact(size / size_of::<u128>()).ok()?;
-        // SAFETY: `size` bytes, aligned to 16, owned by `memory`, which outlives the unit and its spares.
+        buffer.resize(size / size_of::<u128>(), 0);
+        // SAFETY: `size` bytes of zeros, aligned to 16, owned by `memory`, which outlives the unit and its spares.
         unsafe { spares.add(large, NonNull::new(buffer.as_mut_ptr())?.cast()) };
         memory.push(buffer);
     }
