@@ -98,7 +98,7 @@ impl Volume {
     pub(crate) fn settle(&self, at: Passive<'_>) {
         // Between putting a request on the list and asking for the DPC lie a few instructions of another processor.
         while !self.adapter.is_idle() {
-            core::hint::spin_loop();
+            self.parts.platform.settle(at);
         }
         self.parts.platform.settle(at);
     }

@@ -2,17 +2,28 @@
 
 mod command;
 mod driver;
+mod end_to_end;
 mod paths;
 mod setup;
+mod test;
+mod user_mode;
 mod wdk;
 
 use anyhow::{Result, bail};
+use sluice_e2e::Mode;
+use std::process::Command;
 
 const HELP: &str = "usage: ./x COMMAND
 
   setup                       install what the other commands need (Debian 12, by apt)
   driver [--arch x64|arm64] [--profile release|dev]
                               build sluice.sys and check the product
+  windows-cli                 build sluice.exe
+  demo                        an NTFS file system through the driver, under Wine; a minute or two
+  e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
+  bench [xts|intercept] ...   the benchmarks, each beside its rival in one run
+  fuzz SECONDS [SEED]         every fuzz target for so long
+  test [STEP ...]             everything that CI runs, or the steps whose titles contain a word
 ";
 
 fn main() {
@@ -32,6 +43,20 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "help" | "--help" | "-h" => print!("{HELP}"),
         "setup" => setup::run()?,
         "driver" => driver::command(rest)?,
+        "windows-cli" => {
+            setup::run()?;
+            println!("{}", user_mode::windows_program("sluice-cli", "sluice")?.display());
+        }
+        "demo" => end_to_end::run(Mode::Demo, false)?,
+        "e2e" => end_to_end::run(Mode::Test, rest.iter().any(|word| word == "--long"))?,
+        "bench" => {
+            setup::run()?;
+            let mut cargo = Command::new("cargo");
+            cargo.current_dir(paths::root()).args(["run", "--quiet", "--release", "--package", "sluice-bench", "--"]);
+            command::run(cargo.args(rest))?;
+        }
+        "fuzz" => command::run(Command::new("sh").current_dir(paths::root()).arg("tests/fuzz/run.sh").args(rest))?,
+        "test" => test::run(rest)?,
         other => bail!("there is no command {other:?}; ./x help lists them"),
     }
     Ok(())

@@ -103,11 +103,23 @@ fn environment(cargo: &mut Command, arch: Arch) -> Result<()> {
         .env("Version_Number", wdk::folder::VERSION)
         .env("LIBCLANG_PATH", "/usr/lib/llvm-19/lib")
         .env(format!("BINDGEN_EXTRA_CLANG_ARGS_{lower}"), clang_arguments(arch))
-        .env(format!("CARGO_TARGET_{upper}_LINKER"), "/usr/bin/lld-link-19")
-        .env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), "-Ctarget-feature=+crt-static") // wdk-build demands it
+        .env(format!("CARGO_TARGET_{upper}_LINKER"), paths::root().join("tools/wdk/link.sh"))
         .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
     Ok(())
+}
+
+/// wdk-build demands `crt-static`. The rest keeps the paths of this machine out of the product.
+fn rust_flags() -> Result<Vec<String>> {
+    let cargo_home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cargo"),
+    };
+    Ok(vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=/sluice", paths::root().display()),
+        format!("--remap-path-prefix={}=/cargo", cargo_home.display()),
+    ])
 }
 
 /// mingw-w64's headers take the compiler for a Microsoft one by `_MSC_VER` and then want its intrinsics. The target

@@ -1,0 +1,61 @@
+//! `./x test`: everything that CI runs, step by step. A step that fails does not stop those after it.
+
+use crate::{command, driver, end_to_end, paths, setup};
+use anyhow::{Result, bail};
+use sluice_e2e::Mode;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// What is run: a title, and what does it.
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: &[Step] = &[
+    ("set-up", setup::run),
+    ("format of the sources", || cargo(&["fmt", "--all", "--check"])),
+    ("clippy", || cargo(&["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])),
+    ("unit and integration tests", || cargo(&["test", "--quiet"])),
+    ("VAES against OpenSSL", || {
+        cargo(&["test", "--quiet", "--release", "--package", "sluice-xts", "--features", "vaes"])
+    }),
+    ("sluice.sys and its checks", || driver::command(&[])),
+    ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
+    ("the verifier catches rule-breaking drivers", || script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])),
+    ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
+    ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
+];
+
+/// Runs all steps, or those whose title contains one of `wanted`.
+pub(crate) fn run(wanted: &[String]) -> Result<()> {
+    let chosen = STEPS.iter().filter(|(title, _)| wanted.is_empty() || wanted.iter().any(|w| title.contains(w.as_str())));
+    let mut results: Vec<(&str, Duration, Result<()>)> = Vec::new();
+    for (title, step) in chosen {
+        println!("\n==== {title}");
+        let start = Instant::now();
+        let result = step();
+        if let Err(error) = &result {
+            println!("{error:#}");
+        }
+        results.push((title, start.elapsed(), result));
+    }
+    println!("\n==== Summary");
+    for (title, time, result) in &results {
+        let verdict = if result.is_ok() { "ok  " } else { "FAIL" };
+        println!("{verdict}  {:>6.1} s  {title}", time.as_secs_f64());
+    }
+    let failed = results.iter().filter(|(_, _, result)| result.is_err()).count();
+    println!("\n{} passed, {failed} failed", results.len() - failed);
+    if failed > 0 {
+        bail!("{failed} steps failed");
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    command::run(Command::new("cargo").current_dir(paths::root()).args(arguments))
+}
+
+fn script(path: &str, arguments: &[&str]) -> Result<()> {
+    command::run(Command::new("sh").current_dir(paths::root()).arg(path).args(arguments))
+}
