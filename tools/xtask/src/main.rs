@@ -52,10 +52,19 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "bench" => {
             setup::run()?;
             let mut cargo = Command::new("cargo");
-            cargo.current_dir(paths::root()).args(["run", "--quiet", "--release", "--package", "sluice-bench", "--"]);
+            cargo.current_dir(paths::root()).args([
+                "run",
+                "--quiet",
+                "--release",
+                "--package",
+                "sluice-bench",
+                "--",
+            ]);
             command::run(cargo.args(rest))?;
         }
-        "fuzz" => command::run(Command::new("sh").current_dir(paths::root()).arg("tests/fuzz/run.sh").args(rest))?,
+        "fuzz" => {
+            command::run(Command::new("sh").current_dir(paths::root()).arg("tests/fuzz/run.sh").args(rest))?
+        }
         "test" => test::run(rest)?,
         other => bail!("there is no command {other:?}; ./x help lists them"),
     }

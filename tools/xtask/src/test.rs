@@ -21,14 +21,18 @@ const STEPS: &[Step] = &[
     }),
     ("sluice.sys and its checks", || driver::command(&[])),
     ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
-    ("the verifier catches rule-breaking drivers", || script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])),
+    ("the verifier catches rule-breaking drivers", || {
+        script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])
+    }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
 ];
 
 /// Runs all steps, or those whose title contains one of `wanted`.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
-    let chosen = STEPS.iter().filter(|(title, _)| wanted.is_empty() || wanted.iter().any(|w| title.contains(w.as_str())));
+    let chosen = STEPS
+        .iter()
+        .filter(|(title, _)| wanted.is_empty() || wanted.iter().any(|w| title.contains(w.as_str())));
     let mut results: Vec<(&str, Duration, Result<()>)> = Vec::new();
     for (title, step) in chosen {
         println!("\n==== {title}");

@@ -277,11 +277,13 @@ impl SrbView {
     }
 
     /// Sets the data's address, as the receiver is to see it.
+    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "the address is stored, not followed")]
     pub fn set_data_buffer(&mut self, address: *mut c_void) {
         write!(self, data_buffer, data_buffer, address);
     }
 
     /// Sets the IRP that carries it.
+    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "the address is stored, not followed")]
     pub fn set_original_request(&mut self, irp: *mut c_void) {
         write!(self, original_request, original_request, irp);
     }
