@@ -10,8 +10,7 @@ use crate::keys::{Kek, VolumeKey, header_mac, wrap};
 use super::{
     geometry::Geometry,
     header::{Header, SlotKind},
-    probe::{Copy, Probe},
-    raw::{COPY_BYTES, LABEL_BYTES, MAGIC, RawHeader, RawSlot, SLOTS, VERSION},
+    raw::{COPY_BYTES, LABEL_BYTES, MAGIC, RawHeader, RawSlot, VERSION},
 };
 
 /// What a new volume is. All randomness comes from the caller.
@@ -182,19 +181,8 @@ impl Draft {
     }
 }
 
-/// In which order the copies are written, each flushed before the next: first the one that is not in use, so that
-/// the one in use stays good until its successor is.
-pub fn update_order(probe: &Probe<'_>) -> [Copy; 2] {
-    match probe {
-        Probe::Valid { from: Copy::B, .. } => [Copy::A, Copy::B],
-        _ => [Copy::B, Copy::A],
-    }
-}
-
 fn label(text: &str) -> Result<[u8; LABEL_BYTES], DraftError> {
     let mut bytes = [0; LABEL_BYTES];
     bytes.get_mut(..text.len()).ok_or(DraftError::Label)?.copy_from_slice(text.as_bytes());
     Ok(bytes)
 }
-
-const _: () = assert!(SLOTS == 8);

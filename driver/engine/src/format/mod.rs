@@ -16,7 +16,7 @@ pub mod plan;
 mod probe;
 mod raw;
 
-pub use draft::{Draft, DraftError, NewVolume, SlotSecret, update_order};
+pub use draft::{Draft, DraftError, NewVolume, SlotSecret};
 pub use geometry::{DATA_OFFSET, Geometry, GeometryError, MAX_VOLUME_BYTES, copy_b_offset};
 pub use header::{Header, Problem, Slot, SlotKind};
 pub use probe::{Copy, CopyRead, Damage, OtherCopy, Probe, probe, second_copy_offset};

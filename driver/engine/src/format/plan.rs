@@ -4,7 +4,6 @@
 //! copy may be written or not. So only one copy is ever in the writing, and the other one is good.
 
 use super::{
-    draft::update_order,
     probe::{Copy, OtherCopy, Probe},
     raw::COPY_BYTES,
 };
@@ -62,4 +61,13 @@ pub fn replace<'a>(found: &Probe<'_>, copy_b_offset: u64, bytes: &'a [u8; COPY_B
     };
     let [first, second] = update_order(found).map(place);
     [Step::Write(first, bytes), Step::Flush, Step::Write(second, bytes), Step::Flush]
+}
+
+/// In which order the copies are written, each flushed before the next: first the one that is not in use, so that
+/// the one in use stays good until its successor is.
+fn update_order(probe: &Probe<'_>) -> [Copy; 2] {
+    match probe {
+        Probe::Valid { from: Copy::B, .. } => [Copy::A, Copy::B],
+        _ => [Copy::B, Copy::A],
+    }
 }
