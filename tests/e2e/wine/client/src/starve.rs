@@ -99,6 +99,7 @@ impl Life<'_> {
 
     /// Returns whether an allocation was made to fail.
     fn live(&self) -> Result<bool, Error> {
+        let before = self.bench.counters()?.injected;
         self.fail(self.n)?;
         let born = self.create()?;
         let mut open = false;
@@ -111,7 +112,7 @@ impl Life<'_> {
             disk::pnp(self.bench, number, 0x16, 0x101)?; // a page file comes
             disk::pnp(self.bench, number, 0x16, 0x001)?; // and goes
         }
-        let injected = self.bench.counters()?.injected > 0;
+        let injected = self.bench.counters()?.injected > before;
         self.fail(0)?;
         let number = match born {
             Some(number) => number,
