@@ -50,7 +50,7 @@ impl Arch {
         }
     }
 
-    fn triple(self) -> &'static str {
+    pub(crate) fn triple(self) -> &'static str {
         match self {
             Self::X64 => "x86_64-pc-windows-msvc",
             Self::Arm64 => "aarch64-pc-windows-msvc",
@@ -58,9 +58,14 @@ impl Arch {
     }
 }
 
+/// Where cargo builds drivers.
+pub(crate) fn cargo_target() -> PathBuf {
+    paths::target().join("driver/cargo")
+}
+
 /// Builds `target/driver/<arch>/<library>.sys` and `.pdb`.
 pub(crate) fn build(driver: &Crate, arch: Arch, profile: &str) -> Result<Product> {
-    let cargo_target = paths::target().join("driver/cargo");
+    let cargo_target = cargo_target();
     let mut cargo = Command::new("cargo");
     cargo.current_dir(paths::root()).args(["build", "--package", driver.package, "--profile", profile]);
     cargo.args(["--target", arch.triple(), "-Zbuild-std=core,alloc", "--target-dir"]).arg(&cargo_target);
