@@ -128,7 +128,7 @@ fn shapes(bench: &Bench, report: &mut Report) -> Result<()> {
     let rows = [
         ("sectors of 4096 bytes", Shape { sector: 4096, ..Shape::USUAL }),
         ("an adapter for legacy SRBs only", Shape { legacy: true, ..Shape::USUAL }),
-        ("transfers of at most 16 KiB", Shape { max_transfer: 16384, ..Shape::USUAL }),
+        ("transfers of at most 4 KiB", Shape { max_transfer: 4096, ..Shape::USUAL }),
         ("transfers of up to 1 MiB", Shape { max_transfer: 1 << 20, ..Shape::USUAL }),
     ];
     for (name, shape) in rows {

@@ -228,13 +228,6 @@ static DEVICE_OBJECT *device(void)
     return d;
 }
 void sin_device_delete_unknown(void) { DEVICE_OBJECT *d = device(); IoDeleteDevice(d); IoDeleteDevice(d); }
-void sin_device_delete_attached(void)
-{
-    DEVICE_OBJECT *d = device(), *e = device();
-    IoAttachDeviceToDeviceStack(e, d);
-    IoDeleteDevice(d); /* e stays attached, to nothing */
-    IoDeleteDevice(e);
-}
 void sin_device_delete_not_detached(void)
 {
     DEVICE_OBJECT *d = device(), *e = device();

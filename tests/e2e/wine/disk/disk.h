@@ -46,7 +46,7 @@ typedef struct extension { /* of each of our device objects */
 typedef struct packet {
     LIST_ENTRY entry;      /* in disk->packets */
     struct disk *disk;
-    LONG references;       /* the I/O itself, and who is cancelling it */
+    LONG references;       /* the I/O itself, and who is cancelling it; under packets_lock */
     PIRP irp;
     PMDL mdl;
     PIRP master;           /* the user's IRP, or NULL */

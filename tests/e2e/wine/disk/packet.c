@@ -107,15 +107,20 @@ PULONG packet_transferred(packet *p)
     return p->extended ? &p->srb.extended.DataTransferLength : &p->srb.legacy.DataTransferLength;
 }
 
-/* Whoever lets go last passes the packet on to its owner. */
+/* Whoever lets go last passes the packet on to its owner. The count changes
+ * under the lock: what is in the list can be taken hold of. */
 static void release(packet *p)
 {
-    if (InterlockedDecrement(&p->references)) return;
+    disk *d = p->disk;
     KIRQL irql;
-    KeAcquireSpinLock(&p->disk->packets_lock, &irql);
-    RemoveEntryList(&p->entry);
-    p->disk->seen.pending--;
-    KeReleaseSpinLock(&p->disk->packets_lock, irql);
+    KeAcquireSpinLock(&d->packets_lock, &irql);
+    BOOLEAN last = --p->references == 0;
+    if (last) {
+        RemoveEntryList(&p->entry);
+        d->seen.pending--;
+    }
+    KeReleaseSpinLock(&d->packets_lock, irql);
+    if (!last) return;
     if (p->transfer) transfer_done(p);
     else if (p->done) KeSetEvent(p->done, 0, FALSE);
     else raw_done(p);
@@ -223,7 +228,7 @@ ULONG packet_cancel_all(disk *d)
     KeAcquireSpinLock(&d->packets_lock, &irql);
     for (PLIST_ENTRY e = d->packets.Flink; e != &d->packets && n < 64; e = e->Flink) {
         all[n] = CONTAINING_RECORD(e, packet, entry);
-        InterlockedIncrement(&all[n++]->references);
+        all[n++]->references++;
     }
     KeReleaseSpinLock(&d->packets_lock, irql);
     for (ULONG i = 0; i < n; i++) {

@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #define DACL_MAX 1024
+#define DELETED 0xdead /* in Spare1: gone when what is attached to it is */
 typedef struct device_info { ULONG extension, dacl_size; UCHAR dacl[DACL_MAX]; } device_info;
 
 static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device, void *caller)
@@ -39,10 +40,12 @@ void EXPORT(IoDeleteDevice)(DEVICE_OBJECT *device)
     above = object_any(DEVICE, has_above, device);
     unlock_all();
     if (above) violation("device.delete-not-detached", CALLER, "IoDeleteDevice of %p, which is still attached to its lower device", device);
-    if (device->AttachedDevice) violation("device.delete-attached", CALLER, "IoDeleteDevice of %p, to which %p is attached", device, device->AttachedDevice);
     lock_order_forget(device->DeviceExtension, info->extension);
     heap_free(info);
-    IoDeleteDevice(device);
+    /* A lower filter deletes its device while the function driver above is still
+     * attached: NT keeps the object until that one detaches. */
+    if (device->AttachedDevice) device->Spare1 = DELETED;
+    else IoDeleteDevice(device);
 }
 
 DEVICE_OBJECT *EXPORT(IoAttachDeviceToDeviceStack)(DEVICE_OBJECT *source, DEVICE_OBJECT *target)
@@ -64,6 +67,7 @@ void EXPORT(IoDetachDevice)(DEVICE_OBJECT *target)
     irql_at_most(DISPATCH_LEVEL, "IoDetachDevice", CALLER);
     if (!target->AttachedDevice) violation("device.not-attached", CALLER, "IoDetachDevice of %p, to which nothing is attached", target);
     IoDetachDevice(target);
+    if (target->Spare1 == DELETED) IoDeleteDevice(target);
 }
 
 /* Links are told apart by a hash of their upper-cased name. */

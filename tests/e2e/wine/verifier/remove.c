@@ -1,17 +1,18 @@
 /* Remove locks and rundown protection: counts that a removal waits for. */
 #include "kernel.h"
 
-#define HOLDS 1024
+#define HOLDS 16384
 
 /* Who holds which remove lock under which tag. The layout of IO_REMOVE_LOCK is
  * kept; this table only serves the rules. */
 static struct hold { IO_REMOVE_LOCK *lock; PVOID tag; void *caller; ULONG count; } holds[HOLDS];
+static int used; /* nothing lies from here on */
 static SRWLOCK holds_lock = SRWLOCK_INIT;
 static CONDITION_VARIABLE fell;
 
 static struct hold *hold_of(IO_REMOVE_LOCK *l, PVOID tag)
 {
-    for (int i = 0; i < HOLDS; i++)
+    for (int i = 0; i < used; i++)
         if (holds[i].count && holds[i].lock == l && holds[i].tag == tag) return &holds[i];
     return NULL;
 }
@@ -22,10 +23,14 @@ static void hold(IO_REMOVE_LOCK *l, PVOID tag, void *caller)
     AcquireSRWLockExclusive(&holds_lock);
     h = hold_of(l, tag);
     for (int i = 0; !h && i < HOLDS; i++)
-        if (!holds[i].count) { h = &holds[i]; h->lock = l; h->tag = tag; h->caller = caller; }
+        if (!holds[i].count) {
+            h = &holds[i]; h->lock = l; h->tag = tag; h->caller = caller;
+            if (i >= used) used = i + 1;
+        }
     if (h && !h->count++) object_add(REMLOCK, h, caller, NULL);
     l->Common.IoCount++;
     ReleaseSRWLockExclusive(&holds_lock);
+    if (!h) violation("verifier.full", caller, "remove locks held under more than %d tags; what follows is not to be trusted", HOLDS);
 }
 
 static void unhold(IO_REMOVE_LOCK *l, PVOID tag, const char *function, void *caller)
@@ -77,7 +82,7 @@ void EXPORT(IoReleaseRemoveLockAndWaitEx)(IO_REMOVE_LOCK *l, PVOID tag, ULONG si
     unhold(l, tag, "IoReleaseRemoveLockAndWait", CALLER);
     AcquireSRWLockExclusive(&holds_lock);
     while (l->Common.IoCount > 1 && GetTickCount() - start < stuck_ms()) SleepConditionVariableSRW(&fell, &holds_lock, 100, 0);
-    for (int i = 0; i < HOLDS; i++)
+    for (int i = 0; i < used; i++)
         if (holds[i].count && holds[i].lock == l) {
             violation("removelock.stuck", holds[i].caller, "removal waited %lu ms for tag %p, held %lu times", stuck_ms(), holds[i].tag, (ULONG)holds[i].count);
             object_remove(REMLOCK, &holds[i], NULL);

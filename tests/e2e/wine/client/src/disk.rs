@@ -65,10 +65,6 @@ impl Bench {
         let mut o = VerifierOptions::new_zeroed();
         o.size = size_of::<VerifierOptions>() as u32;
         o.target[..10].copy_from_slice(b"sluice.sys");
-        // A lower filter deletes its device while the function driver, which detaches only after its
-        // REMOVE_DEVICE has come back, is still attached: so every WDM stack does, and NT defers the deletion.
-        const NOT_A_SIN: &[u8] = b"device.delete-attached";
-        o.disabled[..NOT_A_SIN.len()].copy_from_slice(NOT_A_SIN);
         o
     }
 
