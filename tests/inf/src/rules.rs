@@ -138,7 +138,7 @@ fn extension(inf: &Inf, out: &mut Vec<String>) {
     let decorated = |machine: &&str| {
         makers.iter().any(|l| l.values.iter().any(|v| v.to_lowercase().starts_with(*machine)))
     };
-    want(out, MACHINES.iter().all(|machine| decorated(machine)), "models for both machines");
+    want(out, MACHINES.iter().all(decorated), "models for both machines");
     let filter = inf.section("Install.Filters").unwrap_or_default();
     let position =
         filter.first().and_then(|line| line.values.get(2)).and_then(|name| inf.value(name, "FilterPosition"));
