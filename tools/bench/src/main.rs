@@ -2,11 +2,13 @@
 
 mod intercept;
 mod port;
+mod xts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: sluice-bench intercept [--json]
-  intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)";
+const USAGE: &str = "usage: sluice-bench intercept [--json] | xts [--json] [--seconds N]
+  intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
+  xts         AES-256-XTS on each backend beside `openssl speed`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
+        ["xts", rest @ ..] => xts::run(rest),
         [intercept::DRIVER, ..] => intercept::drive(&arguments[1..]),
         _ => Err(USAGE.into()),
     };
