@@ -7,10 +7,7 @@ use core::arch::x86_64::*;
 
 use zeroize::Zeroize;
 
-use crate::{
-    BLOCK, Way, aesni,
-    unit::{BATCH, Blocks},
-};
+use crate::{BLOCK, Way, aesni, unit::Blocks};
 
 /// Vectors in flight: two AES units, each with four cycles of latency.
 const WIDE: usize = 8;
@@ -47,7 +44,7 @@ impl Keys {
 }
 
 impl Blocks for Keys {
-    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]) {
         // SAFETY: whoever has VAES has AES-NI.
         unsafe { self.0.tweaks(first, tweaks) };
     }
