@@ -36,10 +36,12 @@ impl Member {
             (sequence(&[&oid(CAB_DATA), &obsolete]), "{DE351A42-8E59-11D0-8C47-00C04FC295EE}")
         };
         let digest = sequence(&[&sequence(&[&oid(SHA256), NULL]), &octets(&self.hash)]);
-        let mut attributes = [attribute(NAME_VALUE, &name_value("File", self.name)),
+        let mut attributes = [
+            attribute(NAME_VALUE, &name_value("File", self.name)),
             attribute(NAME_VALUE, &name_value("OSAttr", "2:10.0")),
             attribute(MEMBER_INFO, &sequence(&[&tagged(0x1e, &utf16_be(subject)), &integer(0x200)])),
-            attribute(INDIRECT_DATA, &sequence(&[&data, &digest]))];
+            attribute(INDIRECT_DATA, &sequence(&[&data, &digest])),
+        ];
         attributes.sort(); // DER: the members of a SET are in order
         sequence(&[&octets(&self.hash), &tagged(0x31, &attributes.concat())])
     }
