@@ -6,14 +6,19 @@ mod xts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: sluice-bench intercept [--json] | xts [--json] [--seconds N]
+const USAGE: &str = "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N]]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
-  xts         AES-256-XTS on each backend beside `openssl speed`";
+  xts         AES-256-XTS on each backend beside `openssl speed`
+Without a word: both.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        [] => {
+            let all = [intercept::run(false), xts::run(&[])];
+            all.into_iter().collect()
+        }
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
         ["xts", rest @ ..] => xts::run(rest),
