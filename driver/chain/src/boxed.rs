@@ -1,6 +1,9 @@
 //! A box that may fail: in a kernel, running out of memory is an answer and not the end.
 
-use alloc::{alloc::alloc, boxed::Box};
+use alloc::{
+    alloc::{alloc, alloc_zeroed},
+    boxed::Box,
+};
 use core::{alloc::Layout, ptr::NonNull};
 
 /// Moves `value` to the heap, or answers `None` (and drops it) when memory has run out.
@@ -16,4 +19,16 @@ pub fn try_box<T>(value: T) -> Option<Box<T>> {
         memory.write(value);
         Some(Box::from_raw(memory.as_ptr()))
     }
+}
+
+/// `N` zeros on the heap, or `None` when memory has run out. They never lie on the stack.
+pub fn try_zeros<const N: usize>() -> Option<Box<[u8; N]>> {
+    let layout = Layout::new::<[u8; N]>();
+    if N == 0 {
+        return Some(Box::new([0; N])); // allocates nothing
+    }
+    // SAFETY: the layout is not of size zero.
+    let memory = NonNull::new(unsafe { alloc_zeroed(layout) })?.cast::<[u8; N]>();
+    // SAFETY: fresh memory of the layout from the global allocator; zeros are valid bytes.
+    Some(unsafe { Box::from_raw(memory.as_ptr()) })
 }

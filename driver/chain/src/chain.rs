@@ -7,13 +7,14 @@ use crate::{
     abi::{ABI_VERSION, Direction, Io, MAX_STAGES, Needs, StageTable, Status, Verdict},
     stage::Stage,
     stats::StageStats,
-    thunk,
+    thunk, try_box,
 };
 
 /// Stages in order, first the one that sees a request first. Built while no I/O flows.
 #[derive(Debug, Default)]
 pub struct Chain {
-    slots: [Option<Slot>; MAX_STAGES],
+    // On the heap: a slot's counters take 600 bytes, and a chain is passed by value on kernel stacks.
+    slots: [Option<Box<Slot>>; MAX_STAGES],
     count: usize,
 }
 
@@ -31,13 +32,15 @@ unsafe impl Send for Slot {}
 // SAFETY: as above.
 unsafe impl Sync for Slot {}
 
-/// No further stage fits, or its table is of another version.
+/// Why a stage cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChainFull {
     /// [`MAX_STAGES`] are in already.
     Full,
     /// The table's version or size is not ours.
     Version,
+    /// Memory has run out.
+    NoMemory,
 }
 
 /// Where an I/O stands after a call into the chain.
@@ -66,13 +69,14 @@ impl Chain {
     /// `context` must be what the table's functions expect, and outlive the chain.
     ///
     /// # Errors
-    /// When the chain is full or the table is of another version.
+    /// When the chain is full, the table is of another version, or memory has run out.
     pub unsafe fn push(&mut self, table: StageTable, context: *const c_void) -> Result<(), ChainFull> {
         if table.version >> 16 != ABI_VERSION >> 16 || (table.size as usize) < size_of::<StageTable>() {
             return Err(ChainFull::Version);
         }
         let slot = self.slots.get_mut(self.count).ok_or(ChainFull::Full)?;
-        *slot = Some(Slot { table, context, stats: StageStats::new() });
+        let filled = Slot { table, context, stats: StageStats::new() };
+        *slot = Some(try_box(filled).ok_or(ChainFull::NoMemory)?);
         self.count += 1;
         Ok(())
     }
@@ -94,7 +98,7 @@ impl Chain {
 
     /// The stages, top to bottom.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|slot| &**slot)
     }
 
     /// Whether a stage asked for `need`.
@@ -141,7 +145,7 @@ impl Chain {
     }
 
     fn down(&self, io: &mut Io) -> Outcome {
-        while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) {
+        while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
             io.entered = slot.enter(io);
             // SAFETY: table and context belong together (`push`); the `Io` is ours until the call.
             let verdict = unsafe { (slot.table.request)(slot.context, io) };
@@ -158,7 +162,9 @@ impl Chain {
     fn up(&self, io: &mut Io) -> Outcome {
         while io.position > 0 {
             io.position -= 1;
-            let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) else { continue };
+            let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) else {
+                continue;
+            };
             io.entered = slot.enter(io);
             // SAFETY: as in `down`.
             let verdict = unsafe { (slot.table.completion)(slot.context, io) };
@@ -172,7 +178,7 @@ impl Chain {
 
     /// Takes the answer of the stage that has the I/O; `Some` ends the way down.
     fn step(&self, io: &mut Io, verdict: Verdict) -> Option<Outcome> {
-        if let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_ref) {
+        if let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
             slot.leave(io);
         }
         if io.phase == UP {

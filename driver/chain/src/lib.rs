@@ -30,7 +30,7 @@ pub mod stats;
 pub mod thunk;
 
 pub use abi::{Direction, Flags, Io, Segment, StageTable, Status, Verdict};
-pub use boxed::try_box;
+pub use boxed::{try_box, try_zeros};
 pub use chain::{Chain, ChainFull, Outcome, Slot};
 pub use io::{Payload, StageIo};
 pub use stage::Stage;

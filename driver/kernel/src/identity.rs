@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 
-use sluice_chain::try_box;
+use sluice_chain::{try_box, try_zeros};
 use sluice_engine::{
     format::{
         COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, second_copy_offset,
@@ -27,7 +27,7 @@ pub(crate) struct Identity {
     /// How large the disk is.
     pub(crate) capacity: Capacity,
     /// A good header, if it has one.
-    pub(crate) header: Option<Box<RawHeader>>,
+    pub(crate) header: Option<Box<[u8; COPY_BYTES]>>,
     /// Which SRBs the device below takes.
     pub(crate) kind: SrbKind,
     /// What went wrong last, or 0.
@@ -55,7 +55,8 @@ impl IdentityCell {
 impl Identity {
     /// The header, checked again: it is short work, and the type then says so.
     pub(crate) fn header(&self) -> Option<Header<'_>> {
-        self.header.as_deref().and_then(|raw| Header::check(raw).ok())
+        let raw = zerocopy::FromBytes::ref_from_bytes(&self.header.as_deref()?[..]).ok();
+        raw.and_then(|raw: &RawHeader| Header::check(raw).ok())
     }
 }
 
@@ -156,7 +157,7 @@ fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, 
         return Ok((DiskState::Plain, 0));
     }
     let mut buffers =
-        [try_box([0u8; COPY_BYTES]).ok_or(no_memory)?, try_box([0u8; COPY_BYTES]).ok_or(no_memory)?];
+        [try_zeros::<COPY_BYTES>().ok_or(no_memory)?, try_zeros::<COPY_BYTES>().ok_or(no_memory)?];
     let [first, second] = &mut buffers;
     let a = match ask.read(capacity, 0, &mut first[..]) {
         Ok(()) => CopyRead::Bytes(first),
@@ -179,7 +180,9 @@ fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, 
         }
         Found::Damaged(_) => (DiskState::Damaged, STATUS_DISK_CORRUPT_ERROR),
         Found::Valid { header, .. } => {
-            identity.header = Some(try_box(header.raw().clone()).ok_or(no_memory)?);
+            let mut kept = try_zeros::<COPY_BYTES>().ok_or(no_memory)?;
+            kept.copy_from_slice(zerocopy::IntoBytes::as_bytes(header.raw()));
+            identity.header = Some(kept);
             (DiskState::Locked, 0)
         }
     })

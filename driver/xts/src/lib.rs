@@ -88,6 +88,12 @@ pub enum Error {
     Length,
 }
 
+/// Apart, so that their two kilobytes are on the stack only when they are wanted.
+#[inline(never)]
+fn portable_keys(data: &[u8; 32], tweak: &[u8; 32]) -> Result<Box<portable::Keys>, Error> {
+    try_box(portable::Keys::new(data, tweak)).ok_or(Error::NoMemory)
+}
+
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -121,9 +127,7 @@ impl Xts256 {
             return Err(Error::EqualHalves);
         }
         let keys = match backend {
-            Backend::Portable => {
-                Keys::Portable(try_box(portable::Keys::new(data, tweak)).ok_or(Error::NoMemory)?)
-            }
+            Backend::Portable => Keys::Portable(portable_keys(data, tweak)?),
             #[cfg(target_arch = "x86_64")]
             Backend::AesNi if aesni::available() => {
                 let mut keys = try_box(aesni::Keys::zeroed()).ok_or(Error::NoMemory)?;

@@ -98,7 +98,8 @@ pub(crate) fn wrap(kek: &Kek, key: &VolumeKey) -> [u8; 72] {
     wrapped
 }
 
-/// Unwraps the volume key.
+/// Unwraps the volume key. Apart, as the next: their schedules together would be much of a kernel stack.
+#[inline(never)]
 pub(crate) fn unwrap(kek: &Kek, wrapped: &[u8; 72], key: &mut VolumeKey) -> Result<(), KeyError> {
     // From the slice, so that no copy of the key is made on the way.
     KekAes256::try_from(&kek.0[..]).and_then(|kek| kek.unwrap(wrapped, &mut key.0)).map_err(|_| {
@@ -108,6 +109,7 @@ pub(crate) fn unwrap(kek: &Kek, wrapped: &[u8; 72], key: &mut VolumeKey) -> Resu
 }
 
 /// The header's MAC.
+#[inline(never)]
 pub(crate) fn header_mac(key: &VolumeKey, raw: &RawHeader) -> [u8; 32] {
     let mut mac_key = subkey(&key.0, &raw.uuid, &[b"sluice header mac v1"]);
     // HMAC takes keys of any length.

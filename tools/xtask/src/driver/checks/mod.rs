@@ -3,6 +3,7 @@
 mod extended_state;
 mod headers;
 mod imports;
+mod stack;
 mod symbols;
 
 use super::{build::Arch, pe::Image};
@@ -50,6 +51,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("symbols", symbols::matching),
     ("no machine paths", symbols::no_machine_paths),
     ("extended state", extended_state::untouched),
+    ("stack frames", stack::frames),
 ];
 
 /// Runs every check and prints a line for each. Fails if one does.
