@@ -18,6 +18,7 @@ use crate::{
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
+        sense::{Sense, key},
     },
     spare::Held,
     storport::{
@@ -246,6 +247,8 @@ pub struct DeviceResult<'a> {
     pub scsi_status: ScsiStatus,
     /// Sense data; empty if there is none.
     pub sense: &'a [u8],
+    /// The NTSTATUS behind SRB_STATUS_INTERNAL_ERROR.
+    pub internal_status: u32,
 }
 
 /// A request, and the right to do something with it. There is one for each request that is not free, with the
@@ -343,7 +346,8 @@ impl Owned {
     pub(crate) fn take_result(&mut self, kind: SrbKind) {
         let request = &mut **self;
         let answer = request.srb.answer(kind);
-        let good = matches!(answer.srb_status.code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN);
+        let good = matches!(answer.srb_status.code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN)
+            || request.has_recovered(&answer);
         request.answer = Some(answer);
         request.io.transferred = if good { answer.data_transfer_length.min(request.io.length) } else { 0 };
         request.io.status = if good { Status::OK } else { Status::DEVICE };
@@ -363,6 +367,7 @@ impl Owned {
                 srb_status: SrbStatus(status.0 & !SrbStatus::QUEUE_FROZEN),
                 scsi_status: answer.scsi_status,
                 sense,
+                internal_status: answer.internal_status,
             }
         });
         Finished { status: request.io.status, transferred: request.io.transferred, device }
@@ -385,6 +390,16 @@ impl DerefMut for Owned {
 }
 
 impl Request {
+    /// Whether the device reports an error that it has overcome: the data has moved, and class drivers take it for a
+    /// success (SPC-5 4.4.8, RECOVERED ERROR).
+    fn has_recovered(&self, answer: &SrbAnswer) -> bool {
+        let sense = self.sense.get(..usize::from(answer.sense_length)).unwrap_or(&[]);
+        let sense = Sense::parse(sense);
+        answer.srb_status.code() == SrbStatus::ERROR
+            && answer.srb_status.has_sense()
+            && sense.is_some_and(|sense| sense.key == key::RECOVERED_ERROR)
+    }
+
     /// The one stretch of memory that an SRB can name.
     fn find_transfer(&mut self) -> Result<Segment, Status> {
         match self.io.direction {

@@ -179,6 +179,8 @@ pub enum Refusal {
     Aborted,
     /// A resource is lacking for the moment; the sender may try again.
     Busy,
+    /// Memory is lacking: class drivers then try with less at a time.
+    NoMemory,
     /// The device has gone.
     NoDevice,
     /// The sender withdrew it.
@@ -232,6 +234,8 @@ impl Refusal {
             Self::Hardware         => check(HARDWARE_ERROR,  0x44, 0x00, 0xC000_0185), // IO_DEVICE_ERROR
             Self::Aborted          => check(ABORTED_COMMAND, 0x00, 0x00, 0xC000_0240), // REQUEST_ABORTED
             Self::Busy      => transport(SrbStatus::BUSY,      ScsiStatus::BUSY, 0x8000_0011), // DEVICE_BUSY
+            // Class drivers look for the NTSTATUS in the SRB.
+            Self::NoMemory  => transport(SrbStatus::INTERNAL_ERROR, ScsiStatus::GOOD, 0xC000_009A), // INSUFFICIENT_RESOURCES
             Self::NoDevice  => transport(SrbStatus::NO_DEVICE, ScsiStatus::GOOD, 0xC000_000E), // NO_SUCH_DEVICE
             Self::Cancelled => transport(SrbStatus::ABORTED,   ScsiStatus::GOOD, 0xC000_0120), // CANCELLED
         }
@@ -269,6 +273,9 @@ impl Refusal {
             return answer.ntstatus;
         }
         view.set_srb_status(answer.srb_status);
+        if answer.srb_status == SrbStatus::INTERNAL_ERROR {
+            view.set_internal_status(answer.ntstatus);
+        }
         view.set_scsi_status(answer.scsi_status);
         if let Some(sense) = answer.sense {
             // SAFETY: the caller vouches for the buffer.
@@ -286,7 +293,8 @@ mod tests {
         srb::{SrbKind, SrbRequest, SrbStorage},
     };
 
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 17] = [
+        Refusal::NoMemory,
         Refusal::InvalidOpcode,
         Refusal::InvalidField,
         Refusal::ParameterLength,

@@ -14,7 +14,7 @@ use sluice_shim::{
     storport::{SrbKind, SrbStatus, srb::SrbView},
 };
 use wdk_sys::{
-    DEVICE_OBJECT, IRP, IRP_MJ_SCSI, MDL, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
+    DEVICE_OBJECT, IRP, IRP_MJ_SCSI, MDL, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_CANCELLED,
     STATUS_MORE_PROCESSING_REQUIRED, STATUS_NOT_SUPPORTED,
     ntddk::{IoAllocateIrp, IoCancelIrp, IoFreeIrp, IoReleaseCancelSpinLock, IoReuseIrp, IofCallDriver},
 };
@@ -89,7 +89,7 @@ impl DeviceBelow for Below {
 
     fn send(&self, mut srb: Srb) {
         let (Some(mut view), Some(child)) = (srb.view(), child(srb.request())) else {
-            return returned(srb, true);
+            return returned(srb, Some(STATUS_CANCELLED.cast_unsigned()));
         };
         let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);
         // SAFETY: the child's IRP and MDL are idle: the request was free until now and has just been started.
@@ -104,7 +104,7 @@ impl DeviceBelow for Below {
             // The caller may cancel from here on, which cancels the child.
             if !caller.is_none_or(|caller| Cancellation::arm(caller, &srb)) {
                 view.set_srb_status(SrbStatus::ABORTED);
-                return returned(srb, true);
+                return returned(srb, Some(STATUS_CANCELLED.cast_unsigned()));
             }
             on_completion(child.irp, Some(back), srb.into_raw());
             let _ = IofCallDriver(self.device.as_ptr(), child.irp.as_ptr());
@@ -162,7 +162,8 @@ unsafe extern "C" fn cancel_child(_device: PDEVICE_OBJECT, caller: PIRP) {
             let _ = srb.into_raw();
         } else {
             // The completion routine was here meanwhile, and left the rest to us.
-            returned(srb, irp.is_none_or(|irp| !is_success(irp.as_ref().IoStatus.__bindgen_anon_1.Status)));
+            let status = irp.map_or(STATUS_CANCELLED, |irp| irp.as_ref().IoStatus.__bindgen_anon_1.Status);
+            returned(srb, failure(status));
         }
     }
 }
@@ -204,6 +205,11 @@ unsafe fn callers(irp: NonNull<IRP>) -> (*mut MDL, *mut c_void) {
     }
 }
 
+/// An NTSTATUS, if it is one of failure.
+fn failure(status: NTSTATUS) -> Option<u32> {
+    (!is_success(status)).then_some(status.cast_unsigned())
+}
+
 /// Completion routine of child IRPs. Up to DISPATCH_LEVEL.
 unsafe extern "C" fn back(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
     let Some(raw) = NonNull::new(context) else { return STATUS_MORE_PROCESSING_REQUIRED };
@@ -216,7 +222,7 @@ unsafe extern "C" fn back(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) ->
         (*irp).MdlAddress = ptr::null_mut();
         let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);
         if caller.is_none_or(|caller| Cancellation::completed(caller)) {
-            returned(srb, !is_success(status));
+            returned(srb, failure(status));
         } else {
             let _ = srb.into_raw();
         }

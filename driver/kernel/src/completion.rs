@@ -18,7 +18,7 @@ use wdk_sys::{
 use crate::{
     child_io,
     disk::Disk,
-    nt::{cancel, irp::Irp},
+    nt::{cancel, irp::Irp, is_success},
     requests,
 };
 
@@ -131,6 +131,13 @@ fn take_over(disk: &Disk, view: &mut SrbView, device: &DeviceResult<'_>, transfe
     }
     match device.srb_status.code() {
         SrbStatus::SUCCESS => STATUS_SUCCESS,
+        SrbStatus::INTERNAL_ERROR => {
+            // Class drivers take the status from the SRB; one that means success would hide the failure.
+            let status = device.internal_status.cast_signed();
+            let status = if is_success(status) { STATUS_IO_DEVICE_ERROR } else { status };
+            view.set_internal_status(status.cast_unsigned());
+            status
+        }
         SrbStatus::DATA_OVERRUN => STATUS_BUFFER_OVERFLOW,
         SrbStatus::BUSY => Refusal::Busy.answer().ntstatus.cast_signed(),
         SrbStatus::ABORTED => Refusal::Cancelled.answer().ntstatus.cast_signed(),

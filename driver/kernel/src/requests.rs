@@ -135,7 +135,7 @@ fn mode_select(irp: &Irp, view: &SrbView) -> Treatment {
 fn copy_data(irp: &Irp, view: &SrbView, into: &mut [u8]) -> usize {
     let length = (view.data_transfer_length() as usize).min(into.len());
     match payload(irp, view, length as u32) {
-        Some(segment) if length > 0 => {
+        Ok(segment) if length > 0 => {
             // SAFETY: `payload` has checked that so many bytes are mapped there.
             let source = unsafe { Source::from_raw(segment.address, length) };
             Target::from(into).copy_from(source)
@@ -145,26 +145,29 @@ fn copy_data(irp: &Irp, view: &SrbView, into: &mut [u8]) -> usize {
 }
 
 /// Where the first `length` bytes of an SRB's data are mapped: `MmGetSystemAddressForMdlSafe` of the IRP's MDL
-/// and the distance of the SRB's address from the MDL's. `None` if that does not hold together, or if there is no
-/// MDL: an address alone says nothing about whose memory it is.
-fn payload(irp: &Irp, view: &SrbView, length: u32) -> Option<Segment> {
+/// and the distance of the SRB's address from the MDL's.
+///
+/// # Errors
+/// `InvalidField` if that does not hold together, or if there is no MDL: an address alone says nothing about whose
+/// memory it is. `NoMemory` if system addresses have run out.
+fn payload(irp: &Irp, view: &SrbView, length: u32) -> Result<Segment, Refusal> {
     let (length, buffer) = (length as usize, view.data_buffer());
     if length == 0 {
-        return Some(Segment::EMPTY);
+        return Ok(Segment::EMPTY);
     }
     let list = irp.mdl();
     if list.is_null() {
-        return None;
+        return Err(Refusal::InvalidField);
     }
     // SAFETY: the IRP's MDL describes locked memory while the IRP is ours.
     let (start, described) = unsafe { mdl::described(list) };
-    let offset = buffer.addr().checked_sub(start)?;
-    if offset.checked_add(length)? > described {
-        return None;
+    let offset = buffer.addr().checked_sub(start).ok_or(Refusal::InvalidField)?;
+    if offset.checked_add(length).is_none_or(|end| end > described) {
+        return Err(Refusal::InvalidField);
     }
     // SAFETY: as above; the offset lies inside.
-    let address = unsafe { mdl::system_address(list)?.add(offset) };
-    Some(Segment { address: address.as_ptr(), length })
+    let address = unsafe { mdl::system_address(list).ok_or(Refusal::NoMemory)?.add(offset) };
+    Ok(Segment { address: address.as_ptr(), length })
 }
 
 /// What the unit is asked for a request that the policy lets through the chain. Called again when a queued
@@ -189,7 +192,7 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
         if promised < length || (length > 0 && !view.flags().contains(towards)) {
             return Err(Refusal::InvalidField);
         }
-        let whole = payload(irp, &view, promised).ok_or(Refusal::InvalidField)?;
+        let whole = payload(irp, &view, promised)?;
         let segment = Segment { length: length as usize, ..whole };
         Ok(incoming(direction, flags, transfer.range.lba, segment, carry))
     };
@@ -207,7 +210,7 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             if view.data_transfer_length() < length {
                 return Err(Refusal::ParameterLength);
             }
-            let list = payload(irp, &view, length).ok_or(Refusal::InvalidField)?;
+            let list = payload(irp, &view, length)?;
             Ok(incoming(Direction::DISCARD, flags, 0, list, Carry::of(&view, Form::Ten, false)))
         }
         Command::SynchronizeCache { form, .. } => {
@@ -315,8 +318,9 @@ fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTS
         }
     };
     let length = length.min(view.data_transfer_length() as usize);
-    let Some(segment) = payload(&irp, &view, length as u32) else {
-        return refuse(disk, irp, &mut view, Refusal::InvalidField);
+    let segment = match payload(&irp, &view, length as u32) {
+        Ok(segment) => segment,
+        Err(refusal) => return refuse(disk, irp, &mut view, refusal),
     };
     if length > 0 {
         // SAFETY: `payload` has checked that so many bytes are mapped there.

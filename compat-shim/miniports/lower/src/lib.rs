@@ -32,15 +32,26 @@ impl<D: DeviceBelow> Miniport for Lower<D> {
     }
 }
 
-/// The device below has answered. `failed`: the answer is an error, whatever the SRB says (a stack that is
-/// being removed completes IRPs without looking at their SRBs). Up to DISPATCH_LEVEL.
-pub fn returned(mut srb: Srb, failed: bool) {
+/// The device below has answered. `failure`: an NTSTATUS with which the request failed, whatever the SRB says (a
+/// stack that is being removed completes IRPs without looking at their SRBs). Up to DISPATCH_LEVEL.
+pub fn returned(mut srb: Srb, failure: Option<u32>) {
     if let Some(mut view) = srb.view() {
         let silent = matches!(view.srb_status().code(), SrbStatus::PENDING | SrbStatus::SUCCESS);
-        if failed && silent {
-            view.set_srb_status(SrbStatus::NO_DEVICE);
+        if let Some(ntstatus) = failure.filter(|_| silent) {
+            view.set_srb_status(srb_status(ntstatus));
+            view.set_internal_status(ntstatus);
             view.set_data_transfer_length(0);
         }
     }
     srb.complete();
+}
+
+/// How an SRB says an NTSTATUS.
+fn srb_status(ntstatus: u32) -> SrbStatus {
+    match ntstatus {
+        // STATUS_NO_SUCH_DEVICE, _DELETE_PENDING, _DEVICE_NOT_CONNECTED, _DEVICE_DOES_NOT_EXIST, _DEVICE_REMOVED
+        0xC000_000E | 0xC000_0056 | 0xC000_009D | 0xC000_00C0 | 0xC000_02B6 => SrbStatus::NO_DEVICE,
+        0xC000_0120 => SrbStatus::ABORTED, // STATUS_CANCELLED
+        _ => SrbStatus::INTERNAL_ERROR,
+    }
 }

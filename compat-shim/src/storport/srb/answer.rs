@@ -17,6 +17,8 @@ pub struct SrbAnswer {
     pub data_transfer_length: u32,
     /// Bytes of sense data, likewise.
     pub sense_length: u8,
+    /// The NTSTATUS behind SRB_STATUS_INTERNAL_ERROR.
+    pub internal_status: u32,
 }
 
 impl SrbStorage {
@@ -35,6 +37,7 @@ impl SrbStorage {
                     scsi_status: ScsiStatus(srb.scsi_status),
                     data_transfer_length: srb.data_transfer_length,
                     sense_length: srb.sense_info_buffer_length,
+                    internal_status: srb.internal_status,
                 }
             }
             SrbKind::Extended => {
@@ -45,6 +48,7 @@ impl SrbStorage {
                     scsi_status: ScsiStatus(srb.command.scsi_status),
                     data_transfer_length: srb.head.data_transfer_length,
                     sense_length: srb.command.sense_info_buffer_length,
+                    internal_status: srb.head.system_status,
                 }
             }
         }

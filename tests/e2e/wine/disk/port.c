@@ -128,6 +128,20 @@ static void strike(disk *d, item *i)
         i->srb_status = SRB_STATUS_TIMEOUT;
         i->status = STATUS_IO_TIMEOUT;
         return;
+    case FAULT_RECOVERED: { /* all of it, with a word about the trouble it was */
+        i->status = scsi_execute(d, r, &i->srb_status);
+        ULONG moved = *r->length;
+        i->status = scsi_sense(d, r, &i->srb_status, 1, 0x17, 1);
+        *r->length = moved;
+        return;
+    }
+    case FAULT_INTERNAL:
+        i->srb_status = SRB_STATUS_INTERNAL_ERROR;
+        i->status = STATUS_INSUFFICIENT_RESOURCES;
+        if (r->extended) ((srbx *)r->srb)->SystemStatus = i->status;
+        else ((PSCSI_REQUEST_BLOCK)r->srb)->InternalStatus = i->status;
+        *r->length = 0;
+        return;
     default:
         i->srb_status = SRB_STATUS_ABORTED;
     }

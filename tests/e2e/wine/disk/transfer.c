@@ -36,6 +36,8 @@ NTSTATUS status_of(packet *p)
     case SRB_STATUS_NO_DEVICE: return STATUS_DEVICE_DOES_NOT_EXIST;
     case SRB_STATUS_BUSY: return STATUS_DEVICE_BUSY;
     case SRB_STATUS_TIMEOUT: case SRB_STATUS_COMMAND_TIMEOUT: case SRB_STATUS_ABORTED: return STATUS_IO_TIMEOUT;
+    /* As class drivers do: whatever stands in the SRB, a success too. */
+    case SRB_STATUS_INTERNAL_ERROR: return p->extended ? (NTSTATUS)p->srb.extended.SystemStatus : (NTSTATUS)p->srb.legacy.InternalStatus;
     case SRB_STATUS_INVALID_REQUEST: return STATUS_INVALID_DEVICE_REQUEST;
     }
     return s & SRB_STATUS_AUTOSENSE_VALID ? sense_status(p) : STATUS_IO_DEVICE_ERROR;

@@ -19,6 +19,7 @@ fn pattern(seed: u64, length: usize) -> Vec<u8> {
 /// Windows error codes that the tests expect.
 const ERROR_CRC: u32 = 23;
 const ERROR_WRITE_PROTECT: u32 = 19;
+const ERROR_NO_SYSTEM_RESOURCES: u32 = 1450;
 
 pub(crate) fn run(disk: &Disk) {
     let data = pattern(3, MIB);
@@ -32,6 +33,8 @@ pub(crate) fn run(disk: &Disk) {
         busy(disk, base, &data)?;
         protected(disk, base, &data)?;
         dropped(disk, base, &data)?;
+        recovered(disk, base, &data)?;
+        internal(disk, base)?;
         disk.port(|_| ())?;
         disk.class(0, 0, 0)?;
         let back = disk.top.read(base, MIB)?;
@@ -143,6 +146,39 @@ fn dropped(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
     disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_MEDIUM, ON_FLUSH, 1))?;
     let f = disk.send(&Request::cdb(&cdb::ten(0x35, 0, 0)))?;
     check("a flush that fails is not called a success", !f.good(), f.text());
+    disk.port(|_| ())
+}
+
+/// An error that the device has overcome: class drivers call it a success, so the data must be right.
+fn recovered(disk: &Disk, base: u64, data: &[u8]) -> Result<(), Error> {
+    for (name, flags) in [("legacy", 0), ("extended", CLASS_EXTENDED)] {
+        disk.class(flags, 0, 0)?;
+        disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_RECOVERED, ON_READ, 3))?;
+        let back = disk.top.read(base, MIB)?;
+        check(&format!("a read with recovered errors is decrypted ({name})"), back == data, back.len());
+        disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_RECOVERED, ON_WRITE, 3))?;
+        let w = disk.write(base, data);
+        check(
+            &format!("a write with recovered errors succeeds ({name})"),
+            w == Ok(data.len()),
+            format!("{w:?}"),
+        );
+    }
+    disk.port(|_| ())
+}
+
+/// A failure whose NTSTATUS stands in the SRB.
+fn internal(disk: &Disk, base: u64) -> Result<(), Error> {
+    for (name, flags) in [("legacy", 0), ("extended", CLASS_EXTENDED)] {
+        disk.class(flags, 0, 0)?;
+        disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_INTERNAL, ON_READ, 1))?;
+        let r = disk.top.read(base, MIB);
+        check(
+            &format!("the status behind an internal error arrives ({name})"),
+            r == Err(ERROR_NO_SYSTEM_RESOURCES),
+            format!("{:?}", r.map(|d| d.len())),
+        );
+    }
     disk.port(|_| ())
 }
 
