@@ -275,7 +275,7 @@ fn a_disk_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     assert!(matches!(both(failed, good), Probe::Valid { from: Copy::B, other: OtherCopy::Unreadable, .. }));
     assert!(matches!(both(good, failed), Probe::Valid { from: Copy::A, other: OtherCopy::Unreadable, .. }));
     assert!(matches!(both(failed, failed), Probe::Unreadable));
-    assert!(matches!(both(blank, failed), Probe::Unreadable));
+    assert!(matches!(both(blank, failed), Probe::None));
     assert!(matches!(both(failed, blank), Probe::Unreadable));
     assert!(matches!(both(blank, blank), Probe::None));
     assert!(matches!(both(blank, CopyRead::Absent), Probe::None));

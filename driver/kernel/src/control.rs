@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, FromZeros};
 use crate::{
     disk::{Disk, DiskState},
     identity,
-    nt::{device, irp::Irp, irql::Passive, is_success, security, string::utf16},
+    nt::{device, event::CriticalRegion, irp::Irp, irql::Passive, is_success, security, string::utf16},
     registry,
 };
 
@@ -78,7 +78,7 @@ pub(crate) unsafe fn delete() {
 pub(crate) fn dispatch(irp: Irp, at: Passive<'_>) -> NTSTATUS {
     match u32::from(irp.stack().MajorFunction) {
         IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(STATUS_SUCCESS, 0),
-        IRP_MJ_DEVICE_CONTROL => match serve(&irp, at) {
+        IRP_MJ_DEVICE_CONTROL => match serve_in_region(&irp, at) {
             Ok(written) => irp.complete(STATUS_SUCCESS, written),
             Err(refusal) => irp.complete(refusal.nt_status(), 0),
         },
@@ -86,21 +86,27 @@ pub(crate) fn dispatch(irp: Irp, at: Passive<'_>) -> NTSTATUS {
     }
 }
 
+/// A thread that is suspended in here would keep PnP waiting for the disk it has hold of.
+fn serve_in_region(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
+    let _region = CriticalRegion::enter(at);
+    serve(irp, at)
+}
+
 /// Understands a request and carries it out; answers the bytes written.
 fn serve(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
     // SAFETY: the union member of this major function.
     let control = unsafe { irp.stack().Parameters.DeviceIoControl };
+    if control.IoControlCode & 3 != 0 {
+        return Err(Refusal::Code); // other methods' buffers are others
+    }
     let (input, output) = (control.InputBufferLength as usize, control.OutputBufferLength as usize);
-    // SAFETY: METHOD_BUFFERED: one system buffer as long as the longer of the two, input at its front. The code is
-    // checked by `Request::parse` before anything is written; other methods' codes are not ours.
+    // SAFETY: METHOD_BUFFERED: one system buffer as long as the longer of the two, input at its front.
     let buffer = match NonNull::new(irp.system_buffer()) {
         Some(buffer) => unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), input.max(output)) },
         None => &mut [],
     };
-    if control.IoControlCode & 3 != 0 {
-        return Err(Refusal::Code);
-    }
-    let request = Request::parse(control.IoControlCode, buffer.get(..input).ok_or(Refusal::Length)?)?;
+    let request = Request::parse(control.IoControlCode, buffer.get(..input).ok_or(Refusal::Length)?);
+    let request = request.inspect_err(|_| buffer.fill(0))?; // there may be a key in it
     let answer = buffer.get_mut(..output).ok_or(Refusal::Length)?;
     let found = |number| registry::find(|disk| disk.id == number).ok_or(Refusal::NoSuchDisk);
     match request {

@@ -20,6 +20,7 @@ use crate::{
         irql::Passive,
         remove_lock::RemoveLock,
     },
+    probe::Capacity,
     registry,
     volume::Volume,
 };
@@ -55,6 +56,8 @@ pub(crate) struct Disk {
     sectors: AtomicU64,
     first_sector: AtomicU64,
     sector_size: AtomicU32,
+    /// Physical exponent in the upper half, lowest aligned sector in the lower.
+    alignment: AtomicU32,
     /// Who may use the volume. Open while the disk is unlocked.
     gate: Rundown,
     drained: Event,
@@ -102,6 +105,7 @@ impl Disk {
             sectors: AtomicU64::new(0),
             first_sector: AtomicU64::new(0),
             sector_size: AtomicU32::new(512),
+            alignment: AtomicU32::new(0),
             gate: Rundown::closed(),
             drained: Event::uninit(),
             volume: AtomicPtr::new(ptr::null_mut()),
@@ -228,10 +232,19 @@ impl Disk {
     }
 
     /// Sets where the volume lies. Only with the turn.
-    pub(crate) fn set_place(&self, place: InPlace) {
+    pub(crate) fn set_place(&self, place: InPlace, disk: Capacity) {
         self.sectors.store(place.sectors, Ordering::Release);
         self.sector_size.store(place.sector_size, Ordering::Release);
         self.first_sector.store(place.first_sector, Ordering::Release);
+        let alignment = u32::from(disk.physical_exponent) << 16 | u32::from(disk.lowest_aligned);
+        self.alignment.store(alignment, Ordering::Release);
+    }
+
+    /// The disk's physical exponent and lowest aligned sector, which are the volume's as well: it begins at 1 MiB, a
+    /// multiple of any physical sector.
+    pub(crate) fn alignment(&self) -> (u8, u16) {
+        let alignment = self.alignment.load(Ordering::Acquire);
+        ((alignment >> 16) as u8, alignment as u16)
     }
 
     /// Takes over the lower device's flags; they may have changed while it started.

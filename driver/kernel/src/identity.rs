@@ -40,7 +40,7 @@ pub(crate) struct IdentityCell(UnsafeCell<Identity>);
 impl IdentityCell {
     /// Nothing is known yet.
     pub(crate) const fn new() -> Self {
-        let capacity = Capacity { sector_size: 512, sectors: 0 };
+        let capacity = Capacity { sector_size: 512, sectors: 0, physical_exponent: 0, lowest_aligned: 0 };
         Self(UnsafeCell::new(Identity { capacity, header: None, kind: SrbKind::Legacy, last_error: 0 }))
     }
 
@@ -83,13 +83,13 @@ impl Disk {
         identity.kind = ask.kind();
         let (state, error) = match read_headers(&ask, identity) {
             Ok(found) => found,
-            // No medium, or no disk: not ours to hold.
-            Err(Silence::NotReady) => (DiskState::Plain, 0),
+            // Nothing in it: nothing of ours.
+            Err(Silence::NoMedium) => (DiskState::Plain, 0),
             Err(Silence::Failed(status)) => (DiskState::Unreadable, status),
         };
         identity.last_error = error;
         if let Some(header) = identity.header() {
-            self.set_place(header.place());
+            self.set_place(header.place(), identity.capacity);
         }
         self.set_state(state);
     }
@@ -106,7 +106,10 @@ impl Disk {
     ) -> Result<(), Refusal> {
         let kek = Kek::from_bytes(key);
         let mut turn = self.turn.take(at);
-        self.identify_again(&mut turn, at);
+        // It may have been formatted since it started, or have had no medium then.
+        if matches!(self.state(), DiskState::Plain | DiskState::Unreadable) {
+            self.read_identity(&mut turn, at);
+        }
         let identity = self.identity.with(&mut turn);
         if self.state() != DiskState::Locked {
             return Err(Refusal::WrongState);
@@ -161,7 +164,7 @@ fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, 
     let [first, second] = &mut buffers;
     let a = match ask.read(capacity, 0, &mut first[..]) {
         Ok(()) => CopyRead::Bytes(first),
-        Err(Silence::NotReady) => return Err(Silence::NotReady),
+        Err(Silence::NoMedium) => return Err(Silence::NoMedium),
         Err(Silence::Failed(_)) => CopyRead::Unreadable,
     };
     let b = match second_copy_offset(a, capacity.bytes()) {

@@ -10,6 +10,7 @@ use sluice_shim::{
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
+        sense::{Sense, key},
     },
     storport::{
         SrbFlags, SrbKind, SrbStatus,
@@ -18,12 +19,13 @@ use sluice_shim::{
 };
 use wdk_sys::{
     DEVICE_OBJECT, IO_STATUS_BLOCK, IRP_MJ_SCSI, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_DEVICE_ERROR,
+    STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
     ntddk::{IoAllocateIrp, IoBuildDeviceIoControlRequest, IoFreeIrp, IofCallDriver},
 };
 
 use crate::nt::{
-    event::Event,
+    event::{Event, pause},
     irp::{next, on_completion},
     irql::Passive,
     is_success,
@@ -36,8 +38,8 @@ const TIME_OUT: u32 = 60;
 /// Why a question got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// The disk is not ready (no medium, spinning up, not configured as a disk).
-    NotReady,
+    /// There is no medium in it.
+    NoMedium,
     /// The disk, or something on the way, failed.
     Failed(NTSTATUS),
 }
@@ -45,8 +47,11 @@ pub(crate) enum Silence {
 /// One answer that is none.
 #[derive(Clone, Copy)]
 enum Answer {
-    NotReady,
-    UnitAttention,
+    NoMedium,
+    /// It is becoming ready, or waits to be started.
+    Becoming,
+    /// It was reset, is busy, or did not get it.
+    Again,
     Failed(NTSTATUS),
 }
 
@@ -62,6 +67,10 @@ pub(crate) struct Probe<'a> {
 pub(crate) struct Capacity {
     pub(crate) sector_size: u32,
     pub(crate) sectors: u64,
+    /// A physical sector has 2 to the power of so many of these.
+    pub(crate) physical_exponent: u8,
+    /// The first of them that begins a physical sector.
+    pub(crate) lowest_aligned: u16,
 }
 
 impl Capacity {
@@ -86,16 +95,22 @@ impl<'a> Probe<'a> {
 
     /// READ CAPACITY(16), or (10) if the disk does not know it (SBC-4 5.15, 5.16).
     pub(crate) fn capacity(&self) -> Result<Capacity, Silence> {
+        // Up to the end of the alignment fields; older disks may send no more than the sizes.
+        const SIZES: usize = 12;
         let mut answer = [0; 32];
         match self.data_in(&Cdb::read_capacity_16(32), &mut answer) {
-            Ok(()) => {
-                Ok(Capacity { sectors: be64(&answer, 0).saturating_add(1), sector_size: be32(&answer, 8) })
-            }
-            Err(Silence::NotReady) => Err(Silence::NotReady),
-            Err(Silence::Failed(_)) => {
+            Ok(length) if length >= SIZES => Ok(Capacity {
+                sectors: be64(&answer, 0).saturating_add(1),
+                sector_size: be32(&answer, 8),
+                physical_exponent: answer[13] & 0x0f,
+                lowest_aligned: u16::from_be_bytes([answer[14], answer[15]]) & 0x3fff,
+            }),
+            Err(Silence::NoMedium) => Err(Silence::NoMedium),
+            _ => {
                 let mut answer = [0; 8];
-                self.data_in(&Cdb::read_capacity_10(), &mut answer)?;
-                Ok(Capacity { sectors: u64::from(be32(&answer, 0)) + 1, sector_size: be32(&answer, 4) })
+                self.whole(&Cdb::read_capacity_10(), &mut answer)?;
+                let (sectors, sector_size) = (u64::from(be32(&answer, 0)) + 1, be32(&answer, 4));
+                Ok(Capacity { sectors, sector_size, physical_exponent: 0, lowest_aligned: 0 })
             }
         }
     }
@@ -104,27 +119,45 @@ impl<'a> Probe<'a> {
     pub(crate) fn read(&self, capacity: Capacity, offset: u64, into: &mut [u8]) -> Result<(), Silence> {
         let size = u64::from(capacity.sector_size);
         let range = BlockRange { lba: offset / size, blocks: (into.len() as u64 / size) as u32 };
-        self.data_in(&Cdb::read(range, false, false, Form::Ten), into)
+        self.whole(&Cdb::read(range, false, false, Form::Ten), into)
     }
 
-    /// Asks, and asks again when the disk first reports that it was reset (SAM-5 5.14).
-    fn data_in(&self, cdb: &Cdb, into: &mut [u8]) -> Result<(), Silence> {
-        const TRIES: usize = 4;
-        let mut result = self.data_in_once(cdb, into);
-        for _ in 1..TRIES {
-            match result {
-                Err(Answer::UnitAttention) => result = self.data_in_once(cdb, into),
-                _ => break,
+    /// Asks for exactly so much: a part of a header would look like none.
+    fn whole(&self, cdb: &Cdb, into: &mut [u8]) -> Result<(), Silence> {
+        let wanted = into.len();
+        match self.data_in(cdb, into)? {
+            length if length == wanted => Ok(()),
+            _ => Err(Silence::Failed(STATUS_IO_DEVICE_ERROR)),
+        }
+    }
+
+    /// Asks, and asks again while the answer may be another next time; answers how much came. A disk has fifteen
+    /// seconds to become ready, and two to get over a reset.
+    fn data_in(&self, cdb: &Cdb, into: &mut [u8]) -> Result<usize, Silence> {
+        const PAUSE_MS: u32 = 250;
+        const BECOMING: u32 = 60;
+        const AGAIN: u32 = 8;
+        let mut tries = 0;
+        loop {
+            let (most, status) = match self.data_in_once(cdb, into) {
+                Ok(length) => return Ok(length),
+                Err(Answer::NoMedium) => return Err(Silence::NoMedium),
+                Err(Answer::Becoming) => (BECOMING, STATUS_DEVICE_NOT_READY),
+                Err(Answer::Again) => (AGAIN, STATUS_IO_DEVICE_ERROR),
+                Err(Answer::Failed(status)) => (0, status),
+            };
+            tries += 1;
+            if tries > most {
+                return Err(Silence::Failed(status));
+            }
+            // The report of a reset (SAM-5 5.14) is over once it is made.
+            if tries > 1 {
+                pause(PAUSE_MS, self.at);
             }
         }
-        result.map_err(|answer| match answer {
-            Answer::NotReady => Silence::NotReady,
-            Answer::UnitAttention => Silence::Failed(STATUS_IO_DEVICE_ERROR),
-            Answer::Failed(status) => Silence::Failed(status),
-        })
     }
 
-    fn data_in_once(&self, cdb: &Cdb, into: &mut [u8]) -> Result<(), Answer> {
+    fn data_in_once(&self, cdb: &Cdb, into: &mut [u8]) -> Result<usize, Answer> {
         // The answer is transferred to pool memory: `into` may lie on a stack that is not mapped for a device.
         let no_memory = Answer::Failed(STATUS_INSUFFICIENT_RESOURCES);
         let mut buffer: Vec<u8> = Vec::new();
@@ -147,15 +180,22 @@ impl<'a> Probe<'a> {
         let memory = NonNull::new(buffer.as_mut_ptr()).ok_or(no_memory)?;
         let status = self.send(&mut storage, memory, length);
         let view = storage.view().map_err(|_| failed)?;
-        if view.srb_status().code() == SrbStatus::SUCCESS && is_success(status) {
+        let code = view.srb_status().code();
+        let sense = Sense::parse(&sense).filter(|_| view.srb_status().has_sense());
+        let recovered = sense.is_some_and(|sense| sense.key == key::RECOVERED_ERROR);
+        if (code == SrbStatus::SUCCESS && is_success(status)) || code == SrbStatus::DATA_OVERRUN || recovered
+        {
             into.copy_from_slice(&buffer);
-            return Ok(());
+            return Ok(view.data_transfer_length().min(length) as usize);
         }
-        // Fixed or descriptor format: the sense key (SPC-5 4.4).
-        let key = if sense[0] & 0x7f >= 0x72 { sense[1] } else { sense[2] } & 0x0f;
-        match key {
-            2 if view.srb_status().has_sense() => Err(Answer::NotReady),
-            6 if view.srb_status().has_sense() => Err(Answer::UnitAttention),
+        const NO_MEDIUM: u8 = 0x3a; // SPC-5 table 56, MEDIUM NOT PRESENT
+        match (code, sense.map(|sense| (sense.key, sense.asc))) {
+            (_, Some((key::NOT_READY, NO_MEDIUM))) => Err(Answer::NoMedium),
+            (_, Some((key::NOT_READY, _))) => Err(Answer::Becoming),
+            (_, Some((key::UNIT_ATTENTION, _))) => Err(Answer::Again),
+            (SrbStatus::BUSY | SrbStatus::BUS_RESET | SrbStatus::TIMEOUT | SrbStatus::COMMAND_TIMEOUT, _) => {
+                Err(Answer::Again)
+            }
             _ => Err(Answer::Failed(if is_success(status) { STATUS_IO_DEVICE_ERROR } else { status })),
         }
     }

@@ -298,11 +298,12 @@ pub(crate) fn refuse(disk: &'static Disk, irp: Irp, view: &mut SrbView, refusal:
 fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTSTATUS {
     let (tag, mut data) = (irp.tag(), [0; 32]);
     let (sectors, sector_size) = disk.volume_size();
+    let (physical_exponent, lowest_aligned) = disk.alignment();
     let capacity = Capacity {
         blocks: sectors,
         block_size: sector_size,
-        physical_exponent: 0,
-        lowest_aligned: 0,
+        physical_exponent,
+        lowest_aligned,
         provisioned: false,
         reads_zeros: false,
     };

@@ -27,6 +27,7 @@ mod vaes;
 #[cfg(target_arch = "x86_64")]
 mod xmm;
 
+#[cfg(target_arch = "x86_64")]
 use alloc::boxed::Box;
 
 use sluice_chain::{
@@ -88,12 +89,6 @@ pub enum Error {
     Length,
 }
 
-/// Apart, so that their two kilobytes are on the stack only when they are wanted.
-#[inline(never)]
-fn portable_keys(data: &[u8; 32], tweak: &[u8; 32]) -> Result<Box<portable::Keys>, Error> {
-    try_box(portable::Keys::new(data, tweak)).ok_or(Error::NoMemory)
-}
-
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -107,7 +102,7 @@ pub struct Xts256 {
 }
 
 enum Keys {
-    Portable(Box<portable::Keys>),
+    Portable(portable::Keys),
     #[cfg(target_arch = "x86_64")]
     AesNi(Box<aesni::Keys>),
     #[cfg(all(target_arch = "x86_64", feature = "vaes"))]
@@ -127,7 +122,7 @@ impl Xts256 {
             return Err(Error::EqualHalves);
         }
         let keys = match backend {
-            Backend::Portable => Keys::Portable(portable_keys(data, tweak)?),
+            Backend::Portable => Keys::Portable(portable::Keys::new(data, tweak).ok_or(Error::NoMemory)?),
             #[cfg(target_arch = "x86_64")]
             Backend::AesNi if aesni::available() => {
                 let mut keys = try_box(aesni::Keys::zeroed()).ok_or(Error::NoMemory)?;
@@ -213,7 +208,7 @@ impl Xts256 {
             // SAFETY: both ranges hold `units * unit` bytes by their types' contracts, and are equal or apart:
             // a source made of the target itself, or borrowed beside it. The backend runs on this machine,
             // because its keys could only be made after `available()`.
-            Keys::Portable(keys) => unsafe { unit::run(&**keys, way, first, unit, units, from, to) },
+            Keys::Portable(keys) => unsafe { unit::run(keys, way, first, unit, units, from, to) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Keys::AesNi(keys) => unsafe { unit::run(&**keys, way, first, unit, units, from, to) },

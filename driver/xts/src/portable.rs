@@ -5,8 +5,10 @@ use aes::{
     cipher::{BlockDecrypt, BlockEncrypt, KeyInit, generic_array::GenericArray},
 };
 
+use alloc::boxed::Box;
+
 use crate::{
-    BLOCK, Way,
+    BLOCK, Way, try_box,
     unit::{Blocks, doubled},
 };
 
@@ -15,14 +17,20 @@ const AT_ONCE: usize = 8;
 
 /// Expanded keys, wiped by the crate when dropped.
 pub(crate) struct Keys {
-    data: Aes256,
-    tweak: Aes256,
+    data: Box<Aes256>,
+    tweak: Box<Aes256>,
 }
 
 impl Keys {
-    pub(crate) fn new(data: &[u8; 32], tweak: &[u8; 32]) -> Self {
-        Self { data: Aes256::new(data.into()), tweak: Aes256::new(tweak.into()) }
+    pub(crate) fn new(data: &[u8; 32], tweak: &[u8; 32]) -> Option<Self> {
+        Some(Self { data: expanded(data)?, tweak: expanded(tweak)? })
     }
+}
+
+/// Apart, and one at a time: the crate makes its kilobyte on the stack.
+#[inline(never)]
+fn expanded(key: &[u8; 32]) -> Option<Box<Aes256>> {
+    try_box(Aes256::new(key.into()))
 }
 
 impl Blocks for Keys {

@@ -44,7 +44,7 @@ pub enum Probe<'a> {
     },
     /// A Sluice disk that cannot be used as it is. Nothing may be written to it.
     Damaged(Damage),
-    /// No copy is good, and at least one could not be read: it may be a Sluice disk.
+    /// Copy A could not be read, and B is not good: it may be a Sluice disk.
     Unreadable,
 }
 
@@ -123,7 +123,8 @@ fn none_good<'a>(a: CopyRead<'a>, b: CopyRead<'a>) -> Probe<'a> {
         Probe::Damaged(Damage::Newer)
     } else if is_trace(a) || is_trace(b) {
         Probe::Damaged(Damage::NoGoodCopy)
-    } else if matches!(a, CopyRead::Unreadable) || matches!(b, CopyRead::Unreadable) {
+    } else if matches!(a, CopyRead::Unreadable) {
+        // Where A can be read and shows no trace, a bad sector at B's place is an ordinary disk's bad sector.
         Probe::Unreadable
     } else {
         Probe::None

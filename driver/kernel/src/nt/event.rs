@@ -1,10 +1,13 @@
 //! Events: how a thread waits.
 
-use core::{cell::UnsafeCell, mem::MaybeUninit, ptr};
+use core::{cell::UnsafeCell, marker::PhantomData, mem::MaybeUninit, ptr};
 
 use wdk_sys::{
-    _EVENT_TYPE, KEVENT,
-    ntddk::{KeClearEvent, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject},
+    _EVENT_TYPE, KEVENT, LARGE_INTEGER,
+    ntddk::{
+        KeClearEvent, KeEnterCriticalRegion, KeInitializeEvent, KeLeaveCriticalRegion, KeSetEvent,
+        KeWaitForSingleObject,
+    },
 };
 
 use super::irql::Passive;
@@ -57,6 +60,37 @@ impl Event {
 
     fn get(&self) -> *mut KEVENT {
         self.0.get().cast()
+    }
+}
+
+/// Lets time pass.
+pub(crate) fn pause(milliseconds: u32, _: Passive<'_>) {
+    let never = Event::uninit();
+    // Relative, in units of 100 ns.
+    let mut timeout = LARGE_INTEGER { QuadPart: -10_000 * i64::from(milliseconds) };
+    // SAFETY: the event stays here and is not set by anybody; PASSIVE_LEVEL by the token.
+    unsafe {
+        never.initialize();
+        let _ = KeWaitForSingleObject(never.get().cast(), 0, 0, 0, &raw mut timeout);
+    }
+}
+
+/// While it is there, the thread is not suspended and takes no normal APC: it holds what others wait for.
+pub(crate) struct CriticalRegion(PhantomData<*mut ()>);
+
+impl CriticalRegion {
+    /// Enters it. PASSIVE_LEVEL.
+    pub(crate) fn enter(_: Passive<'_>) -> Self {
+        // SAFETY: left once, when it is dropped, by the same thread: it is not `Send`.
+        unsafe { KeEnterCriticalRegion() };
+        Self(PhantomData)
+    }
+}
+
+impl Drop for CriticalRegion {
+    fn drop(&mut self) {
+        // SAFETY: entered by `enter`.
+        unsafe { KeLeaveCriticalRegion() };
     }
 }
 

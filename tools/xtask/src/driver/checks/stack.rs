@@ -6,9 +6,10 @@ use super::{Arch, Subject};
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, pe};
 
-/// The most that one function may take, in bytes. The largest two expand keys and call nothing that takes much; the deepest
-/// path (unlocking: dispatch, control, unlock, key expansion) adds up to less than 10 KiB.
-const MOST: u32 = 4608;
+/// The most that one function may take, in bytes: less than a page, so that none needs the compiler's stack probe
+/// (`__chkstk`). The largest expands keys and calls nothing that takes much; the deepest path (unlocking: dispatch,
+/// control, unlock, key expansion) adds up to less than 8 KiB.
+const MOST: u32 = 4095;
 
 pub(super) fn frames(subject: &Subject) -> Result<String> {
     if subject.arch == Arch::Arm64 {
