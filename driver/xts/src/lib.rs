@@ -10,10 +10,11 @@
 //!   xmm        the same: the blocks
 //!   vaes       512-bit vectors (feature `vaes`): four blocks an instruction
 //!   portable   the `aes` crate: constant-time without AES instructions, or the target's own
+//!   stack      wiping what a key left there
 //! ```
 //!
-//! Nothing here branches on, or indexes by, key or data. Expanded keys lie on the heap, made there and wiped
-//! when dropped, so that moving a cipher leaves no copy behind.
+//! Nothing here branches on, or indexes by, key or data. Expanded keys lie on the heap and are wiped
+//! when dropped, so that moving a cipher leaves no copy behind; where they were made on the stack, it is wiped.
 #![no_std]
 
 extern crate alloc;
@@ -21,6 +22,7 @@ extern crate alloc;
 #[cfg(target_arch = "x86_64")]
 mod aesni;
 mod portable;
+mod stack;
 mod unit;
 #[cfg(all(target_arch = "x86_64", feature = "vaes"))]
 mod vaes;
@@ -34,6 +36,8 @@ use sluice_chain::{
     bytes::{Source, Target},
     try_box,
 };
+
+pub use stack::wipe_stack;
 
 /// A block of AES.
 pub(crate) const BLOCK: usize = 16;

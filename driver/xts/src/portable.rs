@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use crate::{
     BLOCK, Way, try_box,
     unit::{Blocks, doubled},
+    wipe_stack,
 };
 
 /// Blocks given to the crate at once: what its software takes together, or a multiple of it.
@@ -23,7 +24,9 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(data: &[u8; 32], tweak: &[u8; 32]) -> Option<Self> {
-        Some(Self { data: expanded(data)?, tweak: expanded(tweak)? })
+        let keys = expanded(data).zip(expanded(tweak));
+        wipe_stack();
+        keys.map(|(data, tweak)| Self { data, tweak })
     }
 }
 

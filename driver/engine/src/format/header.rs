@@ -5,6 +5,8 @@ use crate::{
     volume::InPlace,
 };
 
+use sluice_xts::wipe_stack;
+
 use super::raw::{MAGIC, RawHeader, RawSlot, SLOTS, VERSION};
 
 /// A header whose checksum, version and numbers make sense together. It has not been authenticated: that takes
@@ -162,12 +164,12 @@ impl<'a> Header<'a> {
     /// [`KeyError`]; `key` is then zeros.
     pub fn unlock(&self, index: usize, kek: &Kek, key: &mut VolumeKey) -> Result<(), KeyError> {
         let slot = self.slot(index).ok_or(KeyError::EmptySlot)?;
-        unwrap(kek, &slot.raw.wrapped_key, key)?;
-        if header_mac(key, self.raw) != self.raw.mac {
-            key.wipe();
-            return Err(KeyError::Tampered);
-        }
-        Ok(())
+        let result = unwrap(kek, &slot.raw.wrapped_key, key).and_then(|()| {
+            let authentic = header_mac(key, self.raw) == self.raw.mac;
+            authentic.then_some(()).ok_or(KeyError::Tampered)
+        });
+        wipe_stack();
+        result.inspect_err(|_| key.wipe())
     }
 }
 

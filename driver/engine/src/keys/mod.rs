@@ -102,10 +102,9 @@ pub(crate) fn wrap(kek: &Kek, key: &VolumeKey) -> [u8; 72] {
 #[inline(never)]
 pub(crate) fn unwrap(kek: &Kek, wrapped: &[u8; 72], key: &mut VolumeKey) -> Result<(), KeyError> {
     // From the slice, so that no copy of the key is made on the way.
-    KekAes256::try_from(&kek.0[..]).and_then(|kek| kek.unwrap(wrapped, &mut key.0)).map_err(|_| {
-        key.wipe();
-        KeyError::WrongKey
-    })
+    KekAes256::try_from(&kek.0[..])
+        .and_then(|kek| kek.unwrap(wrapped, &mut key.0))
+        .map_err(|_| KeyError::WrongKey)
 }
 
 /// The header's MAC.
