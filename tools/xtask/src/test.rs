@@ -19,6 +19,10 @@ const STEPS: &[Step] = &[
     ("VAES against OpenSSL", || {
         cargo(&["test", "--quiet", "--release", "--package", "sluice-xts", "--features", "vaes"])
     }),
+    ("XTS in software alone", || {
+        let software = "build.rustflags=[\"--cfg\", \"aes_force_soft\"]";
+        cargo(&["test", "--quiet", "--package=sluice-xts", "--target-dir=target/software", "--config", software])
+    }),
     ("sluice.sys and its checks", || driver::command(&["--check-deterministic".into()])),
     ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
     ("the verifier catches rule-breaking drivers", || {
