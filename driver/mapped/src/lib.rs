@@ -1,0 +1,9 @@
+//! The mapped volume: see `docs/mapped.md`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod disk;
+pub mod io;
+pub mod units;
