@@ -221,15 +221,16 @@ impl<S: Subject> Run<S> {
     pub(crate) fn pump(&mut self) -> Result<(), Stop> {
         loop {
             let Some(volume) = &mut self.volume else { return Ok(()) };
-            if let Some(done) = volume.next_done() {
+            if let Some(io) = volume.next_io() {
+                if matches!(io.op, DeviceOp::Write { .. } | DeviceOp::Discard { .. }) {
+                    self.try_afterwards()?;
+                }
+                self.device.start(io)?;
+            } else if let Some(done) = volume.next_done() {
                 self.done(done)?;
-                continue;
+            } else {
+                return Ok(());
             }
-            let Some(io) = volume.next_io() else { return Ok(()) };
-            if matches!(io.op, DeviceOp::Write { .. } | DeviceOp::Discard { .. }) {
-                self.try_afterwards()?;
-            }
-            self.device.start(io)?;
         }
     }
 
