@@ -120,6 +120,11 @@ impl Blocks for Keys {
         unsafe { encrypt_numbers(&self.tweak, first, tweaks) };
     }
 
+    unsafe fn tweak(&self, tweak: &mut [u8; BLOCK]) {
+        // SAFETY: the trait's contract.
+        unsafe { encrypt_block(&self.tweak, tweak) };
+    }
+
     unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
         // SAFETY: the trait's contract.
         unsafe {
@@ -142,6 +147,14 @@ pub(crate) fn encrypt_numbers(schedule: &Schedule, first: u64, tweaks: &mut [[u8
     for (tweak, block) in tweaks.iter_mut().zip(blocks) {
         store(tweak, block);
     }
+}
+
+/// One block, where it lies.
+#[target_feature(enable = "aes,sse2")]
+fn encrypt_block(schedule: &Schedule, block: &mut [u8; BLOCK]) {
+    let mut blocks = [load(block)];
+    rounds::<true, 1>(schedule, &mut blocks);
+    store(block, blocks[0]);
 }
 
 /// `N` blocks through all rounds, side by side.
