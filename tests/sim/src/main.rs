@@ -200,7 +200,7 @@ fn command(case: &Case, subject: &str) -> String {
         let _ = write!(text, " --mutant '{mutant}'");
     }
     if let Some(keep) = &case.keep {
-        let _ = write!(text, " --keep {keep}");
+        let _ = write!(text, " --keep '{keep}'");
     }
     text
 }

@@ -221,5 +221,12 @@ impl Maker {
             _ => Step::Crash { events: self.rng.scale(1, 300) as u32 - 1 },
         };
         self.trace.push(step);
+        // What a recovery left unfinished shows when the next failure is near.
+        while self.rng.chance(1, 3) {
+            for _ in 0..self.rng.between(1, 3) {
+                self.step(Phase::Sync);
+            }
+            self.trace.push(Step::Crash { events: self.rng.below(6) as u32 });
+        }
     }
 }
