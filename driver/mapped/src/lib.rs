@@ -6,4 +6,5 @@ extern crate alloc;
 
 pub mod disk;
 pub mod io;
+pub mod seal;
 pub mod units;
