@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod codec;
 pub mod disk;
 pub mod io;
 pub mod seal;
