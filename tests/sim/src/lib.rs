@@ -19,7 +19,7 @@
 //! | `model`, `oracle` | what may be seen, and whether it is what was found |
 //! | `run`, `recovery` | one run |
 //! | `shrink`, `mutants` | a shorter trace that still fails; deliberate mistakes, each of which must be found |
-//! | `straw` | the simplest volume that keeps the promises, and 15 ways to break them |
+//! | `straw` | the simplest volume that keeps the promises, and 16 ways to break them |
 
 pub mod content;
 pub mod device;

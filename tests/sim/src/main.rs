@@ -2,6 +2,7 @@
 
 use std::{
     process::ExitCode,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -124,12 +125,15 @@ fn campaign<S: Subject>(runs: &Runs, subject: &str) -> ExitCode {
     };
     let mut figures = Figures::default();
     let mut told = Instant::now();
+    let watch = Watch::new();
     for seed in runs.seed..runs.seed.saturating_add(count) {
         if runs.seconds.is_some_and(|seconds| start.elapsed().as_secs() >= seconds) {
             break;
         }
         let case = case(runs, seed, mutant);
+        watch.begin(&command(&case, subject));
         let outcome = simulate::<S>(&case);
+        watch.end();
         figures += outcome.figures;
         if let Some(failure) = outcome.failure {
             report::<S>(&case, &failure, subject, Duration::from_secs(runs.shrink));
@@ -144,6 +148,44 @@ fn campaign<S: Subject>(runs: &Runs, subject: &str) -> ExitCode {
     let took = start.elapsed();
     println!("{}", if runs.json { figures.json(took) } else { figures.line(took) });
     ExitCode::SUCCESS
+}
+
+/// Tells of a run that does not end: a subject that loops for ever cannot be stopped from within.
+struct Watch(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Watch {
+    /// A run that takes longer ends everything.
+    const LONGEST: Duration = Duration::from_secs(300);
+
+    fn new() -> Self {
+        let state = Arc::new(Mutex::new(None::<(Instant, String)>));
+        let seen = Arc::clone(&state);
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+                let Ok(run) = seen.lock() else { return };
+                if let Some((start, command)) = &*run
+                    && start.elapsed() > Self::LONGEST
+                {
+                    println!("WRONG: no end after {} s\n  again: {command}", Self::LONGEST.as_secs());
+                    std::process::exit(1);
+                }
+            }
+        });
+        Self(state)
+    }
+
+    fn begin(&self, command: &str) {
+        if let Ok(mut run) = self.0.lock() {
+            *run = Some((Instant::now(), command.to_owned()));
+        }
+    }
+
+    fn end(&self) {
+        if let Ok(mut run) = self.0.lock() {
+            *run = None;
+        }
+    }
 }
 
 /// The case of a seed.
@@ -207,8 +249,6 @@ fn command(case: &Case, subject: &str) -> String {
 
 /// Runs each mutant until it is found.
 fn hunt<S: Subject>(budget: Duration, seed: u64, only: &str) -> ExitCode {
-    // A mutant may well panic; that it did is in the table.
-    std::panic::set_hook(Box::new(|_| {}));
     let mut survivors = 0;
     println!("{:<36} {:<10} {:>6} {:>9}  found by", "mutant", "mode", "seeds", "seconds");
     for mutant in S::MUTANTS.iter().filter(|mutant| mutant.name.contains(only)) {

@@ -1,9 +1,12 @@
 //! A seed, from its plan to its verdict.
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    cell::{Cell, RefCell},
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe},
     str::FromStr,
+    sync::Once,
 };
 
 use crate::{
@@ -121,20 +124,52 @@ pub struct Outcome {
     pub failure: Option<Failure>,
 }
 
-/// Runs a case. A subject that panics is wrong; so is one that panics in `drop`, but that ends everything.
+/// Runs a case. A subject that panics is wrong.
 pub fn simulate<S: Subject>(case: &Case) -> Outcome {
     let trace = case.trace::<S>();
     let mut run = Run::<S>::new(case.seed, case.plan(), case.mode, case.bound);
-    let result = catch_unwind(AssertUnwindSafe(|| run.go(case.seed, &trace)));
+    let result = catch(|| run.go(case.seed, &trace));
     let step = run.step;
     let failure = match result {
         Ok(Ok(()) | Err(Stop::Refused)) => None,
         Ok(Err(Stop::Wrong(what))) => Some(Failure { what, step }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Some(Failure { what: format!("panic: {text}"), step })
-        }
+        Err(panic) => Some(Failure { what: format!("panic: {panic}"), step }),
     };
     Outcome { figures: run.finish(), failure }
+}
+
+thread_local! {
+    /// Inside [`catch`], what a panic said, and where.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Whether this thread is inside [`catch`].
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `what`; a panic in it becomes an error with its message and place, and is not printed. With `RUST_BACKTRACE`
+/// set, the error has the stack as well.
+fn catch<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CATCHING.get() {
+                return before(info);
+            }
+            let stack = Backtrace::capture();
+            let stack = if stack.status() == BacktraceStatus::Captured {
+                format!("\n{stack}")
+            } else {
+                String::new()
+            };
+            PANIC.with_borrow_mut(|text| {
+                // A second panic, in a destructor, tells less than the first.
+                text.get_or_insert_with(|| format!("{info}{stack}"));
+            });
+        }));
+    });
+    CATCHING.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(what));
+    CATCHING.set(false);
+    let text = PANIC.take();
+    result.map_err(|_| text.unwrap_or_default())
 }

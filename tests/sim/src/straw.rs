@@ -47,6 +47,9 @@ pub struct Straw {
     /// Written since the last flush.
     unflushed: Vec<Op>,
     underway: Option<Op>,
+    /// After a write error: blocks that were to be written, and cannot be any more, the latest last.
+    lost: Vec<(u64, Arc<[u8]>)>,
+    stopped: bool,
     next_id: u32,
     blocks_written: u64,
     done: VecDeque<Done>,
@@ -183,13 +186,16 @@ impl Straw {
             }
         }
         self.blocks_written += count;
+        let image: Arc<[u8]> = bytes.into();
         if self.is("loses a block in 1000") && self.blocks_written >= 1000 {
             self.blocks_written = 0;
         } else {
-            self.script.push_back(Op::Write(self.home(first), bytes.into()));
+            self.script.push_back(Op::Write(self.home(first), image.clone()));
         }
         let (at, sums) = self.sums_of(first, count);
         self.script.push_back(Op::Write(at, sums));
+        self.lost.clear();
+        self.lost.push((first, image));
         if !self.is("no flush after the blocks") {
             self.script.push_back(Op::Flush);
         }
@@ -199,6 +205,10 @@ impl Straw {
     fn verify(&self, first: u64, bytes: &mut [u8]) -> Result<(), Error> {
         for (index, bytes) in bytes.chunks_mut(BLOCK).enumerate() {
             let block = first + index as u64;
+            if let Some(kept) = self.kept(block) {
+                bytes.copy_from_slice(kept);
+                continue;
+            }
             match self.sums[block as usize] {
                 0 => bytes.fill(0),
                 expected if expected == sum(self.identity, block, bytes) => {}
@@ -209,6 +219,30 @@ impl Straw {
             }
         }
         Ok(())
+    }
+
+    /// After a write error, what a block would be.
+    fn kept(&self, block: u64) -> Option<&[u8]> {
+        let within =
+            |(first, bytes): &&(u64, Arc<[u8]>)| (*first..*first + bytes.len() as u64 / B).contains(&block);
+        let (first, bytes) = self.lost.iter().rev().filter(|_| self.stopped).find(within)?;
+        let at = ((block - first) * B) as usize;
+        Some(&bytes[at..at + BLOCK])
+    }
+
+    /// A write failed: no more of them. What was acknowledged is still there to be read.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.script.clear();
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job { request: Request::Write { offset, buffer, .. }, acknowledged: true, .. } => {
+                    self.lost.push((offset / B, buffer.into()));
+                }
+                Job { request: Request::Read { .. }, .. } => self.jobs.push_back(job),
+                job => self.finish(job, Err(Error::Write)),
+            }
+        }
     }
 
     /// The first job's blocks were read.
@@ -246,7 +280,13 @@ impl Straw {
 
     /// The first job ended.
     fn end(&mut self, result: Result<(), Error>) {
-        let Some(job) = self.jobs.pop_front() else { return };
+        if let Some(job) = self.jobs.pop_front() {
+            self.finish(job, result);
+        }
+    }
+
+    /// A job ended.
+    fn finish(&mut self, job: Job, result: Result<(), Error>) {
         if !job.acknowledged {
             let buffer = match job.request {
                 Request::Read { buffer, .. } | Request::Write { buffer, .. } => Some(buffer),
@@ -294,6 +334,7 @@ impl Subject for Straw {
         Mutant { name: "loses a block in 1000", mode: Mode::Crash },
         Mutant { name: "discards a block too many", mode: Mode::Crash },
         Mutant { name: "reads what is not there yet", mode: Mode::Crash },
+        Mutant { name: "refuses without reason", mode: Mode::Crash },
         Mutant { name: "ignores errors of writes", mode: Mode::Errors },
         Mutant { name: "ignores errors of flushes", mode: Mode::Errors },
         Mutant { name: "ignores errors of reads", mode: Mode::Errors },
@@ -348,6 +389,16 @@ impl Subject for Straw {
     }
 
     fn submit(&mut self, user: u64, request: Request) {
+        if self.stopped && !matches!(request, Request::Read { .. }) {
+            let job = Job { user, request, acknowledged: false, progress: 0 };
+            self.finish(job, Err(Error::Write));
+            return;
+        }
+        if self.is("refuses without reason") && user % 300 == 299 {
+            let job = Job { user, request, acknowledged: false, progress: 0 };
+            self.finish(job, Err(Error::NoSpace));
+            return;
+        }
         let early = match &request {
             Request::Write { offset, buffer, fua } => {
                 whole(*offset, buffer.len() as u64) && (!fua || self.is("acknowledges FUA at once"))
@@ -394,7 +445,14 @@ impl Subject for Straw {
                 self.was_read(result, buffer.unwrap_or_default());
                 return;
             }
-            (Op::Write(..), Err(_)) if !self.is("ignores errors of writes") => self.script.push_front(op),
+            (Op::Write(..), Err(_)) if !self.is("ignores errors of writes") => {
+                // Every other volume gives up.
+                if self.identity & 1 == 1 {
+                    self.stop();
+                    return;
+                }
+                self.script.push_front(op);
+            }
             (Op::Flush, Err(_)) if !self.is("ignores errors of flushes") => {
                 // What was written since the last one may be gone: all of it again.
                 self.script.push_front(op);
@@ -430,6 +488,8 @@ impl Straw {
             script: VecDeque::new(),
             unflushed: Vec::new(),
             underway: None,
+            lost: Vec::new(),
+            stopped: false,
             next_id: 0,
             blocks_written: 0,
             done: VecDeque::new(),

