@@ -130,6 +130,14 @@ impl Device {
         self.visible.copy_from_slice(&self.durable);
     }
 
+    /// It grows; what is new was never written, and may be anything.
+    pub fn extend(&mut self, bytes: u64) {
+        let from = self.durable.len();
+        self.durable.resize(from + bytes as usize, 0);
+        self.rng.fill(&mut self.durable[from..]);
+        self.visible.extend_from_slice(&self.durable[from..]);
+    }
+
     /// How it orders, and how often it holds something back.
     pub fn manners(&mut self, order: Order, stall: u32) {
         (self.order, self.stall) = (order, stall);

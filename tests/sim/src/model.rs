@@ -83,6 +83,11 @@ impl Model {
         }
     }
 
+    /// There are more blocks now, of zeros.
+    pub fn grow(&mut self, bytes: u64) {
+        self.blocks.resize(bytes as usize / BLOCK, History::default());
+    }
+
     /// Now; the next now is later.
     pub fn tick(&mut self) -> Time {
         self.now += 1;

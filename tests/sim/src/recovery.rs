@@ -83,6 +83,37 @@ impl<S: Subject> Run<S> {
         self.recover(rng)
     }
 
+    /// The device grows, and the volume, perhaps not at the first attempt.
+    pub(crate) fn grow(&mut self, rng: &mut Prng) -> Result<(), Stop> {
+        self.device.behave(true);
+        self.device.extend(Setup::GROWTH);
+        self.plan.setup = self.plan.setup.grown(1);
+        let mut life = rng.chance(1, 2).then(|| rng.scale(1, 40));
+        loop {
+            let mut disk = self.device.blocking(life);
+            let grown = S::grow(&mut disk, &self.plan.setup);
+            let dead = disk.is_dead();
+            if let Some(complaint) = disk.complaint.take() {
+                return Err(Stop::Wrong(complaint));
+            }
+            match grown {
+                _ if dead => {
+                    life = None;
+                    self.figures.nested += 1;
+                    self.crash(rng);
+                }
+                Ok(()) => break,
+                Err(_) if self.device.counts.corruptions > 0 => {
+                    self.figures.refused += 1;
+                    return Err(Stop::Refused);
+                }
+                Err(error) => return Err(Stop::Wrong(format!("cannot grow: {error}"))),
+            }
+        }
+        self.model.grow(S::volume_size(&self.plan.setup));
+        self.recover(rng)
+    }
+
     /// Opens the volume, judges what is there, and goes on from that.
     pub(crate) fn recover(&mut self, rng: &mut Prng) -> Result<(), Stop> {
         self.forget_requests();

@@ -136,6 +136,10 @@ impl<S: Subject> Run<S> {
 
     /// One step.
     fn step(&mut self, step: Step, rng: &mut Prng) -> Result<(), Stop> {
+        if step.end() > S::volume_size(&self.plan.setup) {
+            // The growth that made room for it has been left out.
+            return Ok(());
+        }
         match step {
             Step::Read { .. } | Step::Write { .. } | Step::Discard { .. } | Step::Flush => {
                 self.request(step, false)?;
@@ -163,6 +167,10 @@ impl<S: Subject> Run<S> {
             Step::Format => {
                 self.volume = None;
                 self.format(rng)?;
+            }
+            Step::Grow => {
+                self.close()?;
+                self.grow(rng)?;
             }
             Step::Empty => self.empty()?,
         }

@@ -55,8 +55,10 @@ impl Case {
 
     /// Its trace, with the steps' numbers.
     pub fn trace<S: Subject>(&self) -> Vec<(usize, Step)> {
-        let volume = S::volume_size(&self.plan().setup);
-        let all = workload::trace(self.seed, self.mode, volume, self.steps);
+        let setup = self.plan().setup;
+        let times = if S::GROWS { 4 } else { 0 };
+        let sizes: Vec<u64> = (0..=times).map(|times| S::volume_size(&setup.grown(times))).collect();
+        let all = workload::trace(self.seed, self.mode, &sizes, self.steps);
         let kept =
             |(number, _): &(usize, Step)| self.keep.as_ref().is_none_or(|keep| keep.0.contains(number));
         all.into_iter().enumerate().filter(kept).map(|(number, step)| (number, self.limit(step))).collect()

@@ -32,6 +32,18 @@ pub struct Setup {
     pub mutant: Option<&'static str>,
 }
 
+impl Setup {
+    /// What the device grows by each time, and with it the volume.
+    pub const GROWTH: u64 = 1 << 20;
+
+    /// The setup after the device has grown so often.
+    #[must_use]
+    pub fn grown(&self, times: u64) -> Self {
+        let by = times * Self::GROWTH;
+        Self { device: self.device + by, volume: self.volume + by, ..self.clone() }
+    }
+}
+
 /// What a volume can be told besides requests. All of it is advice: the simulator only expects that the volume goes
 /// on keeping its promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +70,9 @@ pub struct Mutant {
 pub trait Subject: Sized {
     /// The mistakes it can make on purpose.
     const MUTANTS: &'static [Mutant] = &[];
+
+    /// Whether [`Self::grow`] does something.
+    const GROWS: bool = false;
 
     /// Bytes of the volume that `setup` gives.
     fn volume_size(setup: &Setup) -> u64;
@@ -86,6 +101,16 @@ pub trait Subject: Sized {
     /// What is wrong.
     fn check(&mut self, disk: &mut dyn Disk) -> Result<(), String> {
         let _ = disk;
+        Ok(())
+    }
+
+    /// The device has grown; `setup` is what the volume shall be now. It is closed, unless power failed in an earlier
+    /// attempt at this.
+    ///
+    /// # Errors
+    /// The disk failed, or what is there is no volume.
+    fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
+        let _ = (disk, setup);
         Ok(())
     }
 

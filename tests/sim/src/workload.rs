@@ -55,8 +55,21 @@ pub enum Step {
     },
     /// Format the device again, over what is there.
     Format,
+    /// The device grows, and the volume.
+    Grow,
     /// Discard everything; the volume must come to take new data again.
     Empty,
+}
+
+impl Step {
+    /// The byte after the last that it touches.
+    pub fn end(&self) -> u64 {
+        match self {
+            Self::Read { offset, length } | Self::Write { offset, length, .. } => offset + u64::from(*length),
+            Self::Discard { offset, length } => offset + length,
+            _ => 0,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -73,6 +86,7 @@ impl fmt::Display for Step {
             Self::Reopen { crash: true } => write!(f, "close, power failure, open"),
             Self::Reopen { crash: false } => write!(f, "close, open"),
             Self::Crash { events } => write!(f, "power failure after {events} device events"),
+            Self::Grow => write!(f, "grow"),
             Self::Format => write!(f, "format"),
             Self::Empty => write!(f, "discard all, then write"),
         }
@@ -100,6 +114,8 @@ enum Phase {
 struct Maker {
     rng: Prng,
     volume: u64,
+    /// What the volume will be when it has grown once, twice, ...
+    growth: Vec<u64>,
     largest: u64,
     /// Where most of it happens: first byte, bytes.
     hot: (u64, u64),
@@ -108,13 +124,14 @@ struct Maker {
     trace: Vec<Step>,
 }
 
-/// The trace of a seed: `steps` steps on a volume of `volume` bytes.
-pub fn trace(seed: u64, mode: Mode, volume: u64, steps: usize) -> Vec<Step> {
+/// The trace of a seed: `steps` steps on a volume that has at first the first of `sizes`, and then grows to the others.
+pub fn trace(seed: u64, mode: Mode, sizes: &[u64], steps: usize) -> Vec<Step> {
     let mut rng = Prng::new(seed, 4);
     let short = mode == Mode::Exhaustive;
     let mix = Mix::new(&mut rng);
     let largest = if short { 32 << 10 } else { rng.scale(4 << 10, 1 << 20) };
-    let mut maker = Maker { rng, volume, largest, hot: (0, volume), mix, fill: 0, trace: Vec::new() };
+    let (volume, growth) = (sizes[0], sizes[1..].iter().rev().copied().collect());
+    let mut maker = Maker { rng, volume, growth, largest, hot: (0, volume), mix, fill: 0, trace: Vec::new() };
     let crash_each = maker.rng.scale(10, 200);
     while maker.trace.len() < steps {
         let phase = maker.phase(short);
@@ -218,6 +235,10 @@ impl Maker {
             0 => Step::Format,
             1..3 => Step::Reopen { crash: false },
             3 => Step::Reopen { crash: true },
+            4 if !self.growth.is_empty() => {
+                self.volume = self.growth.pop().unwrap_or(self.volume);
+                Step::Grow
+            }
             _ => Step::Crash { events: self.rng.scale(1, 300) as u32 - 1 },
         };
         self.trace.push(step);

@@ -25,12 +25,20 @@ struct Glass {
 }
 
 impl Subject for Glass {
+    const GROWS: bool = true;
+
     fn volume_size(setup: &Setup) -> u64 {
         setup.device.min(setup.volume)
     }
 
     fn format(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
         disk.write(0, &vec![0; setup.device as usize]).map_err(|_| "write")?;
+        disk.flush().map_err(|_| "flush".to_owned())
+    }
+
+    fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
+        let new = vec![0; Setup::GROWTH as usize];
+        disk.write(setup.device - Setup::GROWTH, &new).map_err(|_| "write")?;
         disk.flush().map_err(|_| "flush".to_owned())
     }
 
