@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod codec;
 pub mod disk;
+pub mod index;
 pub mod io;
 pub mod seal;
 pub mod units;
