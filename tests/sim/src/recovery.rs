@@ -77,6 +77,7 @@ impl<S: Subject> Run<S> {
             }
         }
         self.model = Model::new(S::volume_size(&self.plan.setup), self.mode == Mode::Corrupt);
+        self.corruptions_before = self.device.counts.corruptions;
         if rng.chance(1, 2) {
             self.crash(rng);
         }
@@ -103,7 +104,7 @@ impl<S: Subject> Run<S> {
                     self.crash(rng);
                 }
                 Ok(()) => break,
-                Err(_) if self.device.counts.corruptions > 0 => {
+                Err(_) if self.lies() => {
                     self.figures.refused += 1;
                     return Err(Stop::Refused);
                 }
@@ -119,7 +120,8 @@ impl<S: Subject> Run<S> {
         self.forget_requests();
         let mut volume = self.open(rng)?;
         self.device.behave(true);
-        let lies = self.device.counts.corruptions > 0;
+        let lies = self.lies();
+        let mut verified = false;
         if rng.chance(1, 4) {
             self.figures.checks += 1;
             let mut disk = self.device.blocking(None);
@@ -127,8 +129,10 @@ impl<S: Subject> Run<S> {
             if let Some(complaint) = disk.complaint.take() {
                 return Err(Stop::Wrong(complaint));
             }
-            if let (Err(error), false) = (checked, lies) {
-                return Err(Stop::Wrong(format!("check after recovery: {error}")));
+            match checked {
+                Ok(()) => verified = true,
+                Err(_) if lies => {}
+                Err(error) => return Err(Stop::Wrong(format!("check after recovery: {error}"))),
             }
         }
         let blocks = interesting(&self.model, rng);
@@ -136,6 +140,11 @@ impl<S: Subject> Run<S> {
         self.figures.judged += found.len() as u64;
         let damaged = found.iter().filter(|f| f.prints.is_none()).count() as u64;
         self.figures.damaged += damaged;
+        if damaged > 0 && verified {
+            let what =
+                format!("{damaged} blocks cannot be read after recovery, but check has found nothing wrong");
+            return Err(Stop::Wrong(what));
+        }
         if damaged > 0 && !lies {
             return Err(Stop::Wrong(format!(
                 "{damaged} blocks cannot be read after recovery, for no reason"
@@ -176,7 +185,7 @@ impl<S: Subject> Run<S> {
                     return Ok(volume);
                 }
                 Err(_) if self.device.counts.errors > errors => {}
-                Err(_) if self.device.counts.corruptions > 0 => {
+                Err(_) if self.lies() => {
                     self.figures.refused += 1;
                     return Err(Stop::Refused);
                 }

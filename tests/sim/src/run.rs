@@ -71,6 +71,8 @@ pub struct Run<S> {
     users: u64,
     /// I/O errors by the device before the volume was opened.
     pub(crate) errors_before: u64,
+    /// Corruptions by the device before it was formatted.
+    pub(crate) corruptions_before: u64,
     /// The volume takes no more writes.
     pub(crate) stopped: bool,
 }
@@ -99,6 +101,7 @@ impl<S: Subject> Run<S> {
             outstanding: Vec::new(),
             users: 0,
             errors_before: 0,
+            corruptions_before: 0,
             stopped: false,
         }
     }
@@ -327,7 +330,7 @@ impl<S: Subject> Run<S> {
 
     /// Whether there is a reason for an error.
     fn excuse(&mut self, request: &Outstanding, error: Error) -> Result<(), Stop> {
-        let lies = self.device.counts.corruptions > 0;
+        let lies = self.lies();
         let changes = !matches!(request.kind, Kind::Read { .. });
         let excused = match error {
             Error::Range => false,
@@ -392,6 +395,11 @@ impl<S: Subject> Run<S> {
     /// The volume, which is open between steps.
     fn volume(&mut self) -> Result<&mut S, Stop> {
         self.volume.as_mut().ok_or_else(|| Stop::Wrong("the simulator lost the volume".to_owned()))
+    }
+
+    /// Whether the device has corrupted anything since it was formatted.
+    pub(crate) fn lies(&self) -> bool {
+        self.device.counts.corruptions > self.corruptions_before
     }
 
     /// What was outstanding will not end any more.
