@@ -2,7 +2,7 @@
 //!
 //! Buffers move: whoever holds one owns it, so nothing is shared and nothing is locked.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 
 /// Bytes on their way. Its owner may do with it as it likes.
 pub type Buffer = Box<[u8]>;
@@ -26,7 +26,7 @@ pub enum Request {
         /// Whether it must be durable when it is acknowledged.
         fua: bool,
     },
-    /// Forget a range: it reads as zeros afterwards.
+    /// Forget the whole blocks of 4096 bytes in a range: they read as zeros afterwards. The edges keep their data.
     Discard {
         /// First byte.
         offset: u64,
@@ -35,6 +35,8 @@ pub enum Request {
     },
     /// Everything acknowledged before becomes durable.
     Flush,
+    /// A checkpoint is made: the volume then opens without replaying anything, and what was freed can be filled.
+    Checkpoint,
 }
 
 /// How a request ended.
@@ -77,14 +79,33 @@ pub struct DeviceIo {
 /// See [`DeviceIo`].
 #[derive(Debug)]
 pub enum DeviceOp {
-    /// Fill the buffer.
-    Read(u64, Buffer),
-    /// Write the buffer.
-    Write(u64, Buffer),
+    /// Fill the first `length` bytes of the buffer, and give it back with the completion.
+    Read {
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: usize,
+        /// At least so long.
+        buffer: Buffer,
+    },
+    /// Write the first `length` bytes of `data`. To be dropped before the completion is told.
+    Write {
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: usize,
+        /// At least so long. The volume reads it meanwhile.
+        data: Arc<[u8]>,
+    },
     /// Make every write completed so far durable.
     Flush,
-    /// The range's contents are no longer needed: offset, length.
-    Discard(u64, u64),
+    /// The range's contents are no longer needed.
+    Discard {
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
 }
 
 /// How a device I/O ended.
