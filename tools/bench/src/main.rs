@@ -1,17 +1,21 @@
 //! `sluice-bench`: what Sluice costs, measured on this machine beside what it is compared with.
 
 mod intercept;
+mod parts;
 mod port;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: sluice-bench intercept [--json]
-  intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)";
+       sluice-bench parts [FILE...]
+  intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
+  parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["parts", ..] => parts::run(&arguments[1..]),
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
         [intercept::DRIVER, ..] => intercept::drive(&arguments[1..]),
