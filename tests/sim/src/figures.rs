@@ -25,6 +25,8 @@ pub struct Figures {
     pub recoveries: u64,
     /// Blocks read back and judged.
     pub judged: u64,
+    /// Of these, those with too many possibilities to try.
+    pub believed: u64,
     /// Full verifications.
     pub checks: u64,
     /// I/O errors that the devices gave.
@@ -43,7 +45,7 @@ pub struct Figures {
 
 impl Figures {
     /// Names and values, in the order of the fields.
-    pub fn rows(&self) -> [(&'static str, u64); 17] {
+    pub fn rows(&self) -> [(&'static str, u64); 18] {
         [
             ("runs", self.runs),
             ("steps", self.steps),
@@ -55,6 +57,7 @@ impl Figures {
             ("nested", self.nested),
             ("recoveries", self.recoveries),
             ("judged", self.judged),
+            ("believed", self.believed),
             ("checks", self.checks),
             ("io_errors", self.io_errors),
             ("corruptions", self.corruptions),
@@ -104,6 +107,7 @@ impl AddAssign for Figures {
         self.nested += other.nested;
         self.recoveries += other.recoveries;
         self.judged += other.judged;
+        self.believed += other.believed;
         self.checks += other.checks;
         self.io_errors += other.io_errors;
         self.corruptions += other.corruptions;

@@ -23,11 +23,13 @@ pub struct Found {
     pub prints: Option<Prints>,
 }
 
-/// Judges what was found. `flushes` is whether flushes count: on a device that lies they do not.
+/// Judges what was found. `flushes` is whether flushes count: on a device that lies they do not. Returns how often there
+/// were too many possibilities to try, and the subject was believed.
 ///
 /// # Errors
 /// The block that cannot be explained.
-pub fn judge(model: &Model, found: &[Found], flushes: bool) -> Result<(), String> {
+pub fn judge(model: &Model, found: &[Found], flushes: bool) -> Result<u64, String> {
+    let mut believed = 0;
     let mut limit = if flushes { model.floor } else { 0 };
     let mut cause = None;
     loop {
@@ -38,14 +40,14 @@ pub fn judge(model: &Model, found: &[Found], flushes: bool) -> Result<(), String
             if older(history, &prints) {
                 continue;
             }
-            match explain(history, &model.changes, &prints, limit, flushes) {
+            match explain(history, &model.changes, &prints, limit, flushes, &mut believed) {
                 Some(later) if later > limit => (limit, cause) = (later, Some(block.block)),
                 Some(_) => {}
                 None => return Err(complaint(model, block.block, &prints, limit, cause)),
             }
         }
         if limit == before {
-            return Ok(());
+            return Ok(believed);
         }
     }
 }
@@ -68,6 +70,7 @@ fn explain(
     prints: &Prints,
     limit: Time,
     durable: bool,
+    believed: &mut u64,
 ) -> Option<Time> {
     if history.versions.is_empty() {
         return (history.wild || history.base == *prints).then_some(limit);
@@ -84,7 +87,7 @@ fn explain(
                 continue;
             }
             if count == MOST {
-                // Too many to judge.
+                *believed += 1;
                 return true;
             }
             let same = (0..SECTORS).filter(|s| version.prints[*s] == prints[*s]);
@@ -100,7 +103,10 @@ fn explain(
         let same = (0..SECTORS).filter(|s| history.wild || history.base[*s] == prints[*s]);
         let base = same.fold(0, |mask, s| mask | 1 << s);
         let all = if count == 0 { 0 } else { !0 >> (MOST - count) };
-        peel(&writes[..count], all, 0xff, base, &mut 1000)
+        let mut budget = 1000;
+        let explained = peel(&writes[..count], all, 0xff, base, &mut budget);
+        *believed += u64::from(budget == 0);
+        explained
     })
 }
 

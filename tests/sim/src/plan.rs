@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{prng::Prng, subject::Setup};
 
+/// Bytes.
+const MIB: u64 = 1 << 20;
+
 /// What a run puts the subject through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -97,12 +100,15 @@ impl Plan {
     pub fn new(seed: u64, mode: Mode) -> Self {
         let mut rng = Prng::new(seed, 1);
         let short = mode == Mode::Exhaustive;
-        let device = if short { 3 << 20 } else { rng.scale(3 << 20, 32 << 20) & !4095 };
-        let segment_top = (device / 24).ilog2().clamp(16, 20);
+        let device = if short { 4 * MIB } else { rng.scale(4 * MIB, 32 * MIB) & !4095 };
+        let journal =
+            (256 << 10) << if short { 0 } else { rng.below((device / (4 * MIB)).ilog2() as u64 + 1) };
+        // Headers and journal apart, for at least 26 segments.
+        let segment_top = ((device / MIB - 2) * MIB - journal) / 26;
         let volume = match rng.below(4) {
             0 => device / 4,
             1 => device / 2,
-            2 => device - (2 << 20),
+            2 => device - 2 * MIB,
             _ => device * 2,
         } & !4095;
         let setup = Setup {
@@ -110,8 +116,8 @@ impl Plan {
             device,
             sector: if rng.chance(3, 4) { 512 } else { 4096 },
             volume,
-            segment: 1 << rng.between(16, segment_top.into()),
-            journal: 1 << rng.between(16, 16 + device.ilog2().saturating_sub(21).min(4) as u64),
+            segment: 1 << rng.between(16, segment_top.ilog2().into()),
+            journal: journal as u32,
             memory: rng.scale(1 << 20, 16 << 20),
             dedup: rng.chance(7, 8),
             compress: rng.chance(3, 4),

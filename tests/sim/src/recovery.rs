@@ -150,7 +150,7 @@ impl<S: Subject> Run<S> {
                 "{damaged} blocks cannot be read after recovery, for no reason"
             )));
         }
-        oracle::judge(&self.model, &found, !lies)?;
+        self.figures.believed += oracle::judge(&self.model, &found, !lies)?;
         for block in found {
             self.model.collapse(block.block as usize, block.prints);
         }
@@ -262,7 +262,7 @@ impl<S: Subject> Run<S> {
         blocks.sort_unstable();
         let found = read_back(&mut volume, twin, &blocks)?;
         self.figures.judged += found.len() as u64;
-        oracle::judge(&self.model, &found, true)?;
+        self.figures.believed += oracle::judge(&self.model, &found, true)?;
         Ok(())
     }
 }

@@ -10,15 +10,15 @@ use sluice_mapped::{
 pub struct Setup {
     /// What keys and UUIDs are made from; another one for each time that the device is formatted.
     pub identity: u64,
-    /// Bytes of the device: 3 to 32 MiB.
+    /// Bytes of the device: 4 to 32 MiB.
     pub device: u64,
     /// Bytes of the device's sector: 512 or 4096. All device I/O must be a multiple of it.
     pub sector: u32,
     /// Bytes of the volume that its user would like to see; may be more than the device has.
     pub volume: u64,
-    /// Bytes of a segment, a power of two.
+    /// Bytes of a segment, a power of two; at least 26 fit, beside the journal and two times 1 MiB.
     pub segment: u32,
-    /// Bytes of the journal.
+    /// Bytes of the journal: at least 256 KiB.
     pub journal: u32,
     /// Bytes of memory for caches and the index.
     pub memory: u64,
