@@ -1,7 +1,7 @@
 //! A seed, from its plan to its verdict.
 
 use std::{
-    backtrace::{Backtrace, BacktraceStatus},
+    backtrace::Backtrace,
     cell::{Cell, RefCell},
     fmt,
     panic::{self, AssertUnwindSafe},
@@ -147,8 +147,16 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The frames of a stack that are the subject's.
+fn subjects_frames(stack: &str) -> String {
+    let lines: Vec<&str> = stack.lines().collect();
+    let pairs =
+        lines.windows(2).filter(|pair| pair[0].contains("sluice_") && !pair[0].contains("sluice_sim"));
+    pairs.map(|pair| format!("\n    {} {}", pair[0].trim(), pair[1].trim())).collect()
+}
+
 /// Calls `what`; a panic in it becomes an error with its message and place, and is not printed. With `RUST_BACKTRACE`
-/// set, the error has the stack as well.
+/// set, the error has the stack as well, without the simulator's frames.
 fn catch<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -157,12 +165,7 @@ fn catch<T>(what: impl FnOnce() -> T) -> Result<T, String> {
             if !CATCHING.get() {
                 return before(info);
             }
-            let stack = Backtrace::capture();
-            let stack = if stack.status() == BacktraceStatus::Captured {
-                format!("\n{stack}")
-            } else {
-                String::new()
-            };
+            let stack = subjects_frames(&Backtrace::capture().to_string());
             PANIC.with_borrow_mut(|text| {
                 // A second panic, in a destructor, tells less than the first.
                 text.get_or_insert_with(|| format!("{info}{stack}"));
