@@ -1,8 +1,9 @@
 //! Compression: a block becomes a zstd frame without magic number, content size and checksum, or stays as it is.
 //!
 //! A block that looks like noise goes to a context of its own at a fast level. Such a block has nothing for an entropy
-//! coder, so that only repeats can shorten it, and those the fast level finds nearly as well, while it gives noise up two to
-//! forty times faster (`sluice-bench parts` measures both).
+//! coder, so that only repeats can shorten it, and those the fast level finds nearly as well, while it gives noise up two
+//! (level 1, 9) to twenty times (19) faster. Looking costs 2 % of level 1; on 45,000 blocks of files of all kinds it
+//! loses 0.002 % of the space (`sluice-bench parts FILE...` measures both).
 //!
 //! All memory is taken by [`Compressor::new`] and [`Decompressor::new`]: zstd keeps its workspace as long as what it is
 //! asked for stays the same, and it is always one block.
