@@ -130,7 +130,7 @@ impl<S: Subject> Run<S> {
                 return Err(Stop::Wrong(complaint));
             }
             match checked {
-                Ok(()) => verified = true,
+                Ok(all) => verified = all,
                 Err(_) if lies => {}
                 Err(error) => return Err(Stop::Wrong(format!("check after recovery: {error}"))),
             }
@@ -156,7 +156,6 @@ impl<S: Subject> Run<S> {
         }
         self.model.begin_epoch();
         self.device.behave(false);
-        self.errors_before = self.device.counts.errors;
         self.stopped = false;
         self.volume = Some(volume);
         self.pump()
@@ -181,6 +180,8 @@ impl<S: Subject> Run<S> {
                     self.crash(rng);
                 }
                 Ok(volume) => {
+                    // If the device failed meanwhile, the volume may be open for reading only.
+                    self.errors_before = errors;
                     self.figures.recoveries += 1;
                     return Ok(volume);
                 }

@@ -379,13 +379,13 @@ impl Subject for Straw {
         Ok(volume)
     }
 
-    fn check(&mut self, disk: &mut dyn Disk) -> Result<(), String> {
+    fn check(&mut self, disk: &mut dyn Disk) -> Result<bool, String> {
         let mut bytes = [0; BLOCK];
         for block in (0..self.size / B).filter(|block| self.sums[*block as usize] != 0) {
             disk.read(self.home(block), &mut bytes).map_err(failed)?;
             self.verify(block, &mut bytes).map_err(|_| format!("block {block} is damaged"))?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn submit(&mut self, user: u64, request: Request) {

@@ -95,13 +95,13 @@ pub trait Subject: Sized {
     /// The disk failed, or what is there is no volume, or damaged.
     fn open(disk: &mut dyn Disk, setup: &Setup) -> Result<Self, String>;
 
-    /// Verifies everything that is stored, right after [`Self::open`].
+    /// Verifies everything that is stored, right after [`Self::open`]. False: it cannot.
     ///
     /// # Errors
     /// What is wrong.
-    fn check(&mut self, disk: &mut dyn Disk) -> Result<(), String> {
+    fn check(&mut self, disk: &mut dyn Disk) -> Result<bool, String> {
         let _ = disk;
-        Ok(())
+        Ok(false)
     }
 
     /// The device has grown; `setup` is what the volume shall be now. It is closed, unless power failed in an earlier
