@@ -91,10 +91,6 @@ impl Volume {
             self.fail();
             return true;
         }
-        if checkpoint.phase == Phase::Done {
-            self.end_checkpoint(&checkpoint);
-            return true;
-        }
         self.checkpoint = Some(checkpoint);
         moved
     }

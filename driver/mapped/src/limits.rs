@@ -15,8 +15,6 @@ pub const OPS: usize = 256;
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.
 pub const RUNS: usize = 16;
-/// Fewest bytes a chunk takes: XTS needs one block of AES.
-pub const CHUNK_LEAST: usize = 16;
 /// Most chunks of a volume: their numbers have 40 bits in the map, and 0 is a hole.
 pub const CHUNKS: u64 = (1 << 40) - 2;
 /// Smallest and largest segment.

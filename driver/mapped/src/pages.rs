@@ -30,7 +30,8 @@ fn depth(entries: u64, a_leaf: u64) -> u8 {
     depth
 }
 
-/// Most chunks on a device: of 64 bytes each.
+/// Most chunks of a volume, by its device: as many as chunks of 64 bytes would fill it. Blocks that compress to less than
+/// that on average leave room that cannot be used.
 pub(crate) fn most_chunks(layout: &Layout) -> u64 {
     (u64::from(layout.segments) * layout.segment_bytes / 64).min(CHUNKS)
 }

@@ -43,7 +43,7 @@ pub enum Kind {
 pub struct Place {
     /// First byte.
     pub address: Address,
-    /// Bytes stored, 16 to 4096.
+    /// Bytes stored, 1 to 4096.
     pub length: u16,
     /// How.
     pub kind: Kind,

@@ -7,7 +7,7 @@ use crate::{
     engine::{Stop, Stream},
     io::Error,
     leaf::{self, TABLE_ENTRIES},
-    limits::{CHUNK_LEAST, DIRTY_MOST_PERCENT},
+    limits::DIRTY_MOST_PERCENT,
     operation::{BlockState, Op, What},
     pages::{most_chunks, of_block, of_chunk},
     record::Record,
@@ -134,7 +134,6 @@ impl Volume {
             self.compressor.as_mut().and_then(|compressor| compressor.compress(whole, &mut self.scratch));
         let bytes = match packed {
             Some(length) => {
-                let length = length.max(CHUNK_LEAST);
                 (place.length, place.kind) = (length as u16, Kind::Zstd);
                 &self.scratch[..length]
             }
