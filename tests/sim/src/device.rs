@@ -97,6 +97,8 @@ pub struct Device {
     /// Where it was written last: targets of corruption.
     recent: Vec<(u64, u32)>,
     rng: Prng,
+    /// What was written since it was last the same as its twin: see [`Self::aftermath`].
+    changed: Option<Vec<(u64, usize)>>,
     /// What it has done.
     pub counts: Counts,
 }
@@ -120,6 +122,7 @@ impl Device {
             bad: HashSet::new(),
             recent: Vec::new(),
             rng,
+            changed: None,
             counts: Counts::default(),
         }
     }
@@ -305,6 +308,9 @@ impl Device {
         let count = self.pending.partition_point(|write| write.done <= mark);
         for write in self.pending.drain(..count) {
             let at = write.offset as usize;
+            if let Some(changed) = &mut self.changed {
+                changed.push((write.offset, write.data.len()));
+            }
             self.durable[at..at + write.data.len()].copy_from_slice(&write.data);
             self.spare.push(write.data);
         }
@@ -333,9 +339,22 @@ impl Device {
         }
     }
 
-    /// A device that is what this one would be after a power failure; this one goes on.
-    pub fn aftermath(&self, twin: &mut Self, mut landing: impl FnMut(usize) -> Landing) {
-        twin.durable.copy_from_slice(&self.durable);
+    /// Makes `twin` what this device would be after a power failure; this one goes on. Only what has changed in either
+    /// since the last time is copied.
+    pub fn aftermath(&mut self, twin: &mut Self, mut landing: impl FnMut(usize) -> Landing) {
+        match (self.changed.replace(Vec::new()), twin.changed.replace(Vec::new())) {
+            (Some(here), Some(there)) => {
+                for (offset, length) in here.into_iter().chain(there) {
+                    let range = offset as usize..offset as usize + length;
+                    twin.durable[range.clone()].copy_from_slice(&self.durable[range.clone()]);
+                    twin.visible[range.clone()].copy_from_slice(&self.durable[range]);
+                }
+            }
+            _ => {
+                twin.durable.copy_from_slice(&self.durable);
+                twin.visible.copy_from_slice(&self.durable);
+            }
+        }
         twin.pending.clear();
         twin.flying.clear();
         let flying = self.flying.iter().filter_map(|flight| match &flight.op {
@@ -345,12 +364,20 @@ impl Device {
         let pending = self.pending.iter().map(|write| (write.offset, &write.data[..]));
         for (index, (offset, data)) in pending.chain(flying).enumerate() {
             twin.land(landing(index), offset, data);
+            twin.show_durable(offset, data.len());
         }
-        twin.visible.copy_from_slice(&twin.durable);
+    }
+
+    /// Notes that a range is not what it was.
+    fn change(&mut self, offset: u64, length: usize) {
+        if let Some(changed) = &mut self.changed {
+            changed.push((offset, length));
+        }
     }
 
     /// Writes the sectors that land into what is durable.
     fn land(&mut self, how: Landing, offset: u64, data: &[u8]) {
+        self.change(offset, data.len());
         if how == Landing::All {
             let at = offset as usize;
             self.durable[at..at + data.len()].copy_from_slice(data);
@@ -363,6 +390,7 @@ impl Device {
 
     /// A write is there to be seen.
     fn settle(&mut self, offset: u64, data: &[u8]) {
+        self.change(offset, data.len());
         let at = offset as usize;
         self.visible[at..at + data.len()].copy_from_slice(data);
         if !self.bad.is_empty() {

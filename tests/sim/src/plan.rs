@@ -100,7 +100,7 @@ impl Plan {
     pub fn new(seed: u64, mode: Mode) -> Self {
         let mut rng = Prng::new(seed, 1);
         let short = mode == Mode::Exhaustive;
-        let device = if short { 4 * MIB } else { rng.scale(4 * MIB, 32 * MIB) & !4095 };
+        let device = if short { 8 * MIB } else { rng.scale(6 * MIB, 32 * MIB) & !4095 };
         let journal =
             (256 << 10) << if short { 0 } else { rng.below((device / (4 * MIB)).ilog2() as u64 + 1) };
         // Headers and journal apart, for at least 26 segments.
@@ -111,14 +111,15 @@ impl Plan {
             2 => device - 2 * MIB,
             _ => device * 2,
         } & !4095;
+        let memory = if short || rng.chance(3, 4) { device / 8 } else { 16 * MIB };
         let setup = Setup {
             identity: rng.any(),
             device,
             sector: if rng.chance(3, 4) { 512 } else { 4096 },
             volume,
-            segment: 1 << rng.between(16, segment_top.ilog2().into()),
+            segment: 1 << if short { 16 } else { rng.between(16, segment_top.ilog2().into()) },
             journal: journal as u32,
-            memory: rng.scale(1 << 20, 16 << 20),
+            memory: rng.scale(MIB / 2, memory),
             dedup: rng.chance(7, 8),
             compress: rng.chance(3, 4),
             encrypt: rng.chance(3, 4),

@@ -10,7 +10,7 @@ use sluice_mapped::{
 pub struct Setup {
     /// What keys and UUIDs are made from; another one for each time that the device is formatted.
     pub identity: u64,
-    /// Bytes of the device: 4 to 32 MiB.
+    /// Bytes of the device: 6 to 36 MiB.
     pub device: u64,
     /// Bytes of the device's sector: 512 or 4096. All device I/O must be a multiple of it.
     pub sector: u32,
