@@ -20,9 +20,11 @@
 //! | `run`, `recovery` | one run |
 //! | `shrink`, `mutants` | a shorter trace that still fails; deliberate mistakes, each of which must be found |
 //! | `straw` | the simplest volume that keeps the promises, and 16 ways to break them |
+//! | `engine` | the real thing |
 
 pub mod content;
 pub mod device;
+pub mod engine;
 pub mod figures;
 pub mod model;
 pub mod mutants;

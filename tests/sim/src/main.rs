@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use sluice_sim::{
+    engine::Mapped,
     figures::Figures,
     mutants,
     plan::Mode,
@@ -31,7 +32,7 @@ struct Arguments {
 }
 
 /// What is tested unless something else is asked for.
-const DEFAULT: &str = "straw";
+const DEFAULT: &str = "mapped";
 
 #[derive(Subcommand)]
 enum Command {
@@ -81,6 +82,9 @@ struct Runs {
     /// A deliberate mistake.
     #[arg(long)]
     mutant: Option<String>,
+    /// Print every request and every device I/O.
+    #[arg(long)]
+    verbose: bool,
     /// Figures as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -92,9 +96,10 @@ struct Runs {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.subject.as_str() {
+        "mapped" => dispatch::<Mapped>(&arguments),
         "straw" => dispatch::<Straw>(&arguments),
         other => {
-            eprintln!("no such subject: {other} (there is: straw)");
+            eprintln!("no such subject: {other} (there are: mapped, straw)");
             ExitCode::from(2)
         }
     }
@@ -198,6 +203,7 @@ fn case(runs: &Runs, seed: u64, mutant: Option<&'static str>) -> Case {
     });
     let mut case = Case::new(seed, mode);
     case.mutant = mutant;
+    case.verbose = runs.verbose;
     case.keep.clone_from(&runs.keep);
     case.steps = runs.ops.unwrap_or(case.steps);
     case.largest = runs.largest.unwrap_or(case.largest);
@@ -210,6 +216,7 @@ fn case(runs: &Runs, seed: u64, mutant: Option<&'static str>) -> Case {
 fn report<S: Subject>(case: &Case, failure: &Failure, subject: &str, time: Duration) {
     println!("WRONG: seed {}, mode {}, step {}: {}", case.seed, case.mode, failure.step, failure.what);
     println!("  again: {}", command(case, subject));
+    let case = &Case { verbose: false, ..case.clone() };
     println!("  looking for a shorter trace, for at most {} s ...", time.as_secs());
     let (case, failure) = shrink::<S>(case, failure, time);
     println!("shorter: step {}: {}", failure.step, failure.what);

@@ -46,6 +46,7 @@ impl<S: Subject> Run<S> {
     fn crash(&mut self, rng: &mut Prng) {
         self.figures.crashes += 1;
         let count = self.device.at_risk();
+        self.tell(|| format!("power fails; {count} writes are not durable"));
         let mut manner = manner(rng, count);
         self.device.crash(|index, rng| manner(index, rng));
     }
@@ -183,6 +184,7 @@ impl<S: Subject> Run<S> {
                     // If the device failed meanwhile, the volume may be open for reading only.
                     self.errors_before = errors;
                     self.figures.recoveries += 1;
+                    self.tell(|| "opened".to_owned());
                     return Ok(volume);
                 }
                 Err(_) if self.device.counts.errors > errors => {}

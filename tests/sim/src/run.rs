@@ -67,6 +67,8 @@ pub struct Run<S> {
     pub figures: Figures,
     /// The step being done, by its number in the whole trace.
     pub step: usize,
+    /// Print everything that happens.
+    pub verbose: bool,
     outstanding: Vec<Outstanding>,
     users: u64,
     /// I/O errors by the device before the volume was opened.
@@ -98,6 +100,7 @@ impl<S: Subject> Run<S> {
             afterwards,
             figures: Figures { runs: 1, ..Figures::default() },
             step: 0,
+            verbose: false,
             outstanding: Vec::new(),
             users: 0,
             errors_before: 0,
@@ -121,6 +124,7 @@ impl<S: Subject> Run<S> {
                 self.power_fails(&mut rng)?;
             }
             self.meanwhile(&mut rng)?;
+            self.tell(|| format!("step {number}: {step}"));
             self.step(*step, &mut rng)?;
         }
         Ok(())
@@ -236,6 +240,7 @@ impl<S: Subject> Run<S> {
                 if matches!(io.op, DeviceOp::Write { .. } | DeviceOp::Discard { .. }) {
                     self.try_afterwards()?;
                 }
+                self.tell(|| format!("    to the device: {}: {}", io.id.0, describe(&io.op)));
                 self.device.start(io)?;
             } else if let Some(done) = volume.next_done() {
                 self.done(done)?;
@@ -251,6 +256,7 @@ impl<S: Subject> Run<S> {
             self.try_afterwards()?;
         }
         let Some(completed) = self.device.advance() else { return Ok(false) };
+        self.tell(|| format!("    device ended: {}: {:?}", completed.id.0, completed.result));
         self.volume()?.complete(completed.id, completed.result, completed.buffer);
         self.pump()?;
         Ok(true)
@@ -283,6 +289,7 @@ impl<S: Subject> Run<S> {
             return Err(Stop::Wrong(format!("a request ended that is not outstanding: {}", done.user)));
         };
         let request = self.outstanding.swap_remove(index);
+        self.tell(|| format!("  ended: {:?}: {:?}", request.kind, done.result));
         if let Err(error) = done.result {
             self.excuse(&request, error)?;
         }
@@ -397,6 +404,13 @@ impl<S: Subject> Run<S> {
         self.volume.as_mut().ok_or_else(|| Stop::Wrong("the simulator lost the volume".to_owned()))
     }
 
+    /// Prints what happens, if that is wanted.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            println!("{}", what());
+        }
+    }
+
     /// Whether the device has corrupted anything since it was formatted.
     pub(crate) fn lies(&self) -> bool {
         self.device.counts.corruptions > self.corruptions_before
@@ -405,5 +419,15 @@ impl<S: Subject> Run<S> {
     /// What was outstanding will not end any more.
     pub(crate) fn forget_requests(&mut self) {
         self.outstanding.clear();
+    }
+}
+
+/// A device I/O, for the reader.
+fn describe(op: &DeviceOp) -> String {
+    match op {
+        DeviceOp::Read { offset, length, .. } => format!("read {offset} +{length}"),
+        DeviceOp::Write { offset, length, .. } => format!("write {offset} +{length}"),
+        DeviceOp::Flush => "flush".to_owned(),
+        DeviceOp::Discard { offset, length } => format!("discard {offset} +{length}"),
     }
 }

@@ -36,13 +36,25 @@ pub struct Case {
     pub bound: u32,
     /// The deliberate mistake.
     pub mutant: Option<&'static str>,
+    /// Print everything that happens.
+    pub verbose: bool,
 }
 
 impl Case {
     /// A case with nothing left out.
     pub fn new(seed: u64, mode: Mode) -> Self {
         let steps = if mode == Mode::Exhaustive { 30 } else { 600 };
-        Self { seed, mode, steps, keep: None, largest: u64::MAX, depth: usize::MAX, bound: 3, mutant: None }
+        Self {
+            seed,
+            mode,
+            steps,
+            keep: None,
+            largest: u64::MAX,
+            depth: usize::MAX,
+            bound: 3,
+            mutant: None,
+            verbose: false,
+        }
     }
 
     /// Its plan.
@@ -130,6 +142,7 @@ pub struct Outcome {
 pub fn simulate<S: Subject>(case: &Case) -> Outcome {
     let trace = case.trace::<S>();
     let mut run = Run::<S>::new(case.seed, case.plan(), case.mode, case.bound);
+    run.verbose = case.verbose;
     let result = catch(|| run.go(case.seed, &trace));
     let step = run.step;
     let failure = match result {
