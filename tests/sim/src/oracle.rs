@@ -190,7 +190,7 @@ fn complaint(model: &Model, block: u32, prints: &Prints, limit: Time, cause: Opt
     let _ = write!(text, "    everything acknowledged before {limit} is required, because ");
     let _ = match cause {
         Some(other) => write!(text, "block {other} holds what was submitted then"),
-        None => write!(text, "a flush submitted then was completed"),
+        None => write!(text, "a flush or FUA write submitted then was completed"),
     };
     if prints.iter().all(|print| *print == 0) {
         text.push_str("; what was found are zeros");
