@@ -9,7 +9,7 @@ use crate::{
     extent::{Filling, Holds},
     io::{DeviceError, DeviceOp, Error},
     leaf::{self, Ref},
-    limits::{DIRTY_PERCENT, JOURNAL_PERCENT},
+    limits::{AHEAD, DIRTY_PERCENT, JOURNAL_PERCENT},
     operation::Op,
     pages::parent,
     root::Root,
@@ -67,7 +67,7 @@ impl Volume {
     }
 
     fn wants_checkpoint(&self) -> bool {
-        let starved = self.space.free() <= self.space.reserve() + 2 && self.space.dead() > 0;
+        let starved = self.space.free() < self.space.reserve() + AHEAD && self.space.dead() > 0;
         self.checkpoint_wanted
             || starved
             || self.ring.percent() > JOURNAL_PERCENT

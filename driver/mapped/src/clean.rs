@@ -8,6 +8,7 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Holds, Item, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
+    limits::AHEAD,
     record::Record,
     units::{Address, Chunk, Segment},
 };
@@ -33,7 +34,7 @@ pub(crate) struct Cleaning {
 
 impl Volume {
     fn wants_cleaning(&self) -> bool {
-        self.space.free() + self.space.dead() <= self.space.reserve() + 4
+        self.space.free() + self.space.dead() < self.space.reserve() + AHEAD
     }
 
     /// Goes on with cleaning, or begins; whether anything moved.

@@ -209,6 +209,10 @@ impl Volume {
     /// Waits until the frames that speak of a request are written; durable, if it asked for that.
     pub(crate) fn arrived(&mut self, op: &mut Op, slot: u32) -> Result<(), Stop> {
         let durable = matches!(op.what, What::Flush | What::Write { fua: true, .. });
+        if durable && op.lsn.is_none() {
+            // It changed nothing itself, but what came before it is to be durable.
+            op.lsn = Some(self.newest());
+        }
         let reached = if durable { self.durable } else { self.written };
         if op.lsn.is_none_or(|lsn| lsn <= reached) {
             return Ok(());
@@ -222,9 +226,6 @@ impl Volume {
     }
 
     pub(crate) fn step_flush(&mut self, op: &mut Op, slot: u32) -> Result<(), Stop> {
-        if op.lsn.is_none() {
-            op.lsn = Some(self.newest());
-        }
         self.arrived(op, slot)
     }
 

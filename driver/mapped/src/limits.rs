@@ -29,9 +29,16 @@ pub const DIRTY_PERCENT: usize = 35;
 pub const DIRTY_MOST_PERCENT: usize = 60;
 /// Of a hundred bytes of the journal, how many may be needed before a checkpoint begins.
 pub const JOURNAL_PERCENT: u64 = 40;
-/// Of a hundred bytes in segments, how many may be live: below it the cleaner gains at least an eighth of each
-/// segment it reads.
-pub const FULL_PERCENT: u64 = 88;
+/// Segments that are being filled at once: with new data, with cleaned data, with pages.
+pub const STREAMS: usize = 3;
+/// Of a hundred bytes that segments can hold, how many may be live with the volume taking new data,
+pub const FULL_PERCENT: u64 = 92;
+/// and how many in a segment that is still worth cleaning: more than the above, so that there is always one.
+pub const WORTH_PERCENT: u64 = 96;
+/// The same for a segment of pages.
+pub const PAGES_WORTH_PERCENT: u64 = 70;
+/// Segments beyond the reserve that the cleaner keeps free for new data, if it can.
+pub const AHEAD: usize = 2;
 /// Pages of metadata the cache holds at least: each of a request's records needs at most eight at once, and a
 /// checkpoint a path.
 pub const PAGES_LEAST: usize = 64;

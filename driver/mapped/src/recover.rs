@@ -16,7 +16,7 @@ use crate::{
     journal::{Frame, Mention, Ring},
     layout::{JOURNAL_START, Layout},
     leaf::{self, SPACE_ENTRIES},
-    limits::{DIRTY_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
+    limits::{DIRTY_MOST_PERCENT, DIRTY_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
     pages::{TreeRoot, depths},
     root::Root,
     seal::{Domain, Sealer},
@@ -106,7 +106,7 @@ impl Volume {
         let depths = depths(&layout);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         // A checkpoint may have to write all pages that can be dirty, and the pages above them.
-        let checkpoint = (pages * BLOCK).div_ceil(layout.segment_bytes as usize);
+        let checkpoint = (pages * DIRTY_MOST_PERCENT / 100 * BLOCK).div_ceil(layout.segment_bytes as usize);
         let compressor = match options.level {
             Some(level) => Some(Compressor::new(level).ok()?),
             None => None,

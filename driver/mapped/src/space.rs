@@ -2,7 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::{limits::FULL_PERCENT, units::Segment};
+use crate::{
+    limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, STREAMS, WORTH_PERCENT},
+    units::{BLOCK, Segment},
+};
 
 /// What a segment is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ impl Space {
 
     /// Segments that a checkpoint would free.
     pub(crate) fn dead(&self) -> usize {
-        self.dead
+        let dying = |segment: Segment| self.all[segment.0 as usize].state != State::Full;
+        self.dead - usize::from(self.pinned.is_some_and(dying))
     }
 
     /// Segments that new data may not take.
@@ -86,10 +90,16 @@ impl Space {
         self.all[segment.0 as usize].live
     }
 
-    /// Most live bytes with which the volume takes new data.
+    /// Most live bytes with which the volume takes new data: so many that the cleaner still finds segments worth its
+    /// while, with the three that are being filled left out.
     pub(crate) fn capacity(&self) -> u64 {
-        let usable = self.all.len().saturating_sub(self.reserve) as u64;
-        usable * self.segment_bytes / 100 * FULL_PERCENT
+        let usable = self.all.len().saturating_sub(self.reserve + STREAMS + 2) as u64;
+        usable * self.fillable() / 100 * FULL_PERCENT
+    }
+
+    /// What of a segment can be live at most: the rest goes to headers, lists, and the end where no chunk fits.
+    fn fillable(&self) -> u64 {
+        self.segment_bytes - 2 * BLOCK as u64
     }
 
     /// A free segment, to be filled with pages or with chunks.
@@ -181,12 +191,15 @@ impl Space {
         }
     }
 
-    /// The filled segment with the fewest live bytes, if cleaning it gains anything.
+    /// The filled segment with the fewest live bytes, if cleaning it gains anything. Pages are only worth it when much is
+    /// gained: moving them makes others.
     pub(crate) fn victim(&self) -> Option<Segment> {
-        let worth = |one: &&(usize, &One)| one.1.state == State::Full && !one.1.stuck;
-        let (at, least) =
-            self.all.iter().enumerate().filter(|x| worth(&x)).min_by_key(|(_, one)| one.live)?;
-        (u64::from(least.live) < self.segment_bytes / 100 * 98).then_some(Segment(at as u32))
+        let worth = |one: &One| {
+            let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
+            one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
+        };
+        let worthy = self.all.iter().enumerate().filter(|(_, one)| worth(one));
+        worthy.min_by_key(|(_, one)| one.live).map(|(at, _)| Segment(at as u32))
     }
 
     /// The cleaner gives up on a segment.
