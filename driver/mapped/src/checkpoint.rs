@@ -71,7 +71,7 @@ impl Volume {
         self.checkpoint_wanted
             || starved
             || self.ring.percent() > JOURNAL_PERCENT
-            || self.cache.dirty() * 100 > self.cache.len() * DIRTY_PERCENT
+            || self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT
     }
 
     /// Goes on with the checkpoint, or begins one; whether anything moved.

@@ -214,6 +214,8 @@ pub struct Volume {
     pub(crate) recovering: bool,
     /// Bytes of the journal that a checkpoint in the middle of recovery has made superfluous.
     pub(crate) replayed: u64,
+    /// Pages that may wait for a checkpoint.
+    pub(crate) dirty_most: usize,
     /// A write failed: nothing more is written until the volume is opened again.
     pub(crate) failed: bool,
     pub(crate) stats: Stats,

@@ -89,6 +89,12 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// How long the frame says it is that begins with these bytes.
+    pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+        let total = u32::from_le_bytes(bytes.get(56..60)?.try_into().ok()?) as usize;
+        (HEADER..=FRAME).contains(&total).then_some(total)
+    }
+
     /// What `bytes` begin with. `None` if that is no frame, or one that is not whole.
     pub(crate) fn decode(sealer: &Sealer, bytes: &[u8]) -> Option<Self> {
         let header = bytes.get(..HEADER)?;

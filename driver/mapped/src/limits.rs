@@ -23,10 +23,10 @@ pub const SEGMENT: core::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024
 pub const RESERVE_SEGMENTS: usize = 6;
 /// Of those, how many the cleaner leaves to the checkpoint.
 pub const CHECKPOINT_SEGMENTS: usize = 3;
-/// Of a hundred pages in the cache, how many may be changed before a checkpoint begins,
-pub const DIRTY_PERCENT: usize = 35;
-/// and before changes wait for it.
+/// Of a hundred pages in the cache, how many may be changed: then changes wait for the checkpoint.
 pub const DIRTY_MOST_PERCENT: usize = 60;
+/// Of a hundred pages that may be changed, how many are before it begins.
+pub const DIRTY_PERCENT: usize = 60;
 /// Of a hundred bytes of the journal, how many may be needed before a checkpoint begins.
 pub const JOURNAL_PERCENT: u64 = 40;
 /// Segments that are being filled at once: with new data, with cleaned data, with pages.

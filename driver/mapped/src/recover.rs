@@ -105,8 +105,9 @@ impl Volume {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
         let depths = depths(&layout);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
-        // A checkpoint may have to write all pages that can be dirty, and the pages above them.
-        let checkpoint = (pages * DIRTY_MOST_PERCENT / 100 * BLOCK).div_ceil(layout.segment_bytes as usize);
+        let dirty_most = dirty_most(&layout, pages);
+        // A checkpoint may have to write all pages that can be dirty, and those above them.
+        let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
         let compressor = match options.level {
             Some(level) => Some(Compressor::new(level).ok()?),
             None => None,
@@ -119,7 +120,7 @@ impl Volume {
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
             trees: [tree(0), tree(1), tree(2)],
-            space: Space::new(layout.segments, layout.segment_bytes, RESERVE_SEGMENTS + checkpoint)?,
+            space: Space::new(layout.segments, layout.segment_bytes, reserve)?,
             index: Index::new(options.index_bytes.max(64))?,
             tails: [Tail::default(); 3],
             ring: Ring { bytes: layout.journal_bytes, head: root.ring, used: 0 },
@@ -164,6 +165,7 @@ impl Volume {
             indexing: None,
             recovering: true,
             replayed: 0,
+            dirty_most,
             failed: false,
             stats: Stats::default(),
             layout,
@@ -326,18 +328,25 @@ impl Volume {
         Ok(found)
     }
 
-    /// The frame that lies at a place in the ring, if one does.
+    /// The frame that lies at a place in the ring, if one does. A place that cannot be read is an error: what lies there
+    /// may be durable.
     fn frame_at(&self, disk: &mut dyn Disk, at: u64) -> Result<Option<Frame>, OpenError> {
-        let length = (FRAME as u64).min(self.layout.journal_bytes.saturating_sub(at)) as usize;
-        if length == 0 {
+        let sector = self.layout.sector as usize;
+        let room = self.layout.journal_bytes.saturating_sub(at) as usize;
+        if room < sector {
             return Ok(None);
         }
-        let mut bytes = vec![0; length];
-        match disk.read(JOURNAL_START + at, &mut bytes) {
-            Ok(()) => Ok(Frame::decode(&self.sealer, &bytes)),
-            // A place that cannot be read holds no frame; if one was durable there, a later one tells.
-            Err(_) => Ok(None),
+        // No more than the frame itself: what lies behind it does not matter.
+        let mut bytes = vec![0; sector];
+        disk.read(JOURNAL_START + at, &mut bytes).map_err(|_| OpenError::Device)?;
+        let total = Frame::length(&bytes).filter(|&total| total <= room && total.is_multiple_of(sector));
+        let Some(total) = total else { return Ok(None) };
+        bytes.resize(total, 0);
+        if total > sector {
+            let rest = JOURNAL_START + at + sector as u64;
+            disk.read(rest, &mut bytes[sector..]).map_err(|_| OpenError::Device)?;
         }
+        Ok(Frame::decode(&self.sealer, &bytes))
     }
 
     /// Up to which frame a frame beyond the first missing one says that all were durable.
@@ -348,17 +357,19 @@ impl Volume {
         let mut start = 0;
         while start < self.layout.journal_bytes {
             let length = (bytes.len() as u64).min(self.layout.journal_bytes - start) as usize;
-            if disk.read(JOURNAL_START + start, &mut bytes[..length]).is_ok() {
-                for at in (0..length).step_by(sector) {
-                    let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
-                    let later =
-                        word(at + 32) > missing.0 && word(at + 40) == epoch && word(at + 48) >= missing.0;
-                    if !later {
-                        continue;
+            if disk.read(JOURNAL_START + start, &mut bytes[..length]).is_err() {
+                // Sector by sector, without those that cannot be read.
+                for (i, one) in bytes[..length].chunks_mut(sector).enumerate() {
+                    if disk.read(JOURNAL_START + start + (i * sector) as u64, one).is_err() {
+                        one.fill(0);
                     }
-                    if let Some(frame) = self.frame_at(disk, start + at as u64)? {
-                        durable = durable.max(frame.head.durable);
-                    }
+                }
+            }
+            for at in (0..length).step_by(sector) {
+                let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
+                let later = word(at + 32) > missing.0 && word(at + 40) == epoch && word(at + 48) >= missing.0;
+                if later && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64) {
+                    durable = durable.max(frame.head.durable);
                 }
             }
             start += length as u64;
@@ -373,8 +384,8 @@ impl Volume {
                 return Ok(false);
             }
             let mut bytes = vec![0; length];
-            let read = disk.read(mention.address.0, &mut bytes);
-            if read.is_err() || self.sealer.tag(Domain::Data, mention.address.0, &[&bytes]) != mention.tag {
+            disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
+            if self.sealer.tag(Domain::Data, mention.address.0, &[&bytes]) != mention.tag {
                 return Ok(false);
             }
         }
@@ -390,7 +401,7 @@ impl Volume {
         (self.written, self.durable) = (found.lsn, found.lsn);
         self.before = found.tag;
         (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
-        if self.cache.dirty() * 100 > self.cache.len() * DIRTY_PERCENT {
+        if self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT {
             self.checkpoint_now(disk)?;
             self.replayed = found.used;
         }
@@ -398,20 +409,37 @@ impl Volume {
     }
 }
 
-/// The newest root record of the four.
+/// What of a segment can hold pages.
+fn fillable(layout: &Layout) -> usize {
+    layout.segment_bytes as usize - 2 * BLOCK
+}
+
+/// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
+fn dirty_most(layout: &Layout, pages: usize) -> usize {
+    let by_device = (layout.segments as usize / 8).max(1) * (fillable(layout) / BLOCK);
+    (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
+}
+
+/// The newest root record of the four. A slot of which nothing can be said might hold it: that is an error.
 fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
     let mut newest: Option<Root> = None;
     let mut page = [0; BLOCK];
-    let mut readable = false;
-    for offset in [0, 1].into_iter().flat_map(|slot| layout.roots(slot)) {
-        if disk.read(offset, &mut page).is_err() {
-            continue;
+    for slot in [0, 1] {
+        let mut unreadable = false;
+        let mut found = None;
+        for offset in layout.roots(slot) {
+            if disk.read(offset, &mut page).is_err() {
+                unreadable = true;
+            } else {
+                found = found.or(Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0));
+            }
         }
-        readable = true;
-        let root = Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0);
-        newest = newest.into_iter().chain(root).max_by_key(|root| root.number);
+        if unreadable && found.is_none() {
+            return Err(OpenError::Device);
+        }
+        newest = newest.into_iter().chain(found).max_by_key(|root| root.number);
     }
-    newest.ok_or(if readable { OpenError::NoRoot } else { OpenError::Device })
+    newest.ok_or(OpenError::NoRoot)
 }
 
 /// `length` bytes from `offset` on, which need not begin with a sector.

@@ -7,7 +7,6 @@ use crate::{
     engine::{Stop, Stream},
     io::Error,
     leaf::{self, TABLE_ENTRIES},
-    limits::DIRTY_MOST_PERCENT,
     operation::{BlockState, Op, What},
     pages::{most_chunks, of_block, of_chunk},
     record::Record,
@@ -42,7 +41,7 @@ impl Volume {
 
     /// Changes wait while too much of the cache waits for a checkpoint.
     pub(crate) fn throttle(&mut self) -> Result<(), Stop> {
-        if self.cache.dirty() * 100 > self.cache.len() * DIRTY_MOST_PERCENT {
+        if self.cache.dirty() >= self.dirty_most {
             self.checkpoint_wanted = true;
             return Err(Stop::Event);
         }
