@@ -72,6 +72,8 @@ pub struct Counts {
     pub reads: u64,
     /// Flushes.
     pub flushes: u64,
+    /// Writes that it had completed and forgot in a flush that failed.
+    pub forgotten: u64,
     /// I/O errors given.
     pub errors: u64,
     /// Bits flipped, writes lost and misplaced.
@@ -297,6 +299,7 @@ impl Device {
             while index < self.pending.len() {
                 if self.rng.chance(1, 2) {
                     let gone = self.pending.remove(index);
+                    self.counts.forgotten += 1;
                     self.show_durable(gone.offset, gone.data.len());
                     self.spare.push(gone.data);
                 } else {

@@ -347,7 +347,10 @@ impl<S: Subject> Run<S> {
                 let used = self.model.in_use() * BLOCK as u64;
                 writes && !request.fits && used >= S::guaranteed(&self.plan.setup)
             }
-            Error::Medium => lies || self.device.counts.errors > request.errors,
+            // What a failed flush forgot is found missing by whoever reads it.
+            Error::Medium => {
+                lies || self.device.counts.errors > request.errors || self.device.counts.forgotten > 0
+            }
             Error::Write => changes && (lies || self.device.counts.errors > self.errors_before),
         };
         if !excused {
