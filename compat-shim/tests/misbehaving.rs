@@ -1,7 +1,10 @@
 //! Miniports that answer badly, late, twice, from elsewhere, or not as they were asked.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
-#![allow(clippy::undocumented_unsafe_blocks)] // tests play the parts of hosts and miniports, some of them badly
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "tests play the parts of hosts and miniports, some of them badly"
+)]
 
 mod support;
 

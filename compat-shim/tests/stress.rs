@@ -2,8 +2,11 @@
 //!
 //! `SLUICE_SEED` repeats a run, `SLUICE_TURNS` makes it longer.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
-#![allow(clippy::undocumented_unsafe_blocks)] // tests play the parts of hosts and miniports, some of them badly
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "tests play the parts of hosts and miniports, some of them badly"
+)]
 
 mod support;
 

@@ -82,7 +82,7 @@ pub struct Limits {
 }
 
 /// VPD page codes that [`vital`] answers.
-#[allow(missing_docs)] // the standard's names
+#[allow(missing_docs, reason = "the standard's names")]
 pub mod page {
     pub const SUPPORTED: u8 = 0x00;
     pub const SERIAL: u8 = 0x80;

@@ -15,7 +15,7 @@ const WRITE: u32 = 2;
 const BOTH: u32 = 3;
 
 /// The codes, each the WDK's IOCTL_ constant of the same name.
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names are those of the header they come from")]
 pub mod code {
     use super::{ANY, BOTH, READ, SCSI, STORAGE, WRITE, buffered};
 
@@ -50,7 +50,7 @@ pub mod code {
 }
 
 /// `STORAGE_PROPERTY_ID`: what IOCTL_STORAGE_QUERY_PROPERTY asks about.
-#[allow(missing_docs)] // each is STORAGE_PROPERTY_ID's value of the same name
+#[allow(missing_docs, reason = "each is STORAGE_PROPERTY_ID's value of the same name")]
 pub mod property {
     pub const DEVICE: u32 = 0;
     pub const ADAPTER: u32 = 1;

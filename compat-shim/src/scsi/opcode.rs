@@ -1,6 +1,6 @@
 //! Operation codes and service actions (SPC-5 annex F, SBC-4 clause 5).
 
-#![allow(missing_docs)] // each constant is the standard's name of the command
+#![allow(missing_docs, reason = "each constant is the standard's name of the command")]
 
 pub const TEST_UNIT_READY: u8 = 0x00;
 pub const REQUEST_SENSE: u8 = 0x03;

@@ -11,7 +11,7 @@ use crate::storport::{
 };
 
 /// Sense keys (SPC-5 4.4.8).
-#[allow(missing_docs)] // the standard's names
+#[allow(missing_docs, reason = "the standard's names")]
 pub mod key {
     pub const NO_SENSE: u8 = 0x0;
     pub const RECOVERED_ERROR: u8 = 0x1;

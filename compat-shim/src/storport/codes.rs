@@ -7,7 +7,7 @@ use core::ops::{BitAnd, BitOr, BitOrAssign, Not};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SrbFunction(pub u8);
 
-#[allow(missing_docs)] // each is the WDK's SRB_FUNCTION_ constant of the same name
+#[allow(missing_docs, reason = "each is the WDK's SRB_FUNCTION_ constant of the same name")]
 impl SrbFunction {
     pub const EXECUTE_SCSI: Self = Self(0x00);
     pub const CLAIM_DEVICE: Self = Self(0x01);
@@ -49,7 +49,7 @@ impl SrbFunction {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SrbStatus(pub u8);
 
-#[allow(missing_docs)] // each is the WDK's SRB_STATUS_ constant of the same name
+#[allow(missing_docs, reason = "each is the WDK's SRB_STATUS_ constant of the same name")]
 impl SrbStatus {
     pub const PENDING: Self = Self(0x00);
     pub const SUCCESS: Self = Self(0x01);
@@ -111,7 +111,7 @@ impl SrbStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScsiStatus(pub u8);
 
-#[allow(missing_docs)] // SAM-5's names
+#[allow(missing_docs, reason = "SAM-5's names")]
 impl ScsiStatus {
     pub const GOOD: Self = Self(0x00);
     pub const CHECK_CONDITION: Self = Self(0x02);
@@ -127,7 +127,7 @@ impl ScsiStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SrbFlags(pub u32);
 
-#[allow(missing_docs)] // each is the WDK's SRB_FLAGS_ constant of the same name
+#[allow(missing_docs, reason = "each is the WDK's SRB_FLAGS_ constant of the same name")]
 impl SrbFlags {
     pub const NONE: Self = Self(0);
     /// The tag action is valid; without it the request is untagged.

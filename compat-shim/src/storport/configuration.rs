@@ -43,7 +43,7 @@ const _: () = assert!(size_of::<MemoryRegion>() == 24);
 /// `PORT_CONFIGURATION_INFORMATION`.
 #[repr(C)]
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // each is the WDK's field of the same name; those we use say what they mean
+#[allow(missing_docs, reason = "each is the WDK's field of the same name; those we use say what they mean")]
 pub struct PortConfigurationInformation {
     /// Size of this structure; also its version.
     pub length: u32,

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotificationType(pub u32);
 
-#[allow(missing_docs)] // the WDK's names, in our spelling
+#[allow(missing_docs, reason = "the WDK's names, in our spelling")]
 impl NotificationType {
     pub const REQUEST_COMPLETE: Self = Self(0);
     pub const NEXT_REQUEST: Self = Self(1);
@@ -32,7 +32,7 @@ impl NotificationType {
 }
 
 /// `STOR_SPINLOCK`.
-#[allow(missing_docs)] // the WDK's names, in our spelling
+#[allow(missing_docs, reason = "the WDK's names, in our spelling")]
 pub mod spin_lock {
     pub const DPC: u32 = 1;
     pub const START_IO: u32 = 2;
@@ -40,7 +40,7 @@ pub mod spin_lock {
 }
 
 /// `SCSI_ADAPTER_CONTROL_TYPE`: what `HwAdapterControl` is asked.
-#[allow(missing_docs)] // the WDK's names, in our spelling
+#[allow(missing_docs, reason = "the WDK's names, in our spelling")]
 pub mod adapter_control {
     pub const QUERY_SUPPORTED_CONTROL_TYPES: u32 = 0;
     pub const STOP_ADAPTER: u32 = 1;
@@ -57,7 +57,7 @@ pub mod adapter_control {
 }
 
 /// `SCSI_UNIT_CONTROL_TYPE`: what `HwUnitControl` is asked.
-#[allow(missing_docs)] // the WDK's names, in our spelling
+#[allow(missing_docs, reason = "the WDK's names, in our spelling")]
 pub mod unit_control {
     pub const QUERY_SUPPORTED_CONTROL_TYPES: u32 = 0;
     pub const USAGE: u32 = 1;
@@ -68,7 +68,7 @@ pub mod unit_control {
 }
 
 /// `SP_RETURN_*`: what `HwFindAdapter` returns.
-#[allow(missing_docs)] // the WDK's names, in our spelling
+#[allow(missing_docs, reason = "the WDK's names, in our spelling")]
 pub mod found {
     pub const NOT_FOUND: u32 = 0;
     pub const FOUND: u32 = 1;

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorStatus(pub u32);
 
-#[allow(missing_docs)] // each is the WDK's STOR_STATUS_ constant of the same name
+#[allow(missing_docs, reason = "each is the WDK's STOR_STATUS_ constant of the same name")]
 impl StorStatus {
     pub const SUCCESS: Self = Self(0x0000_0000);
     pub const UNSUCCESSFUL: Self = Self(0xC100_0001);

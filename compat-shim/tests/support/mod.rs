@@ -1,7 +1,7 @@
 //! Stages and miniports to try the shim with.
 
-#![allow(dead_code)] // each test binary uses some of it
-#![allow(unreachable_pub)] // a module of several binaries, not a crate
+#![allow(dead_code, reason = "each test binary uses some of it")]
+#![allow(unreachable_pub, reason = "a module of several binaries, not a crate")]
 
 use std::{
     collections::VecDeque,

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::VERSION;
 
 /// What a disk is to the driver.
-#[allow(missing_docs)] // as in the driver: see its `DiskState`
+#[allow(missing_docs, reason = "as in the driver: see its `DiskState`")]
 pub mod state {
     pub const PLAIN: u32 = 0;
     pub const LOCKED: u32 = 1;

@@ -1,19 +1,13 @@
-//! AES instructions on XMM registers, eight blocks in flight.
+//! AES instructions on XMM registers: keys, and the first tweaks of units. The blocks themselves: `xmm`.
 
 use core::arch::x86_64::*;
 
 use zeroize::Zeroize;
 
-use crate::{
-    BLOCK, Way,
-    unit::{BATCH, Blocks},
-};
+use crate::{BLOCK, Way, unit::Blocks, xmm};
 
 /// Round keys of AES-256: the key itself and one for each of 14 rounds (FIPS 197 5.2).
 pub(crate) const ROUND_KEYS: usize = 15;
-
-/// Blocks in flight: AESENC takes 3-4 cycles and two start in each.
-const WIDE: usize = 8;
 
 /// Whether this processor has AES and SSE2. XMM registers need no operating system's leave on x86-64.
 pub(crate) fn available() -> bool {
@@ -58,13 +52,15 @@ impl Drop for Keys {
 }
 
 #[target_feature(enable = "aes,sse2")]
-fn load(bytes: &[u8; BLOCK]) -> __m128i {
+#[inline]
+pub(crate) fn load(bytes: &[u8; BLOCK]) -> __m128i {
     // SAFETY: 16 readable bytes; unaligned is allowed.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "aes,sse2")]
-fn store(bytes: &mut [u8; BLOCK], value: __m128i) {
+#[inline]
+pub(crate) fn store(bytes: &mut [u8; BLOCK], value: __m128i) {
     // SAFETY: 16 writable bytes; unaligned is allowed.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) };
 }
@@ -115,7 +111,7 @@ fn invert(encrypt: &Schedule, decrypt: &mut Schedule) {
 }
 
 impl Blocks for Keys {
-    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]) {
         // SAFETY: the trait's contract.
         unsafe { encrypt_numbers(&self.tweak, first, tweaks) };
     }
@@ -129,115 +125,24 @@ impl Blocks for Keys {
         // SAFETY: the trait's contract.
         unsafe {
             match way {
-                Way::Encrypt => run::<true>(&self.encrypt, tweak, from, to, count),
-                Way::Decrypt => run::<false>(&self.decrypt, tweak, from, to, count),
+                Way::Encrypt => xmm::run::<true>(&self.encrypt, tweak, from, to, count),
+                Way::Decrypt => xmm::run::<false>(&self.decrypt, tweak, from, to, count),
             }
         }
     }
 }
 
-/// The tweaks of [`BATCH`] units.
+/// The numbers `first`, `first + 1`, ... encrypted. The processor overlaps one with the next by itself.
 #[target_feature(enable = "aes,sse2")]
-pub(crate) fn encrypt_numbers(schedule: &Schedule, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
-    let mut blocks = [_mm_setzero_si128(); BATCH];
-    for (index, block) in blocks.iter_mut().enumerate() {
-        *block = _mm_set_epi64x(0, first.wrapping_add(index as u64).cast_signed());
-    }
-    rounds::<true, BATCH>(schedule, &mut blocks);
-    for (tweak, block) in tweaks.iter_mut().zip(blocks) {
-        store(tweak, block);
+fn encrypt_numbers(schedule: &Schedule, first: u64, tweaks: &mut [[u8; BLOCK]]) {
+    for (number, tweak) in (0..).zip(tweaks) {
+        let block = _mm_set_epi64x(0, first.wrapping_add(number).cast_signed());
+        store(tweak, xmm::rounds::<true>(schedule, block));
     }
 }
 
 /// One block, where it lies.
 #[target_feature(enable = "aes,sse2")]
 fn encrypt_block(schedule: &Schedule, block: &mut [u8; BLOCK]) {
-    let mut blocks = [load(block)];
-    rounds::<true, 1>(schedule, &mut blocks);
-    store(block, blocks[0]);
-}
-
-/// `N` blocks through all rounds, side by side.
-#[target_feature(enable = "aes,sse2")]
-#[inline]
-fn rounds<const ENCRYPT: bool, const N: usize>(schedule: &Schedule, blocks: &mut [__m128i; N]) {
-    let key = load(&schedule[0]);
-    for block in blocks.iter_mut() {
-        *block = _mm_xor_si128(*block, key);
-    }
-    for key in &schedule[1..ROUND_KEYS - 1] {
-        let key = load(key);
-        for block in blocks.iter_mut() {
-            *block = if ENCRYPT { _mm_aesenc_si128(*block, key) } else { _mm_aesdec_si128(*block, key) };
-        }
-    }
-    let key = load(&schedule[ROUND_KEYS - 1]);
-    for block in blocks.iter_mut() {
-        *block = if ENCRYPT { _mm_aesenclast_si128(*block, key) } else { _mm_aesdeclast_si128(*block, key) };
-    }
-}
-
-/// The next tweak: both halves doubled; the bit that leaves the low half enters the high one, the bit that
-/// leaves the high half comes back as 0x87.
-#[target_feature(enable = "aes,sse2")]
-#[inline]
-fn doubled(tweak: __m128i) -> __m128i {
-    let signs = _mm_shuffle_epi32::<0x13>(_mm_srai_epi32::<31>(tweak));
-    let carries = _mm_and_si128(signs, _mm_set_epi32(0, 1, 0, 0x87));
-    _mm_xor_si128(_mm_add_epi64(tweak, tweak), carries)
-}
-
-/// # Safety
-/// As [`Blocks::blocks`].
-#[target_feature(enable = "aes,sse2")]
-unsafe fn run<const ENCRYPT: bool>(
-    schedule: &Schedule,
-    tweak: &mut [u8; BLOCK],
-    from: *const u8,
-    to: *mut u8,
-    count: usize,
-) {
-    let mut next = load(tweak);
-    let (mut at, end) = (0, count * BLOCK);
-    // SAFETY: `at` and the blocks that follow stay below `end`, the length of both ranges.
-    unsafe {
-        while end - at >= WIDE * BLOCK {
-            next = step::<ENCRYPT, WIDE>(schedule, next, from.add(at), to.add(at));
-            at += WIDE * BLOCK;
-        }
-        while at < end {
-            next = step::<ENCRYPT, 1>(schedule, next, from.add(at), to.add(at));
-            at += BLOCK;
-        }
-    }
-    store(tweak, next);
-}
-
-/// `N` blocks; answers the tweak after them.
-///
-/// # Safety
-/// `from` and `to` hold `N` blocks.
-#[target_feature(enable = "aes,sse2")]
-#[inline]
-unsafe fn step<const ENCRYPT: bool, const N: usize>(
-    schedule: &Schedule,
-    mut tweak: __m128i,
-    from: *const u8,
-    to: *mut u8,
-) -> __m128i {
-    let mut tweaks = [_mm_setzero_si128(); N];
-    let mut blocks = [_mm_setzero_si128(); N];
-    for (index, (block, used)) in blocks.iter_mut().zip(&mut tweaks).enumerate() {
-        *used = tweak;
-        // SAFETY: block `index` of `from`.
-        let bytes = unsafe { _mm_loadu_si128(from.add(index * BLOCK).cast()) };
-        *block = _mm_xor_si128(bytes, tweak);
-        tweak = doubled(tweak);
-    }
-    rounds::<ENCRYPT, N>(schedule, &mut blocks);
-    for (index, (block, used)) in blocks.into_iter().zip(tweaks).enumerate() {
-        // SAFETY: block `index` of `to`.
-        unsafe { _mm_storeu_si128(to.add(index * BLOCK).cast(), _mm_xor_si128(block, used)) };
-    }
-    tweak
+    store(block, xmm::rounds::<true>(schedule, load(block)));
 }

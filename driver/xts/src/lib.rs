@@ -6,7 +6,8 @@
 //! ```text
 //!   lib        which backend, arguments checked, units one after the other
 //!   unit       one data unit: whole blocks, then ciphertext stealing (5.3.2) for a partial one
-//!   aesni      x86-64 AES instructions in XMM registers: allowed in kernel mode at any time
+//!   aesni      x86-64 AES instructions on XMM registers, allowed in kernel mode at any time: keys, first tweaks
+//!   xmm        the same: the blocks
 //!   vaes       512-bit vectors (feature `vaes`): four blocks an instruction
 //!   portable   the `aes` crate: constant-time without AES instructions, or the target's own
 //! ```
@@ -23,6 +24,8 @@ mod portable;
 mod unit;
 #[cfg(all(target_arch = "x86_64", feature = "vaes"))]
 mod vaes;
+#[cfg(target_arch = "x86_64")]
+mod xmm;
 
 use alloc::boxed::Box;
 

@@ -7,8 +7,11 @@ use aes::{
 
 use crate::{
     BLOCK, Way,
-    unit::{BATCH, Blocks, doubled},
+    unit::{Blocks, doubled},
 };
+
+/// Blocks given to the crate at once: what its software takes together, or a multiple of it.
+const AT_ONCE: usize = 8;
 
 /// Expanded keys, wiped by the crate when dropped.
 pub(crate) struct Keys {
@@ -23,14 +26,16 @@ impl Keys {
 }
 
 impl Blocks for Keys {
-    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
-        let mut blocks = [GenericArray::default(); BATCH];
-        for (number, block) in (u128::from(first)..).zip(&mut blocks) {
-            *block = number.to_le_bytes().into();
-        }
-        self.tweak.encrypt_blocks(&mut blocks);
-        for (tweak, block) in tweaks.iter_mut().zip(blocks) {
-            *tweak = block.into();
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]) {
+        let mut blocks = [GenericArray::default(); AT_ONCE];
+        for (at, tweaks) in (0..).step_by(AT_ONCE).zip(tweaks.chunks_mut(AT_ONCE)) {
+            for (number, block) in (u128::from(first) + at..).zip(&mut blocks) {
+                *block = number.to_le_bytes().into();
+            }
+            self.tweak.encrypt_blocks(&mut blocks);
+            for (tweak, block) in tweaks.iter_mut().zip(blocks) {
+                *tweak = block.into();
+            }
         }
     }
 
@@ -41,9 +46,9 @@ impl Blocks for Keys {
     unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
         let mut done = 0;
         while done < count {
-            let many = (count - done).min(BATCH);
-            let mut tweaks = [[0; BLOCK]; BATCH];
-            let mut blocks = [GenericArray::default(); BATCH];
+            let many = (count - done).min(AT_ONCE);
+            let mut tweaks = [[0; BLOCK]; AT_ONCE];
+            let mut blocks = [GenericArray::default(); AT_ONCE];
             for (index, (block, used)) in blocks.iter_mut().zip(&mut tweaks).take(many).enumerate() {
                 // SAFETY: block `done + index` lies inside `from`.
                 let bytes: [u8; BLOCK] =

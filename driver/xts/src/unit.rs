@@ -3,7 +3,7 @@
 use crate::{BLOCK, Way};
 
 /// How many tweaks are encrypted at once.
-pub(crate) const BATCH: usize = 8;
+const BATCH: usize = 8;
 
 /// What a backend does.
 pub(crate) trait Blocks {
@@ -11,7 +11,7 @@ pub(crate) trait Blocks {
     ///
     /// # Safety
     /// The machine has the backend's instructions.
-    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]);
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]);
 
     /// Encrypts one tweak that is no number with the tweak key.
     ///
@@ -46,7 +46,7 @@ pub(crate) unsafe fn run<B: Blocks>(
         // SAFETY: unit `index` lies inside both ranges.
         unsafe {
             if index % BATCH == 0 {
-                keys.tweaks(first + index as u64, &mut tweaks);
+                keys.tweaks(first + index as u64, &mut tweaks[..BATCH.min(units - index)]);
             }
             let (from, to) = (from.add(index * unit), to.add(index * unit));
             one(keys, way, &mut tweaks[index % BATCH], unit, from, to);

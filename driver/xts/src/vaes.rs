@@ -5,12 +5,7 @@
 
 use core::arch::x86_64::*;
 
-use zeroize::Zeroize;
-
-use crate::{
-    BLOCK, Way, aesni,
-    unit::{BATCH, Blocks},
-};
+use crate::{BLOCK, Way, aesni, unit::Blocks};
 
 /// Vectors in flight: two AES units, each with four cycles of latency.
 const WIDE: usize = 8;
@@ -47,7 +42,7 @@ impl Keys {
 }
 
 impl Blocks for Keys {
-    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]; BATCH]) {
+    unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]) {
         // SAFETY: whoever has VAES has AES-NI.
         unsafe { self.0.tweaks(first, tweaks) };
     }
@@ -72,14 +67,42 @@ impl Blocks for Keys {
     }
 }
 
-/// All lanes multiplied by x^4: shifted left by four bits, with what leaves at the top reduced.
+/// The tweaks of the first 32 blocks of a unit, from that of its first.
 #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
 #[inline]
-fn times_x4(tweaks: __m512i) -> __m512i {
-    let low_to_high = _mm512_bslli_epi128::<8>(_mm512_srli_epi64::<60>(tweaks));
-    let shifted = _mm512_or_si512(_mm512_slli_epi64::<4>(tweaks), low_to_high);
-    let leaving = _mm512_bsrli_epi128::<8>(_mm512_srli_epi64::<60>(tweaks));
-    _mm512_xor_si512(shifted, _mm512_clmulepi64_epi128::<0>(leaving, _mm512_set1_epi64(0x87)))
+fn first_tweaks(tweak: __m128i) -> [__m512i; WIDE] {
+    let same = _mm512_broadcast_i32x4(tweak);
+    // Lane n times x^n: what a shift of the halves by n bits leaves behind is found by shifting the other way.
+    let left = _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0);
+    let leaving = _mm512_srlv_epi64(same, _mm512_sub_epi64(_mm512_set1_epi64(64), left));
+    let lanes = reduced(_mm512_sllv_epi64(same, left), leaving);
+    // Each from the first, so that none waits for another.
+    [
+        lanes,
+        times::<4, 60>(lanes),
+        times::<8, 56>(lanes),
+        times::<12, 52>(lanes),
+        times::<16, 48>(lanes),
+        times::<20, 44>(lanes),
+        times::<24, 40>(lanes),
+        times::<28, 36>(lanes),
+    ]
+}
+
+/// All lanes multiplied by x^`LEFT`; `RIGHT` is 64 - `LEFT`.
+#[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
+#[inline]
+fn times<const LEFT: u32, const RIGHT: u32>(tweaks: __m512i) -> __m512i {
+    reduced(_mm512_slli_epi64::<LEFT>(tweaks), _mm512_srli_epi64::<RIGHT>(tweaks))
+}
+
+/// Joins halves that have been shifted with the bits that left them: those of the low half enter the high one, those
+/// of the high half come back multiplied by 0x87.
+#[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
+#[inline]
+fn reduced(shifted: __m512i, leaving: __m512i) -> __m512i {
+    let back = _mm512_clmulepi64_epi128::<1>(leaving, _mm512_set1_epi64(0x87));
+    _mm512_ternarylogic_epi64::<0x96>(shifted, _mm512_bslli_epi128::<8>(leaving), back)
 }
 
 /// All lanes multiplied by x^32: the tweak of the same place in the next round of 32 blocks.
@@ -101,49 +124,34 @@ unsafe fn run<const ENCRYPT: bool>(
     to: *mut u8,
     count: usize,
 ) {
-    let mut lanes = [[0; BLOCK]; LANES];
-    let mut next = *tweak;
-    for lane in &mut lanes {
-        *lane = next;
-        next = crate::unit::doubled(next);
-    }
-    let mut tweaks = [_mm512_setzero_si512(); WIDE];
-    // SAFETY: 64 readable bytes.
-    tweaks[0] = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
-    for index in 1..WIDE {
-        tweaks[index] = times_x4(tweaks[index - 1]);
-    }
+    let mut tweaks = first_tweaks(aesni::load(tweak));
     let mut keys = [_mm512_setzero_si512(); aesni::ROUND_KEYS];
     for (key, bytes) in keys.iter_mut().zip(schedule) {
-        // SAFETY: 16 readable bytes.
-        *key = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
+        *key = _mm512_broadcast_i32x4(aesni::load(bytes));
     }
     let (mut at, end) = (0, count * BLOCK);
     while at < end {
         // SAFETY: 512 bytes from `at` lie below `end`, the length of both ranges.
-        unsafe { step::<ENCRYPT>(&keys, &tweaks, from.add(at), to.add(at)) };
-        for tweak in &mut tweaks {
-            *tweak = times_x32(*tweak);
-        }
+        unsafe { step::<ENCRYPT>(&keys, &mut tweaks, from.add(at), to.add(at)) };
         at += WIDE * LANES * BLOCK;
     }
-    // SAFETY: 16 writable bytes.
-    unsafe { _mm_storeu_si128(tweak.as_mut_ptr().cast(), _mm512_castsi512_si128(tweaks[0])) };
-    lanes.as_flattened_mut().zeroize();
+    aesni::store(tweak, _mm512_castsi512_si128(tweaks[0]));
 }
 
+/// 32 blocks; moves the tweaks on by as many.
+///
 /// # Safety
-/// `from` and `to` hold `WIDE * LANES` blocks.
+/// `from` and `to` hold so many.
 #[target_feature(enable = "avx512f,avx512bw,vaes,vpclmulqdq")]
 #[inline]
 unsafe fn step<const ENCRYPT: bool>(
     keys: &[__m512i; aesni::ROUND_KEYS],
-    tweaks: &[__m512i; WIDE],
+    tweaks: &mut [__m512i; WIDE],
     from: *const u8,
     to: *mut u8,
 ) {
     let mut blocks = [_mm512_setzero_si512(); WIDE];
-    for (index, (block, tweak)) in blocks.iter_mut().zip(tweaks).enumerate() {
+    for (index, (block, tweak)) in blocks.iter_mut().zip(&*tweaks).enumerate() {
         // SAFETY: vector `index` of `from`.
         let bytes = unsafe { _mm512_loadu_si512(from.add(index * LANES * BLOCK).cast()) };
         *block = _mm512_ternarylogic_epi64::<0x96>(bytes, *tweak, keys[0]);
@@ -155,10 +163,22 @@ unsafe fn step<const ENCRYPT: bool>(
         }
     }
     let key = keys[aesni::ROUND_KEYS - 1];
-    for (index, (block, tweak)) in blocks.into_iter().zip(tweaks).enumerate() {
+    for (index, (block, tweak)) in blocks.into_iter().zip(&*tweaks).enumerate() {
         let block =
             if ENCRYPT { _mm512_aesenclast_epi128(block, key) } else { _mm512_aesdeclast_epi128(block, key) };
         // SAFETY: vector `index` of `to`.
         unsafe { _mm512_storeu_si512(to.add(index * LANES * BLOCK).cast(), _mm512_xor_si512(block, *tweak)) };
     }
+    // Spelled out: as a loop it would not be unrolled, and the tweaks would go through memory.
+    let [t0, t1, t2, t3, t4, t5, t6, t7] = *tweaks;
+    *tweaks = [
+        times_x32(t0),
+        times_x32(t1),
+        times_x32(t2),
+        times_x32(t3),
+        times_x32(t4),
+        times_x32(t5),
+        times_x32(t6),
+        times_x32(t7),
+    ];
 }

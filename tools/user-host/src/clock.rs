@@ -64,7 +64,7 @@ mod counter {
         u64::try_from((elapsed << 32) / u128::from(ticks)).ok()
     }
 
-    #[allow(unused_unsafe)] // safe in some versions of the compiler
+    #[allow(unused_unsafe, reason = "safe in some versions of the compiler")]
     fn invariant() -> bool {
         // SAFETY: every x86-64 processor has the instruction.
         unsafe { __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx >> 8 & 1 == 1 }

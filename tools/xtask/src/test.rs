@@ -19,7 +19,7 @@ const STEPS: &[Step] = &[
     ("VAES against OpenSSL", || {
         cargo(&["test", "--quiet", "--release", "--package", "sluice-xts", "--features", "vaes"])
     }),
-    ("sluice.sys and its checks", || driver::command(&[])),
+    ("sluice.sys and its checks", || driver::command(&["--check-deterministic".into()])),
     ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
     ("the verifier catches rule-breaking drivers", || {
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])

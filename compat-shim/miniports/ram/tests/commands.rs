@@ -1,6 +1,6 @@
 //! The RAM disk, asked by SRBs of both kinds.
 
-#![allow(clippy::unwrap_used)] // a test that cannot go on stops
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::ffi::c_void;
 

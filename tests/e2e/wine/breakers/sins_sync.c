@@ -214,6 +214,15 @@ void sin_removelock_not_held(void) { rl_begin(); IoReleaseRemoveLock(&rl, &a); I
 void sin_removelock_uninitialised(void) { static IO_REMOVE_LOCK l; (void)IoAcquireRemoveLock(&l, &l); IoReleaseRemoveLock(&l, &l); }
 void sin_removelock_removed_twice(void) { rl_begin(); IoReleaseRemoveLockAndWait(&rl, &rl); IoReleaseRemoveLockAndWait(&rl, &rl); }
 void sin_removelock_stuck(void) { rl_begin(); (void)IoAcquireRemoveLock(&rl, &a); IoReleaseRemoveLockAndWait(&rl, &rl); }
+void sin_verifier_full(void)
+{
+    static char tags[16384]; /* with the one of rl_begin, one more than the verifier can tell apart */
+    int n = sizeof tags - 1;
+    rl_begin();
+    for (int i = 0; i <= n; i++) (void)IoAcquireRemoveLock(&rl, &tags[i]);
+    for (int i = 0; i < n; i++) IoReleaseRemoveLock(&rl, &tags[i]);
+    IoReleaseRemoveLock(&rl, &rl);
+}
 static EX_RUNDOWN_REF rd;
 void sin_rundown_not_held(void) { ExInitializeRundownProtection(&rd); ExReleaseRundownProtection(&rd); }
 void sin_rundown_live(void) { ExInitializeRundownProtection(&rd); ExReInitializeRundownProtection(&rd); }

@@ -28,12 +28,15 @@ impl Member {
         let (data, subject) = if self.is_image {
             // SpcPeImageData: no flags, no file.
             let link = tagged(0xa0, &obsolete);
-            (sequence(&[&oid(PE_IMAGE_DATA), &sequence(&[&tagged(3, &[0]), &link])]), "{C689AAB8-8E78-11D0-8C47-00C04FC295EE}")
+            (
+                sequence(&[&oid(PE_IMAGE_DATA), &sequence(&[&tagged(3, &[0]), &link])]),
+                "{C689AAB8-8E78-11D0-8C47-00C04FC295EE}",
+            )
         } else {
             (sequence(&[&oid(CAB_DATA), &obsolete]), "{DE351A42-8E59-11D0-8C47-00C04FC295EE}")
         };
         let digest = sequence(&[&sequence(&[&oid(SHA256), NULL]), &octets(&self.hash)]);
-        let mut attributes = vec![
+        let mut attributes = [
             attribute(NAME_VALUE, &name_value("File", self.name)),
             attribute(NAME_VALUE, &name_value("OSAttr", "2:10.0")),
             attribute(MEMBER_INFO, &sequence(&[&tagged(0x1e, &utf16_be(subject)), &integer(0x200)])),
@@ -117,12 +120,19 @@ fn integer(value: u32) -> Vec<u8> {
 
 /// An object identifier, below Microsoft's arc unless it begins with an arc of its own.
 fn oid(parts: &[u64]) -> Vec<u8> {
-    let whole: Vec<u64> =
-        if matches!(parts, SHA256 | PKCS7_SIGNED_DATA) { parts.to_vec() } else { [MICROSOFT, parts].concat() };
+    let whole: Vec<u64> = if matches!(parts, SHA256 | PKCS7_SIGNED_DATA) {
+        parts.to_vec()
+    } else {
+        [MICROSOFT, parts].concat()
+    };
     let mut bytes = vec![(whole[0] * 40 + whole[1]) as u8];
     for &part in &whole[2..] {
         let groups = (64 - part.leading_zeros()).div_ceil(7).max(1);
-        bytes.extend((0..groups).rev().map(|group| (part >> (7 * group) & 0x7f) as u8 | if group > 0 { 0x80 } else { 0 }));
+        bytes.extend(
+            (0..groups)
+                .rev()
+                .map(|group| (part >> (7 * group) & 0x7f) as u8 | if group > 0 { 0x80 } else { 0 }),
+        );
     }
     tagged(6, &bytes)
 }

@@ -41,8 +41,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
 }
 
 fn parse(arguments: &[String]) -> Result<Wishes> {
-    let mut wishes =
-        Wishes { arch: Arch::X64, profile: "release".to_owned(), accept_imports: false, deterministic: false };
+    let mut wishes = Wishes {
+        arch: Arch::X64,
+        profile: "release".to_owned(),
+        accept_imports: false,
+        deterministic: false,
+    };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().with_context(|| format!("{argument} needs a value"));

@@ -56,7 +56,11 @@ fn certificate() -> Result<Certificate> {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "rsa:3072", "-nodes", "-sha256", "-days", "3650"]);
     openssl.args(["-subj", "/CN=Sluice test signing", "-addext", "extendedKeyUsage=codeSigning"]);
-    openssl.args(["-addext", "keyUsage=digitalSignature", "-keyout"]).arg(&made.key).arg("-out").arg(&made.certificate);
+    openssl
+        .args(["-addext", "keyUsage=digitalSignature", "-keyout"])
+        .arg(&made.key)
+        .arg("-out")
+        .arg(&made.certificate);
     command::output(&mut openssl)?;
     Ok(made)
 }
@@ -66,7 +70,10 @@ fn run_osslsigncode(certificate: &Certificate, from: &Path, to: &Path) -> Result
         fs::remove_file(to)?; // osslsigncode does not overwrite
     }
     let mut sign = Command::new("osslsigncode");
-    sign.args(["sign", "-h", "sha256", "-certs"]).arg(&certificate.certificate).arg("-key").arg(&certificate.key);
+    sign.args(["sign", "-h", "sha256", "-certs"])
+        .arg(&certificate.certificate)
+        .arg("-key")
+        .arg(&certificate.key);
     sign.arg("-in").arg(from).arg("-out").arg(to);
     command::output(&mut sign).map(drop)
 }

@@ -27,7 +27,8 @@ pub(super) fn untouched(subject: &Subject) -> Result<String> {
         instructions += 1;
         if touches_extended_state(text) {
             let name = functions.at(address).unwrap_or("a place without a symbol");
-            let offence = offenders.entry(name).or_insert((0, format!("{address:#x}: {}", text.replace('\t', " "))));
+            let offence =
+                offenders.entry(name).or_insert((0, format!("{address:#x}: {}", text.replace('\t', " "))));
             offence.0 += 1;
         }
     }
@@ -38,11 +39,12 @@ pub(super) fn untouched(subject: &Subject) -> Result<String> {
     if offenders.is_empty() {
         return Ok(format!("untouched by {instructions} instructions"));
     }
-    let lines = offenders.iter().map(|(name, (count, first))| format!("\n          {name}: {count}, first {first}"));
+    let lines =
+        offenders.iter().map(|(name, (count, first))| format!("\n          {name}: {count}, first {first}"));
     bail!("instructions on YMM, ZMM, mask, x87 or MMX registers{}", lines.collect::<String>())
 }
 
-/// `180001000: 	vmovdqu	(%rcx), %ymm0`: the address and what follows it.
+/// `180001000:     vmovdqu    (%rcx), %ymm0`: the address and what follows it.
 fn instruction(line: &str) -> Option<(u64, &str)> {
     let (address, text) = line.trim_start().split_once(':')?;
     Some((u64::from_str_radix(address, 16).ok()?, text.trim())).filter(|(_, text)| !text.is_empty())
@@ -53,7 +55,9 @@ fn touches_extended_state(text: &str) -> bool {
     // Prefixes such as `lock` or `rep` stand before the mnemonic; none goes with these instructions.
     let (mnemonic, operands) = text.split_once('\t').unwrap_or((text, ""));
     let has = |prefix: &str| {
-        operands.match_indices(prefix).any(|(at, _)| operands[at + prefix.len()..].starts_with(|c: char| c.is_ascii_digit()))
+        operands
+            .match_indices(prefix)
+            .any(|(at, _)| operands[at + prefix.len()..].starts_with(|c: char| c.is_ascii_digit()))
     };
     let wide = ["%ymm", "%zmm", "%k", "%mm"].iter().any(|register| has(register));
     let vex = mnemonic.starts_with('v') && has("%xmm");
@@ -72,8 +76,11 @@ impl Functions {
         use object::{LittleEndian as LE, read::pe::PeFile64};
         let image: PeFile64<'_> = subject.image.parse()?;
         let base = subject.image.optional_header()?.image_base.get(LE);
-        let sections: Vec<u64> =
-            image.section_table().iter().map(|section| base + u64::from(section.virtual_address.get(LE))).collect();
+        let sections: Vec<u64> = image
+            .section_table()
+            .iter()
+            .map(|section| base + u64::from(section.virtual_address.get(LE)))
+            .collect();
         let mut tool = Command::new("llvm-pdbutil-19");
         let dump = command::output(tool.args(["dump", "--symbols"]).arg(&subject.symbols))?;
         let mut ranges = BTreeMap::new();
@@ -110,7 +117,13 @@ mod tests {
 
     #[test]
     fn xmm_alone_is_a_drivers_to_use() {
-        for plain in ["movups\t(%rcx), %xmm0", "aesenc\t%xmm1, %xmm2", "fxsave\t(%rcx)", "verr\t%ax", "andnq\t%rax, %rcx, %rdx"] {
+        for plain in [
+            "movups\t(%rcx), %xmm0",
+            "aesenc\t%xmm1, %xmm2",
+            "fxsave\t(%rcx)",
+            "verr\t%ax",
+            "andnq\t%rax, %rcx, %rdx",
+        ] {
             assert!(!touches_extended_state(plain), "{plain}");
         }
     }

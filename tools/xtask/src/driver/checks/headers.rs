@@ -41,7 +41,10 @@ pub(super) fn sections(subject: &Subject) -> Result<String> {
         names.push(name);
     }
     let alignment = subject.image.optional_header()?.section_alignment.get(LE);
-    ensure!(alignment >= 0x1000, "sections are aligned to {alignment:#x}: pages of different rights would be shared");
+    ensure!(
+        alignment >= 0x1000,
+        "sections are aligned to {alignment:#x}: pages of different rights would be shared"
+    );
     Ok(format!("{}: none writable and executable", names.join(" ")))
 }
 

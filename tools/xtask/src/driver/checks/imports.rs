@@ -44,7 +44,8 @@ pub(super) fn exist(subject: &Subject) -> Result<String> {
 
 /// Nothing of a C runtime: such images are not loaded in the kernel.
 pub(super) fn no_c_runtime(subject: &Subject) -> Result<String> {
-    const RUNTIMES: &[&str] = &["msvcr", "msvcp", "ucrtbase", "vcruntime", "api-ms-win-crt", "libgcc", "kernel32", "ntdll"];
+    const RUNTIMES: &[&str] =
+        &["msvcr", "msvcp", "ucrtbase", "vcruntime", "api-ms-win-crt", "libgcc", "kernel32", "ntdll"];
     for (image, name) in subject.image.imports()? {
         if RUNTIMES.iter().any(|runtime| image.starts_with(runtime)) {
             bail!("{image}!{name}");

@@ -26,9 +26,14 @@ pub(super) fn matching(subject: &Subject) -> Result<String> {
 pub(super) fn public(subject: &Subject, name: &str) -> Result<u32> {
     let mut tool = Command::new("llvm-pdbutil-19");
     let dump = command::output(tool.args(["dump", "--publics"]).arg(&subject.symbols))?;
-    let mut lines = dump.lines().skip_while(|line| !(line.contains("S_PUB32") && line.contains(&format!("`{name}`"))));
+    let mut lines =
+        dump.lines().skip_while(|line| !(line.contains("S_PUB32") && line.contains(&format!("`{name}`"))));
     // `flags = function, addr = 0001:4096`: section from one, offset, in decimal.
-    let place = lines.nth(1).and_then(|line| line.split_once("addr = ")).with_context(|| format!("no symbol {name}"))?.1;
+    let place = lines
+        .nth(1)
+        .and_then(|line| line.split_once("addr = "))
+        .with_context(|| format!("no symbol {name}"))?
+        .1;
     let (section, offset) = place.split_once(':').context("an address without a section")?;
     let index: usize = section.trim().parse()?;
     let image = subject.image.parse()?;
@@ -40,7 +45,8 @@ pub(super) fn public(subject: &Subject, name: &str) -> Result<u32> {
 /// Neither the image nor the PDB names a folder of the machine that built it.
 pub(super) fn no_machine_paths(subject: &Subject) -> Result<String> {
     let home = std::env::var("HOME").unwrap_or_default();
-    let forbidden = [paths::root().display().to_string(), format!("{home}/.cargo"), format!("{home}/.rustup")];
+    let forbidden =
+        [paths::root().display().to_string(), format!("{home}/.cargo"), format!("{home}/.rustup")];
     for file in [&subject.path, &subject.symbols] {
         let bytes = std::fs::read(file)?;
         for path in &forbidden {

@@ -1,0 +1,56 @@
+//! The INF files keep the rules, and each rule bites.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use sluice_inf::complaints;
+
+const CLASS: &str = include_str!("../../../inf/sluice.inf");
+const DEVICE: &str = include_str!("../../../inf/sluice-device.inf");
+
+#[test]
+fn both_keep_the_rules() {
+    assert_eq!(complaints(CLASS), [""; 0]);
+    assert_eq!(complaints(DEVICE), [""; 0]);
+}
+
+#[test]
+fn each_rule_bites() {
+    let class_sins = [
+        ("PnpLockdown = 1", "PnpLockdown = 0"),
+        ("CatalogFile = sluice.cat", ""),
+        ("Signature   = \"$WINDOWS NT$\"", "Signature = $CHICAGO$"),
+        ("DriverVer   = 11/23/2026,0.1.0.0", ""),
+        ("Provider    = %Provider%", ""),
+        ("{4d36e967-e325-11ce-bfc1-08002be10318}", "{4d36e967-e325-11ce-bfc1-08002be10319}"),
+        ("DefaultDestDir = 13", "DefaultDestDir = 12"),
+        ("sluice.sys = 1", "other.sys = 1"),
+        ("1 = %Disk%", "2 = %Disk%"),
+        ("CopyFiles = Files", "CopyFiles = Nothing"),
+        ("StartType      = 0", "StartType = 3"),
+        ("ServiceType    = 1", "ServiceType = 2"),
+        ("ErrorControl   = 1", "ErrorControl = 3"),
+        ("%13%\\sluice.sys", "%12%\\sluice.sys"),
+        ("AddService = sluice, , Service", "AddService = sluice, 2, Service"),
+        ("AddService = sluice, , Service", "AddService = sluicy, , Service"),
+        ("0x00010008", "0x00010000"),
+        ("0x00018002", "0x00000000"),
+        ("LowerFilters, 0x00010008, sluice", "UpperFilters, 0x00010008, sluice"),
+        ("LegacyUninstall = 1", ""),
+        ("Name        = ", "Nome = "),
+        ("[Strings]", "[Manufacturer]\n[Strings]"),
+    ];
+    for (good, bad) in class_sins {
+        assert!(CLASS.contains(good), "{good:?} is not in the file");
+        assert!(!complaints(&CLASS.replace(good, bad)).is_empty(), "{bad:?} passes");
+    }
+    let device_sins = [
+        ("FilterPosition = Lower", "FilterPosition = Upper"),
+        ("ExtensionId = {8d9a", "ExtensionId = 8d9a"),
+        ("{e2f84ce7-8efa-411c-aa69-97454ca4cb57}", "{4d36e967-e325-11ce-bfc1-08002be10318}"),
+        (", NTarm64.10.0...18362", ""),
+        ("= Install, SCSI", "= Instal, SCSI"),
+    ];
+    for (good, bad) in device_sins {
+        assert!(DEVICE.contains(good), "{good:?} is not in the file");
+        assert!(!complaints(&DEVICE.replace(good, bad)).is_empty(), "{bad:?} passes");
+    }
+}
