@@ -51,7 +51,7 @@ impl PageKey {
 
     /// Its number on the level.
     pub(crate) fn index(self) -> u64 {
-        self.0 & (1 << 56) - 1
+        self.0 & ((1 << 56) - 1)
     }
 }
 
@@ -132,11 +132,6 @@ impl Cache {
         self.dirty
     }
 
-    /// All frames.
-    pub(crate) fn len(&self) -> usize {
-        self.frames.len()
-    }
-
     fn slot(&self, key: PageKey) -> usize {
         let mixed = (key.0 ^ key.0 >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 20) as usize & (self.slots.len() - 1)
@@ -156,14 +151,14 @@ impl Cache {
                 (frame_mut.used, frame_mut.step) = (true, step);
                 return Some(FrameId(frame));
             }
-            slot = slot + 1 & self.slots.len() - 1;
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
 
     fn link(&mut self, frame: u32) {
         let mut slot = self.slot(self.frames[frame as usize].key);
         while self.slots[slot] != NONE {
-            slot = slot + 1 & self.slots.len() - 1;
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
         self.slots[slot] = frame;
     }
@@ -173,16 +168,16 @@ impl Cache {
         let mask = self.slots.len() - 1;
         let mut hole = self.slot(self.frames[frame as usize].key);
         while self.slots[hole] != frame {
-            hole = hole + 1 & mask;
+            hole = (hole + 1) & mask;
         }
-        let mut next = hole + 1 & mask;
+        let mut next = (hole + 1) & mask;
         while self.slots[next] != NONE {
             let home = self.slot(self.frames[self.slots[next] as usize].key);
             if next.wrapping_sub(home) & mask >= next.wrapping_sub(hole) & mask {
                 self.slots[hole] = self.slots[next];
                 hole = next;
             }
-            next = next + 1 & mask;
+            next = (next + 1) & mask;
         }
         self.slots[hole] = NONE;
     }

@@ -6,7 +6,7 @@ use crate::{
     Volume,
     cache::{FrameId, PageKey, State},
     engine::{IoKind, Stop, Stream},
-    extent::{Filling, Holds},
+    extent::{Closed, Filling, Holds},
     io::{DeviceError, DeviceOp, Error},
     leaf::{self, Ref},
     limits::{AHEAD, DIRTY_PERCENT, JOURNAL_PERCENT},
@@ -230,7 +230,7 @@ impl Volume {
     fn close_pages(&mut self, checkpoint: &mut Checkpoint) {
         let Some(extent) = checkpoint.extent.take() else { return };
         let frames = core::mem::take(&mut checkpoint.frames);
-        if let Some((address, length, data)) = self.close_extent(Stream::Pages, extent) {
+        if let Some(Closed { address, length, data }) = self.close_extent(Stream::Pages, extent) {
             checkpoint.left += 1;
             let again = data.clone();
             self.issue(IoKind::Pages(frames), DeviceOp::Write { offset: address.0, length, data });

@@ -11,7 +11,7 @@ use crate::{
     checkpoint::Checkpoint,
     clean::Cleaning,
     codec::{Compressor, Decompressor},
-    extent::Filling,
+    extent::{Closed, Filling},
     index::Index,
     io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, Error, IoId, Request},
     journal::Ring,
@@ -90,7 +90,7 @@ pub(crate) struct Flying {
     /// Writes not completed.
     pub(crate) left: u8,
     /// Its extents: reads find their chunks here until they are on the disk.
-    pub(crate) extents: [Option<(Address, usize, Arc<[u8]>)>; 2],
+    pub(crate) extents: [Option<Closed>; 2],
     pub(crate) frame: Arc<[u8]>,
 }
 
@@ -340,14 +340,14 @@ impl Volume {
         let Some(mut op) = self.ops[slot as usize].take() else { return };
         self.cache.begin_step();
         let stop = match self.advance(&mut op, slot) {
-            Ok(()) => return self.finish(slot, op),
+            Ok(()) => return self.finish(slot, *op),
             Err(stop) => stop,
         };
         match stop {
             Stop::Failed(error) => {
                 op.error = Some(error);
                 if op.outstanding == 0 {
-                    return self.finish(slot, op);
+                    return self.finish(slot, *op);
                 }
             }
             Stop::Page(key) => self.for_page.push((key, slot)),
@@ -389,7 +389,7 @@ impl Volume {
             .any(|other| op.first < other.end && other.first < op.end && (op.changes() || other.changes()))
     }
 
-    fn finish(&mut self, slot: u32, op: Box<Op>) {
+    fn finish(&mut self, slot: u32, op: Op) {
         self.order.retain(|&other| other != slot);
         self.done.push_back(op.into_done());
         self.ready.extend(self.stalled.drain(..));

@@ -137,8 +137,22 @@ impl Filling {
     }
 }
 
+/// A finished extent.
+pub(crate) struct Closed {
+    pub(crate) address: Address,
+    pub(crate) length: usize,
+    pub(crate) data: Arc<[u8]>,
+}
+
+impl Closed {
+    /// What lies at `address`, if it is in here.
+    pub(crate) fn get(&self, address: Address, length: usize) -> Option<&[u8]> {
+        slice(&self.data[..self.length], self.address, address, length)
+    }
+}
+
 /// `length` bytes at `address` out of bytes that begin at `start`.
-pub(crate) fn slice(bytes: &[u8], start: Address, address: Address, length: usize) -> Option<&[u8]> {
+fn slice(bytes: &[u8], start: Address, address: Address, length: usize) -> Option<&[u8]> {
     let at = usize::try_from(address.0.checked_sub(start.0)?).ok()?;
     bytes.get(at..at.checked_add(length)?)
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use crate::{
     Volume,
     engine::{Flying, IoKind, Stop, Stream},
-    extent::{self, Filling, Holds},
+    extent::{self, Closed, Filling, Holds},
     io::{DeviceError, DeviceOp, Error},
     journal::{self, EXTENTS, Head, Mention},
     layout::JOURNAL_START,
@@ -88,18 +88,14 @@ impl Volume {
     }
 
     /// Finishes an extent: what is to be written, and its length. The stream goes on behind it.
-    pub(crate) fn close_extent(
-        &mut self,
-        stream: Stream,
-        extent: Filling,
-    ) -> Option<(Address, usize, Arc<[u8]>)> {
+    pub(crate) fn close_extent(&mut self, stream: Stream, extent: Filling) -> Option<Closed> {
         let address = extent.address;
         let tail = &mut self.tails[stream as usize];
         let sector = self.layout.sector as usize;
         let (data, length, list) = extent.finish(&self.sealer, tail.generation, sector)?;
         tail.filled += length as u64;
         self.lists.push(list);
-        Some((address, length, data))
+        Some(Closed { address, length, data })
     }
 
     /// Sends the frame being gathered on its way, if anything is in it. Leaves room in the journal for the one that a
@@ -139,8 +135,8 @@ impl Volume {
                 continue;
             }
             let closed = self.close_extent(stream, extent).ok_or(Stop::Failed(Error::Write))?;
-            let tag = self.sealer.tag(Domain::Data, closed.0.0, &[&closed.2[..closed.1]]);
-            mentions[count] = Mention { address: closed.0, bytes: closed.1 as u32, tag };
+            let tag = self.sealer.tag(Domain::Data, closed.address.0, &[&closed.data[..closed.length]]);
+            mentions[count] = Mention { address: closed.address, bytes: closed.length as u32, tag };
             count += 1;
             extents[i] = Some(closed);
         }
@@ -157,16 +153,10 @@ impl Volume {
         Ok(())
     }
 
-    fn fly(
-        &mut self,
-        extents: [Option<(Address, usize, Arc<[u8]>)>; 2],
-        frame: Arc<[u8]>,
-        length: usize,
-        at: u64,
-    ) {
+    fn fly(&mut self, extents: [Option<Closed>; 2], frame: Arc<[u8]>, length: usize, at: u64) {
         let lsn = self.lsn;
         let mut left = 1;
-        for (address, length, data) in extents.iter().flatten() {
+        for Closed { address, length, data } in extents.iter().flatten() {
             left += 1;
             let write = DeviceOp::Write { offset: address.0, length: *length, data: data.clone() };
             self.issue(IoKind::Frame(lsn), write);
@@ -188,8 +178,8 @@ impl Volume {
             let Some(frame) = self.flying.pop_front() else { break };
             self.written = frame.lsn;
             self.frame_buffers.push(frame.frame);
-            for (_, _, data) in frame.extents.into_iter().flatten() {
-                self.extent_buffers.push(data);
+            for closed in frame.extents.into_iter().flatten() {
+                self.extent_buffers.push(closed.data);
             }
             self.wake_for_frames();
         }
@@ -267,9 +257,7 @@ impl Volume {
         let gathered = self.gathering.extents.iter().flatten().find_map(|extent| extent.get(address, length));
         gathered.or_else(|| {
             let flying = self.flying.iter().flat_map(|frame| frame.extents.iter().flatten());
-            flying
-                .into_iter()
-                .find_map(|(start, total, data)| extent::slice(&data[..*total], *start, address, length))
+            flying.into_iter().find_map(|closed| closed.get(address, length))
         })
     }
 }

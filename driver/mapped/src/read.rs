@@ -1,6 +1,6 @@
 //! Reading: blocks looked up, neighbours on the device read together, everything checked.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use crate::{
     Volume,
@@ -189,8 +189,7 @@ impl Volume {
         }
         let sector = u64::from(self.layout.sector);
         let (start, end) = span(&entry);
-        let mut pieces = Vec::new();
-        pieces.push((block, entry));
+        let pieces = vec![(block, entry)];
         let run = Run { slot, base: start / sector * sector, end, pieces };
         let at = op.at;
         let sent = self.send(op, run);

@@ -108,15 +108,11 @@ impl Volume {
         let dirty_most = dirty_most(&layout, pages);
         // A checkpoint may have to write all pages that can be dirty, and those above them.
         let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
-        let compressor = match options.level {
-            Some(level) => Some(Compressor::new(level).ok()?),
-            None => None,
-        };
         let buffer = |length: usize| vec![0; length].into_boxed_slice();
         let shared = |length: usize| Arc::<[u8]>::from(buffer(length));
         let extent = EXTENT.min(layout.segment_bytes as usize);
         Some(Self {
-            compressor,
+            compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
             trees: [tree(0), tree(1), tree(2)],
