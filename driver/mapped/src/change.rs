@@ -6,6 +6,7 @@ use crate::{
     engine::Stop,
     io::Error,
     leaf::{self, Entry},
+    mutants::Mutant,
     pages::{of_block, of_chunk, of_segment},
     record::Record,
     units::{Address, Block, Chunk, Segment},
@@ -123,14 +124,18 @@ impl Volume {
 
     fn refer(&mut self, chunk: Chunk) -> Result<(), Stop> {
         let mut entry = self.entry(chunk)?.ok_or(Stop::Failed(Error::Medium))?;
-        entry.references = entry.references.checked_add(1).ok_or(Stop::Failed(Error::Medium))?;
+        if !self.errs(Mutant::ReferenceForgotten) {
+            entry.references = entry.references.checked_add(1).ok_or(Stop::Failed(Error::Medium))?;
+        }
         self.set_entry(chunk, Some(entry))
     }
 
     /// One block less leads to a chunk.
     fn release(&mut self, chunk: Chunk) -> Result<(), Stop> {
         let mut entry = self.entry(chunk)?.ok_or(Stop::Failed(Error::Medium))?;
-        entry.references -= 1;
+        if !self.errs(Mutant::ReferenceKept) {
+            entry.references -= 1;
+        }
         if entry.references > 0 {
             return self.set_entry(chunk, Some(entry));
         }
@@ -153,7 +158,13 @@ impl Volume {
         let frame = self.page_to_change(key)?;
         match u32::try_from(bytes) {
             Ok(more) => self.space.add(segment, more, false),
-            Err(_) => self.space.remove(segment, bytes.unsigned_abs() as u32, false),
+            Err(_) => {
+                self.space.remove(segment, bytes.unsigned_abs() as u32, false);
+                if self.errs(Mutant::SegmentFreedEarly) {
+                    self.space.checkpoint_begins();
+                    self.space.checkpoint_ends();
+                }
+            }
         }
         leaf::set_space(self.cache.page_mut(frame), entry, self.space.live_in(segment));
         Ok(())

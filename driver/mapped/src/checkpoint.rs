@@ -10,6 +10,7 @@ use crate::{
     io::{DeviceError, DeviceOp, Error},
     leaf::{self, Ref},
     limits::{AHEAD, DIRTY_PERCENT, JOURNAL_PERCENT},
+    mutants::Mutant,
     operation::Op,
     pages::parent,
     root::Root,
@@ -123,6 +124,11 @@ impl Volume {
             left: 0,
             journal: self.ring.used,
         }));
+        if self.errs(Mutant::JournalFreedEarly)
+            && let Some(checkpoint) = &mut self.checkpoint
+        {
+            self.ring.used -= core::mem::take(&mut checkpoint.journal);
+        }
         true
     }
 
@@ -149,17 +155,25 @@ impl Volume {
                 Phase::FlushPages => {
                     // The frames before it must be there as well: pages speak of what they hold.
                     let behind = self.written.0 + 1 < checkpoint.root.lsn.0;
+                    if self.errs(Mutant::RootBeforePages) {
+                        checkpoint.phase = Phase::Root;
+                        continue;
+                    }
                     if checkpoint.left > 0 || behind {
                         return Err(Stop::Event);
                     }
                     self.checkpoint_io(checkpoint, DeviceOp::Flush);
                     checkpoint.phase = Phase::Root;
                 }
-                Phase::Root if checkpoint.left == 0 => {
+                Phase::Root if checkpoint.left == 0 || self.errs(Mutant::RootBeforePages) => {
                     self.durable = self.durable.max(Lsn(checkpoint.root.lsn.0 - 1));
                     self.wake_for_frames();
                     self.write_root(checkpoint);
                     checkpoint.phase = Phase::FlushRoot;
+                }
+                Phase::FlushRoot if self.errs(Mutant::RootNotFlushed) => {
+                    checkpoint.phase = Phase::Done;
+                    return Err(Stop::Event);
                 }
                 Phase::FlushRoot if checkpoint.left == 0 => {
                     self.checkpoint_io(checkpoint, DeviceOp::Flush);
@@ -290,7 +304,8 @@ impl Volume {
             *root = tree.root;
         }
         let page: Arc<[u8]> = Arc::from(&checkpoint.root.encode(&self.sealer)[..]);
-        for offset in self.layout.roots(checkpoint.root.number) {
+        let slot = if self.errs(Mutant::OneRootSlot) { 1 } else { checkpoint.root.number };
+        for offset in self.layout.roots(slot) {
             self.checkpoint_io(checkpoint, DeviceOp::Write { offset, length: BLOCK, data: page.clone() });
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     extent::{Holds, Item, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
     limits::AHEAD,
+    mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
 };
@@ -173,7 +174,9 @@ impl Volume {
         // Sealed already: its ciphertext does not depend on the place.
         extent.push(chunk.0, bytes).ok_or(Stop::Event)?;
         self.change(&record)?;
-        record.encode(&mut self.gathering.records);
+        if !self.errs(Mutant::MoveNotRecorded) {
+            record.encode(&mut self.gathering.records);
+        }
         self.stats.cleaned += bytes.len() as u64;
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::{
     layout::Layout,
     leaf::TABLE_ENTRIES,
     limits,
+    mutants::Mutant,
     operation::{Op, What},
     pages::TreeRoot,
     read::Run,
@@ -103,6 +104,9 @@ pub struct Options {
     pub index_bytes: usize,
     /// zstd level, or `None` for no compression.
     pub level: Option<i32>,
+    /// The mistake to make.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 /// What a volume has counted since it was opened.
@@ -364,7 +368,7 @@ impl Volume {
             return Err(Stop::Failed(error));
         }
         if !op.started {
-            if self.overlaps_earlier(op, slot) {
+            if self.overlaps_earlier(op, slot) && !self.errs(Mutant::OverlapsUnordered) {
                 return Err(Stop::Event);
             }
             op.started = true;
@@ -415,7 +419,8 @@ impl Volume {
             if result.is_ok() {
                 let bytes = &mut buffer[..BLOCK];
                 self.sealer.open(&tag, bytes);
-                good = self.sealer.tag(Domain::Page, key.raw(), &[bytes]) == tag;
+                good = self.sealer.tag(Domain::Page, key.raw(), &[bytes]) == tag
+                    || self.errs(Mutant::PageUnchecked);
                 self.cache.page_mut(frame).copy_from_slice(bytes);
             }
             self.small.push(buffer);

@@ -10,6 +10,7 @@ use crate::{
     journal::{self, EXTENTS, Head, Mention},
     layout::JOURNAL_START,
     limits::{CHECKPOINT_SEGMENTS, FRAME, FRAMES},
+    mutants::Mutant,
     operation::{Op, What},
     record::{self, Record},
     seal::Domain,
@@ -173,10 +174,16 @@ impl Volume {
         if let Some(frame) = self.flying.iter_mut().find(|frame| frame.lsn == lsn) {
             frame.left -= 1;
         }
+        if self.errs(Mutant::FramesOutOfOrder)
+            && self.flying.iter().any(|frame| frame.lsn == lsn && frame.left == 0)
+        {
+            self.written = self.written.max(lsn);
+            self.wake_for_frames();
+        }
         // In order: a frame counts when all before it do.
         while self.flying.front().is_some_and(|frame| frame.left == 0) {
             let Some(frame) = self.flying.pop_front() else { break };
-            self.written = frame.lsn;
+            self.written = self.written.max(frame.lsn);
             self.frame_buffers.push(frame.frame);
             for closed in frame.extents.into_iter().flatten() {
                 self.extent_buffers.push(closed.data);
@@ -203,8 +210,10 @@ impl Volume {
             // It changed nothing itself, but what came before it is to be durable.
             op.lsn = Some(self.newest());
         }
+        let durable = durable && !(matches!(op.what, What::Write { .. }) && self.errs(Mutant::FuaIgnored));
         let reached = if durable { self.durable } else { self.written };
-        if op.lsn.is_none_or(|lsn| lsn <= reached) {
+        let early = !durable && self.errs(Mutant::AnsweredEarly);
+        if op.lsn.is_none_or(|lsn| lsn <= reached) || early {
             return Ok(());
         }
         if self.failed {
@@ -235,6 +244,11 @@ impl Volume {
             .iter()
             .filter_map(|&slot| self.ops[slot as usize].as_ref())
             .any(|op| op.waits && op.lsn.is_some_and(|lsn| reached.contains(&lsn) && lsn > self.durable));
+        if wanted && self.errs(Mutant::FlushLeftOut) {
+            self.durable = self.written;
+            self.wake_for_frames();
+            return true;
+        }
         if wanted {
             self.flushing = true;
             self.stats.flushes += 1;

@@ -7,7 +7,7 @@
 //!   frames      the journal's frames on their way, and who waits for them
 //!   checkpoint  changed pages to new places, then the root record
 //!   clean       segments emptied
-//!   recover     format, open, recovery
+//!   recover     format, open, recovery; check: everything compared with everything
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod cache;
 mod change;
+mod check;
 mod checkpoint;
 mod clean;
 pub mod codec;
@@ -37,6 +38,7 @@ mod journal;
 pub mod layout;
 mod leaf;
 pub mod limits;
+pub mod mutants;
 mod operation;
 mod pages;
 mod read;
@@ -49,5 +51,6 @@ pub mod units;
 mod varint;
 mod write;
 
+pub use check::{Problem, Report};
 pub use engine::{Options, Stats, Usage, Volume};
 pub use recover::OpenError;

@@ -8,6 +8,7 @@ use crate::{
     layout::Layout,
     leaf::{self, FANOUT, MAP_ENTRIES, Ref, SPACE_ENTRIES, TABLE_ENTRIES},
     limits::CHUNKS,
+    mutants::Mutant,
     units::{Address, BLOCK, Block, Chunk, Segment},
 };
 
@@ -110,6 +111,9 @@ impl Volume {
     /// A page that may be changed.
     pub(crate) fn page_to_change(&mut self, key: PageKey) -> Result<FrameId, Stop> {
         let frame = self.page(key)?;
+        if self.errs(Mutant::FrozenPageChanged) && self.cache.state(frame) == State::Frozen {
+            return Ok(frame);
+        }
         self.cache.make_dirty(frame).ok_or(Stop::Event)
     }
 }

@@ -85,6 +85,11 @@ impl Space {
         self.live
     }
 
+    /// Whether it is, or was last, filled with pages.
+    pub(crate) fn holds_pages(&self, segment: Segment) -> bool {
+        self.all[segment.0 as usize].pages
+    }
+
     /// Live bytes of one.
     pub(crate) fn live_in(&self, segment: Segment) -> u32 {
         self.all[segment.0 as usize].live

@@ -7,6 +7,7 @@ use crate::{
     engine::{Stop, Stream},
     io::Error,
     leaf::{self, TABLE_ENTRIES},
+    mutants::Mutant,
     operation::{BlockState, Op, What},
     pages::{most_chunks, of_block, of_chunk},
     record::Record,
@@ -88,6 +89,9 @@ impl Volume {
         let at = op.buffer_at(op.at);
         let What::Write { buffer, .. } = &op.what else { return Err(Stop::Failed(Error::Range)) };
         if let Some(merged) = &mut op.merged {
+            if self.errs(Mutant::MergeForgotten) {
+                merged.fill(0);
+            }
             merged[from..to].copy_from_slice(&buffer[at..at + to - from]);
             op.block.merged = true;
         }
@@ -110,7 +114,8 @@ impl Volume {
                 Err(Stop::Failed(_)) => continue,
                 Err(stop) => return Err(stop),
             };
-            if entry.is_some_and(|entry| entry.tag == *tag && entry.references < u32::MAX) {
+            let believed = self.errs(Mutant::IndexBelieved) && entry.is_some();
+            if entry.is_some_and(|entry| entry.tag == *tag && entry.references < u32::MAX) || believed {
                 return Ok(Some(chunk));
             }
         }
@@ -200,7 +205,9 @@ impl Volume {
                 continue;
             };
             op.at = first + found;
-            op.lsn = Some(self.log(&Record::Hole { block: Block(op.at) })?);
+            if !(op.at + 1 == op.end && self.errs(Mutant::DiscardShort)) {
+                op.lsn = Some(self.log(&Record::Hole { block: Block(op.at) })?);
+            }
             op.at += 1;
         }
         self.arrived(op, slot)

@@ -6,12 +6,16 @@ use sluice_mapped::{
     io::{Buffer, DeviceError, DeviceIo, Done, IoId, Request},
     layout::{Layout, SEGMENTS_LEAST},
     limits::{FRAME, PAGES_LEAST},
+    mutants::{MUTANTS, Mutant},
     seal::Sealer,
     units::BLOCK,
 };
 use sluice_xts::Backend;
 
-use crate::subject::{Setup, Steer, Subject};
+use crate::{
+    plan::Mode,
+    subject::{Mutant as SimMutant, Setup, Steer, Subject},
+};
 
 /// `user` of the requests that this adapter makes itself.
 const OWN: u64 = u64::MAX;
@@ -47,10 +51,35 @@ fn options(setup: &Setup) -> Options {
         cache_bytes: (setup.memory as usize / 2).max(PAGES_LEAST * BLOCK),
         index_bytes: if setup.dedup { (setup.memory as usize / 4).max(4096) } else { 0 },
         level: setup.compress.then_some(1),
+        mutant: setup.mutant.and_then(|name| mistake(name)),
     }
 }
 
+fn mistake(name: &str) -> Option<Mutant> {
+    MUTANTS.iter().find(|(known, _)| *known == name).map(|(_, mutant)| *mutant)
+}
+
+/// Where each mistake of the engine can be noticed.
+const fn mode(mistake: Mutant) -> Mode {
+    match mistake {
+        Mutant::ChunkUnchecked | Mutant::PageUnchecked | Mutant::DamageIsCrash => Mode::Corrupt,
+        _ => Mode::Crash,
+    }
+}
+
+const fn all() -> [SimMutant; MUTANTS.len()] {
+    let mut all = [SimMutant { name: "", mode: Mode::Crash }; MUTANTS.len()];
+    let mut i = 0;
+    while i < MUTANTS.len() {
+        all[i] = SimMutant { name: MUTANTS[i].0, mode: mode(MUTANTS[i].1) };
+        i += 1;
+    }
+    all
+}
+
 impl Subject for Mapped {
+    const MUTANTS: &'static [SimMutant] = &all();
+
     fn volume_size(setup: &Setup) -> u64 {
         layout(setup).map_or(0, |layout| layout.blocks * BLOCK as u64)
     }
@@ -62,6 +91,12 @@ impl Subject for Mapped {
     fn open(disk: &mut dyn Disk, setup: &Setup) -> Result<Self, String> {
         let volume = Volume::open(disk, layout(setup)?, sealer(setup)?, options(setup));
         volume.map(|volume| Self { volume }).map_err(|error| format!("open: {error:?}"))
+    }
+
+    fn check(&mut self, disk: &mut dyn Disk) -> Result<bool, String> {
+        let report = self.volume.check(disk, |_, _| {}).map_err(|error| format!("check: {error:?}"))?;
+        let some = &report.named[..report.named.len().min(4)];
+        if report.problems == 0 { Ok(true) } else { Err(format!("{} problems: {some:?}", report.problems)) }
     }
 
     fn submit(&mut self, user: u64, request: Request) {
