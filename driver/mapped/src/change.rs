@@ -140,7 +140,9 @@ impl Volume {
             return self.set_entry(chunk, Some(entry));
         }
         self.chunks -= 1;
-        self.index.remove(&entry.tag, chunk);
+        if !self.errs(Mutant::IndexBelieved) {
+            self.index.remove(&entry.tag, chunk);
+        }
         self.live(self.segment_at(entry.place.address)?, -i64::from(entry.place.length))?;
         self.set_entry(chunk, None)
     }

@@ -19,6 +19,9 @@ use crate::{
     varint,
 };
 
+/// Pages that are written before requests have their turn.
+const TURN: usize = 16;
+
 /// How far it has come. Each phase begins when all I/O of the one before has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -86,7 +89,7 @@ impl Volume {
         let before = (checkpoint.phase, checkpoint.left);
         self.cache.begin_step();
         let result = self.advance_checkpoint(&mut checkpoint);
-        let moved = (checkpoint.phase, checkpoint.left) != before;
+        let moved = (checkpoint.phase, checkpoint.left) != before || result == Err(Stop::Yield);
         if matches!(result, Err(Stop::Failed(_))) {
             // A page that leads to a changed one cannot be read: nothing of it can be written any more.
             self.fail();
@@ -113,7 +116,6 @@ impl Volume {
             cursor: self.cursor,
             chunks: self.chunks,
             mapped: self.mapped,
-            before: self.before,
             ..Root::default()
         };
         self.checkpoint = Some(Box::new(Checkpoint {
@@ -133,12 +135,15 @@ impl Volume {
     }
 
     fn advance_checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Stop> {
+        let mut turn = TURN;
         loop {
             match checkpoint.phase {
                 Phase::Pages(level, from) => {
                     let deepest = self.trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
                     checkpoint.phase = match self.cache.next_frozen(level, from) {
+                        Some(_) if turn == 0 => return Err(Stop::Yield),
                         Some(frame) => {
+                            turn -= 1;
                             self.write_page(checkpoint, frame)?;
                             Phase::Pages(level, frame.position())
                         }

@@ -165,8 +165,6 @@ pub struct Volume {
     pub(crate) ring: Ring,
     /// The number of the frame being gathered.
     pub(crate) lsn: Lsn,
-    /// The tag of the frame before it.
-    pub(crate) before: Tag,
     pub(crate) epoch: u64,
     pub(crate) generations: u64,
     pub(crate) gathering: Gathering,

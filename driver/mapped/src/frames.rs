@@ -9,16 +9,13 @@ use crate::{
     io::{DeviceError, DeviceOp, Error},
     journal::{self, EXTENTS, Head, Mention},
     layout::JOURNAL_START,
-    limits::{CHECKPOINT_SEGMENTS, FRAME, FRAMES},
+    limits::{CHECKPOINT_SEGMENTS, FRAMES},
     mutants::Mutant,
     operation::{Op, What},
     record::{self, Record},
     seal::Domain,
     units::{Address, BLOCK, Lsn},
 };
-
-/// Bytes of records in a frame.
-const RECORDS: usize = FRAME - BLOCK;
 
 impl Volume {
     /// Applies a record and adds it to the frame being gathered; answers that frame's number.
@@ -30,7 +27,9 @@ impl Volume {
     }
 
     fn room_for_record(&mut self) -> Result<(), Stop> {
-        if self.gathering.records.len() + record::MOST > RECORDS { self.close_frame() } else { Ok(()) }
+        // What is not records fits in a block, and so does what is lost to the sector.
+        let most = self.layout.frame_bytes() - BLOCK;
+        if self.gathering.records.len() + record::MOST > most { self.close_frame() } else { Ok(()) }
     }
 
     /// Has room for a chunk of any length, and for its record, in the frame being gathered.
@@ -102,7 +101,7 @@ impl Volume {
     /// Sends the frame being gathered on its way, if anything is in it. Leaves room in the journal for the one that a
     /// checkpoint closes when it begins.
     pub(crate) fn close_frame(&mut self) -> Result<(), Stop> {
-        self.close_frame_leaving(2 * FRAME as u64)
+        self.close_frame_leaving(2 * self.layout.frame_bytes() as u64)
     }
 
     pub(crate) fn close_frame_leaving(&mut self, spare: u64) -> Result<(), Stop> {
@@ -125,7 +124,7 @@ impl Volume {
         }
         let mut buffer = self.frame_buffers.pop().ok_or(Stop::Event)?;
         let mut extents = [None, None];
-        let mut mentions = [Mention { address: Address(0), bytes: 0, tag: self.before }; EXTENTS];
+        let mut mentions = [Mention::default(); EXTENTS];
         let mut count = 0;
         for (i, stream) in [Stream::Data, Stream::Cleaned].into_iter().enumerate() {
             let Some(extent) = self.gathering.extents[i].take() else { continue };
@@ -141,15 +140,14 @@ impl Volume {
             count += 1;
             extents[i] = Some(closed);
         }
-        let head = Head { before: self.before, lsn: self.lsn, epoch: self.epoch, durable: self.durable };
+        let head = Head { lsn: self.lsn, epoch: self.epoch, durable: self.durable };
         let frame = Arc::get_mut(&mut buffer).ok_or(Stop::Failed(Error::Write))?;
-        let (length, tag) =
+        let length =
             journal::encode(&self.sealer, &head, &mentions[..count], &self.gathering.records, sector, frame)
                 .ok_or(Stop::Failed(Error::Write))?;
         let at = self.ring.take(length as u64).ok_or(Stop::Event)?;
         self.gathering.records.clear();
         self.fly(extents, buffer, length, JOURNAL_START + at);
-        self.before = tag;
         self.lsn = Lsn(self.lsn.0 + 1);
         Ok(())
     }
@@ -212,8 +210,7 @@ impl Volume {
         }
         let durable = durable && !(matches!(op.what, What::Write { .. }) && self.errs(Mutant::FuaIgnored));
         let reached = if durable { self.durable } else { self.written };
-        let early = !durable && self.errs(Mutant::AnsweredEarly);
-        if op.lsn.is_none_or(|lsn| lsn <= reached) || early {
+        if op.lsn.is_none_or(|lsn| lsn <= reached) {
             return Ok(());
         }
         if self.failed {

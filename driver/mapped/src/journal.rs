@@ -3,13 +3,12 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 16 | tag of everything after it; the context is the frame's number |
-//! | 16 | 16 | tag of the frame before, or of the root record |
-//! | 32 | 8 | number |
-//! | 40 | 8 | epoch: the root record's number when the volume was opened |
-//! | 48 | 8 | number up to which frames were durable when this one was written |
-//! | 56 | 4 | bytes of the frame, whole sectors |
-//! | 60 | 4 | bytes of the body |
-//! | 64 | | the body, sealed: extents (1 byte count; address 8, bytes 4, tag 16 each), then records |
+//! | 16 | 8 | number |
+//! | 24 | 8 | epoch: the root record's number when the volume was opened |
+//! | 32 | 8 | number up to which frames were durable when this one was written |
+//! | 40 | 4 | bytes of the frame, whole sectors |
+//! | 44 | 4 | bytes of the body |
+//! | 48 | | the body, sealed: extents (1 byte count; address 8, bytes 4, tag 16 each), then records |
 
 use alloc::vec::Vec;
 
@@ -21,14 +20,14 @@ use crate::{
 };
 
 /// Bytes of a frame's header.
-pub(crate) const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 48;
 /// Most extents of a frame.
 pub(crate) const EXTENTS: usize = 2;
 /// Bytes of an extent's mention.
 const MENTION: usize = 28;
 
 /// An extent that a frame speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mention {
     pub(crate) address: Address,
     pub(crate) bytes: u32,
@@ -39,13 +38,12 @@ pub(crate) struct Mention {
 /// A frame's place in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) before: Tag,
     pub(crate) lsn: Lsn,
     pub(crate) epoch: u64,
     pub(crate) durable: Lsn,
 }
 
-/// Writes a frame into `to`; answers its length and its tag. `None` if it does not fit.
+/// Writes a frame into `to`; answers its length. `None` if it does not fit.
 pub(crate) fn encode(
     sealer: &Sealer,
     head: &Head,
@@ -53,17 +51,16 @@ pub(crate) fn encode(
     records: &[u8],
     sector: usize,
     to: &mut [u8],
-) -> Option<(usize, Tag)> {
+) -> Option<usize> {
     let body = (1 + mentions.len() * MENTION + records.len()).max(16);
     let total = (HEADER + body).next_multiple_of(sector);
     let frame = to.get_mut(..total)?;
     frame.fill(0);
-    frame[16..32].copy_from_slice(&head.before.0);
     for (i, value) in [head.lsn.0, head.epoch, head.durable.0].into_iter().enumerate() {
-        frame[32 + 8 * i..40 + 8 * i].copy_from_slice(&value.to_le_bytes());
+        frame[16 + 8 * i..24 + 8 * i].copy_from_slice(&value.to_le_bytes());
     }
-    frame[56..60].copy_from_slice(&(total as u32).to_le_bytes());
-    frame[60..64].copy_from_slice(&(body as u32).to_le_bytes());
+    frame[40..44].copy_from_slice(&(total as u32).to_le_bytes());
+    frame[44..48].copy_from_slice(&(body as u32).to_le_bytes());
     frame[HEADER] = mentions.len() as u8;
     for (i, mention) in mentions.iter().enumerate() {
         let at = HEADER + 1 + i * MENTION;
@@ -76,13 +73,12 @@ pub(crate) fn encode(
     let tag = sealer.tag(Domain::Journal, head.lsn.0, &[&frame[16..HEADER + body]]);
     frame[..16].copy_from_slice(&tag.0);
     sealer.seal(&tag, &mut frame[HEADER..HEADER + body]);
-    Some((total, tag))
+    Some(total)
 }
 
 /// A frame read back and checked.
 pub(crate) struct Frame {
     pub(crate) head: Head,
-    pub(crate) tag: Tag,
     /// Bytes in the ring.
     pub(crate) total: usize,
     body: Vec<u8>,
@@ -91,7 +87,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// How long the frame says it is that begins with these bytes.
     pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
-        let total = u32::from_le_bytes(bytes.get(56..60)?.try_into().ok()?) as usize;
+        let total = u32::from_le_bytes(bytes.get(40..44)?.try_into().ok()?) as usize;
         (HEADER..=FRAME).contains(&total).then_some(total)
     }
 
@@ -100,9 +96,8 @@ impl Frame {
         let header = bytes.get(..HEADER)?;
         let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
         let tag = Tag(header[..16].try_into().ok()?);
-        let before = Tag(header[16..32].try_into().ok()?);
-        let head = Head { before, lsn: Lsn(number(32)), epoch: number(40), durable: Lsn(number(48)) };
-        let (total, length) = (number(56) as u32 as usize, (number(56) >> 32) as usize);
+        let head = Head { lsn: Lsn(number(16)), epoch: number(24), durable: Lsn(number(32)) };
+        let (total, length) = (number(40) as u32 as usize, (number(40) >> 32) as usize);
         if total > FRAME || total > bytes.len() || length > total.checked_sub(HEADER)? || length < 16 {
             return None;
         }
@@ -111,7 +106,7 @@ impl Frame {
         body.extend_from_slice(&bytes[HEADER..HEADER + length]);
         sealer.open(&tag, &mut body);
         let whole = sealer.tag(Domain::Journal, head.lsn.0, &[&header[16..], &body]) == tag;
-        whole.then_some(Self { head, tag, total, body })
+        whole.then_some(Self { head, total, body })
     }
 
     /// The extents it speaks of.

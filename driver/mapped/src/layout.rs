@@ -9,6 +9,9 @@ const MIB: u64 = 1 << 20;
 /// Where the journal begins: behind the header and the root records, and a megabyte for what comes later.
 pub const JOURNAL_START: u64 = MIB;
 
+/// Bytes of the smallest journal: eight frames of two blocks.
+pub const JOURNAL_LEAST: u64 = 64 * 1024;
+
 /// Sizes and places of one volume. Everything in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -51,7 +54,7 @@ impl Layout {
         segment: u64,
     ) -> Result<Self, LayoutError> {
         let sector_fits = sector as usize == SECTOR || sector as usize == BLOCK;
-        let aligned = journal.is_multiple_of(BLOCK as u64) && journal >= 8 * crate::limits::FRAME as u64;
+        let aligned = journal.is_multiple_of(BLOCK as u64) && journal >= JOURNAL_LEAST;
         if !sector_fits
             || !aligned
             || !segment.is_power_of_two()
@@ -86,6 +89,12 @@ impl Layout {
         let offset = address.0.checked_sub(JOURNAL_START + self.journal_bytes)?;
         let segment = u32::try_from(offset / self.segment_bytes).ok()?;
         (segment < self.segments).then_some(Segment(segment))
+    }
+
+    /// Bytes of the largest journal frame: an eighth of the journal at most, so that a checkpoint can always begin.
+    pub fn frame_bytes(&self) -> usize {
+        let eighth = self.journal_bytes as usize / 8 / BLOCK * BLOCK;
+        eighth.min(crate::limits::FRAME)
     }
 
     /// `bytes` rounded up to whole sectors.

@@ -8,8 +8,6 @@ pub enum Mutant {
     FlushLeftOut,
     /// A FUA write is an ordinary write.
     FuaIgnored,
-    /// A write is answered before its frame is on the device.
-    AnsweredEarly,
     /// A frame counts when it is written, whatever became of those before it.
     FramesOutOfOrder,
     /// The root record is written without waiting for the pages, or flushing them.
@@ -30,7 +28,7 @@ pub enum Mutant {
     ReferenceKept,
     /// The cleaner moves a chunk and makes no record of it.
     MoveNotRecorded,
-    /// The index is believed without asking the table.
+    /// The index is believed without asking the table, and not told of chunks that are gone.
     IndexBelieved,
     /// What is read is not checked.
     ChunkUnchecked,
@@ -38,10 +36,6 @@ pub enum Mutant {
     PageUnchecked,
     /// Recovery applies frames whose data is not there.
     DataNotVerified,
-    /// Recovery takes a frame that is not the successor of the one before.
-    ChainNotChecked,
-    /// Recovery takes a damaged journal for a crash.
-    DamageIsCrash,
     /// Requests that overlap are not kept in order.
     OverlapsUnordered,
     /// A discard leaves the last block.
@@ -54,7 +48,6 @@ pub enum Mutant {
 pub const MUTANTS: &[(&str, Mutant)] = &[
     ("flush left out", Mutant::FlushLeftOut),
     ("FUA ignored", Mutant::FuaIgnored),
-    ("answered early", Mutant::AnsweredEarly),
     ("frames out of order", Mutant::FramesOutOfOrder),
     ("root before pages", Mutant::RootBeforePages),
     ("root not flushed", Mutant::RootNotFlushed),
@@ -69,8 +62,6 @@ pub const MUTANTS: &[(&str, Mutant)] = &[
     ("chunk unchecked", Mutant::ChunkUnchecked),
     ("page unchecked", Mutant::PageUnchecked),
     ("data not verified", Mutant::DataNotVerified),
-    ("chain not checked", Mutant::ChainNotChecked),
-    ("damage is crash", Mutant::DamageIsCrash),
     ("overlaps unordered", Mutant::OverlapsUnordered),
     ("discard short", Mutant::DiscardShort),
     ("merge forgotten", Mutant::MergeForgotten),

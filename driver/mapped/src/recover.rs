@@ -22,7 +22,7 @@ use crate::{
     root::Root,
     seal::{Domain, Sealer},
     space::Space,
-    units::{BLOCK, Lsn, Segment, Tag},
+    units::{BLOCK, Lsn, Segment},
     varint,
 };
 
@@ -49,7 +49,6 @@ pub enum OpenError {
 struct Found {
     at: u64,
     lsn: Lsn,
-    tag: Tag,
     head: u64,
     used: u64,
     mentions: Vec<Mention>,
@@ -122,7 +121,6 @@ impl Volume {
             tails: [Tail::default(); 3],
             ring: Ring { bytes: layout.journal_bytes, head: root.ring, used: 0 },
             lsn: root.lsn,
-            before: root.before,
             epoch: root.epoch,
             generations: root.number << 32,
             gathering: Gathering { records: Vec::with_capacity(FRAME), extents: [None, None] },
@@ -151,7 +149,7 @@ impl Volume {
             small: (0..256).map(|_| buffer(4 * BLOCK)).collect(),
             large: (0..32).map(|_| buffer(EXTENT + 4 * BLOCK)).collect(),
             extent_buffers: (0..2 * FRAMES + 8).map(|_| shared(extent)).collect(),
-            frame_buffers: (0..FRAMES + 1).map(|_| shared(FRAME)).collect(),
+            frame_buffers: (0..FRAMES + 1).map(|_| shared(layout.frame_bytes())).collect(),
             page_buffers: Vec::new(),
             segment_buffer: Some(buffer(layout.segment_bytes as usize)),
             lists: Vec::new(),
@@ -279,14 +277,13 @@ impl Volume {
     fn find_frames(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<Vec<Found>, OpenError> {
         let mut found: Vec<Found> = Vec::new();
         let mut durable = Lsn(root.lsn.0 - 1);
-        let (mut ring, mut expected, mut before) = (self.ring, root.lsn, root.before);
+        let (mut ring, mut expected) = (self.ring, root.lsn);
         loop {
             let mut next = None;
             for at in [ring.head, 0] {
                 let Some(frame) = self.frame_at(disk, at)? else { continue };
                 let head = frame.head;
-                let follows = head.before == before || self.errs(Mutant::ChainNotChecked);
-                if (head.lsn, head.epoch) == (expected, root.epoch) && follows {
+                if (head.lsn, head.epoch) == (expected, root.epoch) {
                     next = Some((at, frame));
                     break;
                 }
@@ -300,18 +297,11 @@ impl Volume {
             ring.head = at + frame.total as u64;
             durable = durable.max(frame.head.durable);
             let mentions = frame.mentions().collect();
-            found.push(Found {
-                at,
-                lsn: expected,
-                tag: frame.tag,
-                head: ring.head,
-                used: ring.used,
-                mentions,
-            });
-            (expected, before) = (Lsn(expected.0 + 1), frame.tag);
+            found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
+            expected = Lsn(expected.0 + 1);
         }
         durable = durable.max(self.durable_elsewhere(disk, root.epoch, expected)?);
-        if durable >= expected && !self.errs(Mutant::DamageIsCrash) {
+        if durable >= expected {
             return Err(OpenError::Journal(expected.0));
         }
         // Behind what is known to be durable, a frame counts only with the data it speaks of.
@@ -365,7 +355,7 @@ impl Volume {
             }
             for at in (0..length).step_by(sector) {
                 let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
-                let later = word(at + 32) > missing.0 && word(at + 40) == epoch && word(at + 48) >= missing.0;
+                let later = word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
                 if later && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64) {
                     durable = durable.max(frame.head.durable);
                 }
@@ -397,7 +387,6 @@ impl Volume {
         }
         self.lsn = Lsn(found.lsn.0 + 1);
         (self.written, self.durable) = (found.lsn, found.lsn);
-        self.before = found.tag;
         (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
         if self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT {
             self.checkpoint_now(disk)?;

@@ -6,7 +6,7 @@
 //! | 16 | 8 | number, in the clear |
 //! | 24 | | sealed, 8 bytes each: next frame's number, its place in the ring, epoch, size of the table, its cursor, chunks, blocks mapped, place and length of the list of page segments |
 //! | 96 | 16 | tag of that list |
-//! | 112 | 16 | tag the next frame must hold as the one before |
+//! | 112 | 16 | zero |
 //! | 128 | 24 each | references to the roots of map, table and space tree |
 
 use crate::{
@@ -29,7 +29,6 @@ pub(crate) struct Root {
     pub(crate) list: Address,
     pub(crate) list_bytes: u64,
     pub(crate) list_tag: Tag,
-    pub(crate) before: Tag,
     pub(crate) trees: [Ref; 3],
 }
 
@@ -54,7 +53,6 @@ impl Root {
             page[16 + 8 * i..24 + 8 * i].copy_from_slice(&number.to_le_bytes());
         }
         page[96..112].copy_from_slice(&self.list_tag.0);
-        page[112..128].copy_from_slice(&self.before.0);
         for (i, tree) in self.trees.iter().enumerate() {
             let at = 128 + 24 * i;
             page[at..at + 8].copy_from_slice(&tree.address.0.to_le_bytes());
@@ -88,7 +86,6 @@ impl Root {
             list: Address(number(8)),
             list_bytes: number(9),
             list_tag: tag_at(96),
-            before: tag_at(112),
             trees: [tree(0), tree(1), tree(2)],
         })
     }

@@ -4,8 +4,8 @@ use sluice_mapped::{
     Options, Volume,
     disk::Disk,
     io::{Buffer, DeviceError, DeviceIo, Done, IoId, Request},
-    layout::{Layout, SEGMENTS_LEAST},
-    limits::{FRAME, PAGES_LEAST},
+    layout::{JOURNAL_LEAST, Layout, SEGMENTS_LEAST},
+    limits::PAGES_LEAST,
     mutants::{MUTANTS, Mutant},
     seal::Sealer,
     units::BLOCK,
@@ -26,7 +26,7 @@ pub struct Mapped {
 }
 
 fn layout(setup: &Setup) -> Result<Layout, String> {
-    let journal = u64::from(setup.journal).max(8 * FRAME as u64).next_multiple_of(BLOCK as u64);
+    let journal = u64::from(setup.journal).max(JOURNAL_LEAST).next_multiple_of(BLOCK as u64);
     let room = setup.device.saturating_sub((3 << 20) + journal);
     let mut segment = u64::from(setup.segment).clamp(64 << 10, 64 << 20).next_power_of_two();
     while segment > 64 << 10 && room / segment < u64::from(SEGMENTS_LEAST) {
@@ -51,7 +51,7 @@ fn options(setup: &Setup) -> Options {
         cache_bytes: (setup.memory as usize / 2).max(PAGES_LEAST * BLOCK),
         index_bytes: if setup.dedup { (setup.memory as usize / 4).max(4096) } else { 0 },
         level: setup.compress.then_some(1),
-        mutant: setup.mutant.and_then(|name| mistake(name)),
+        mutant: setup.mutant.and_then(mistake),
     }
 }
 
@@ -62,7 +62,7 @@ fn mistake(name: &str) -> Option<Mutant> {
 /// Where each mistake of the engine can be noticed.
 const fn mode(mistake: Mutant) -> Mode {
     match mistake {
-        Mutant::ChunkUnchecked | Mutant::PageUnchecked | Mutant::DamageIsCrash => Mode::Corrupt,
+        Mutant::ChunkUnchecked | Mutant::PageUnchecked => Mode::Corrupt,
         _ => Mode::Crash,
     }
 }

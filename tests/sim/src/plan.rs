@@ -102,7 +102,7 @@ impl Plan {
         let short = mode == Mode::Exhaustive;
         let device = if short { 8 * MIB } else { rng.scale(6 * MIB, 32 * MIB) & !4095 };
         let journal =
-            (256 << 10) << if short { 0 } else { rng.below((device / (4 * MIB)).ilog2() as u64 + 1) };
+            (64 << 10) << if short { 0 } else { rng.below((device / (4 * MIB)).ilog2() as u64 + 3) };
         // Headers and journal apart, for at least 26 segments.
         let segment_top = ((device / MIB - 2) * MIB - journal) / 26;
         let volume = match rng.below(4) {
