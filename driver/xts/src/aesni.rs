@@ -116,6 +116,11 @@ impl Blocks for Keys {
         unsafe { encrypt_numbers(&self.tweak, first, tweaks) };
     }
 
+    unsafe fn tweak(&self, tweak: &mut [u8; BLOCK]) {
+        // SAFETY: the trait's contract.
+        unsafe { encrypt_block(&self.tweak, tweak) };
+    }
+
     unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
         // SAFETY: the trait's contract.
         unsafe {
@@ -134,4 +139,10 @@ fn encrypt_numbers(schedule: &Schedule, first: u64, tweaks: &mut [[u8; BLOCK]]) 
         let block = _mm_set_epi64x(0, first.wrapping_add(number).cast_signed());
         store(tweak, xmm::rounds::<true>(schedule, block));
     }
+}
+
+/// One block, where it lies.
+#[target_feature(enable = "aes,sse2")]
+fn encrypt_block(schedule: &Schedule, block: &mut [u8; BLOCK]) {
+    store(block, xmm::rounds::<true>(schedule, load(block)));
 }

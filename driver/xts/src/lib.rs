@@ -191,6 +191,41 @@ impl Xts256 {
         self.run(Way::Decrypt, first, unit, source, target)
     }
 
+    /// Encrypts one data unit, where it lies, under a tweak that is no number.
+    ///
+    /// # Errors
+    /// [`Error::Unit`]; the target is then untouched.
+    pub fn encrypt_tweaked(&self, tweak: &[u8; BLOCK], target: Target<'_>) -> Result<(), Error> {
+        self.one(Way::Encrypt, tweak, target)
+    }
+
+    /// Decrypts likewise.
+    ///
+    /// # Errors
+    /// [`Error::Unit`]; the target is then untouched.
+    pub fn decrypt_tweaked(&self, tweak: &[u8; BLOCK], target: Target<'_>) -> Result<(), Error> {
+        self.one(Way::Decrypt, tweak, target)
+    }
+
+    fn one(&self, way: Way, tweak: &[u8; BLOCK], mut target: Target<'_>) -> Result<(), Error> {
+        if !(BLOCK..=MAX_UNIT).contains(&target.len()) {
+            return Err(Error::Unit);
+        }
+        let (bytes, unit) = (target.as_mut_ptr(), target.len());
+        match &self.keys {
+            // SAFETY: the target's range by its type's contract. The backend runs on this machine, because its
+            // keys could only be made after `available()`.
+            Keys::Portable(keys) => unsafe { unit::tweaked(&**keys, way, tweak, unit, bytes) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Keys::AesNi(keys) => unsafe { unit::tweaked(&**keys, way, tweak, unit, bytes) },
+            #[cfg(all(target_arch = "x86_64", feature = "vaes"))]
+            // SAFETY: as above.
+            Keys::Vaes(keys) => unsafe { unit::tweaked(&**keys, way, tweak, unit, bytes) },
+        }
+        Ok(())
+    }
+
     fn run(
         &self,
         way: Way,

@@ -50,6 +50,10 @@ impl Blocks for Keys {
         }
     }
 
+    unsafe fn tweak(&self, tweak: &mut [u8; BLOCK]) {
+        self.tweak.encrypt_block(GenericArray::from_mut_slice(tweak));
+    }
+
     unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
         let mut done = 0;
         while done < count {

@@ -13,6 +13,12 @@ pub(crate) trait Blocks {
     /// The machine has the backend's instructions.
     unsafe fn tweaks(&self, first: u64, tweaks: &mut [[u8; BLOCK]]);
 
+    /// Encrypts one tweak that is no number with the tweak key.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn tweak(&self, tweak: &mut [u8; BLOCK]);
+
     /// Runs `count` whole blocks through the data key and the tweaks that follow from `tweak`, which is moved on
     /// by as many.
     ///
@@ -45,6 +51,25 @@ pub(crate) unsafe fn run<B: Blocks>(
             let (from, to) = (from.add(index * unit), to.add(index * unit));
             one(keys, way, &mut tweaks[index % BATCH], unit, from, to);
         }
+    }
+}
+
+/// Runs one data unit of `unit` bytes, where it lies, under `tweak`.
+///
+/// # Safety
+/// As [`run`], for one unit.
+pub(crate) unsafe fn tweaked<B: Blocks>(
+    keys: &B,
+    way: Way,
+    tweak: &[u8; BLOCK],
+    unit: usize,
+    bytes: *mut u8,
+) {
+    let mut tweak = *tweak;
+    // SAFETY: the caller's.
+    unsafe {
+        keys.tweak(&mut tweak);
+        one(keys, way, &mut tweak, unit, bytes, bytes);
     }
 }
 

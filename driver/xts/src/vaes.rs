@@ -47,6 +47,11 @@ impl Blocks for Keys {
         unsafe { self.0.tweaks(first, tweaks) };
     }
 
+    unsafe fn tweak(&self, tweak: &mut [u8; BLOCK]) {
+        // SAFETY: as above.
+        unsafe { self.0.tweak(tweak) };
+    }
+
     unsafe fn blocks(&self, way: Way, tweak: &mut [u8; BLOCK], from: *const u8, to: *mut u8, count: usize) {
         let wide = count / (WIDE * LANES) * (WIDE * LANES);
         // SAFETY: the trait's contract; the rest begins where the wide part ends.

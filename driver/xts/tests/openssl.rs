@@ -37,9 +37,12 @@ fn backends() -> Vec<Backend> {
 }
 
 fn openssl(mode: Mode, key: &[u8; 64], unit: u64, data: &[u8]) -> Vec<u8> {
+    openssl_tweaked(mode, key, &u128::from(unit).to_le_bytes(), data)
+}
+
+fn openssl_tweaked(mode: Mode, key: &[u8; 64], tweak: &[u8; 16], data: &[u8]) -> Vec<u8> {
     let mut out = vec![0; data.len() + 16];
-    let mut crypter =
-        Crypter::new(Cipher::aes_256_xts(), mode, key, Some(&u128::from(unit).to_le_bytes())).unwrap();
+    let mut crypter = Crypter::new(Cipher::aes_256_xts(), mode, key, Some(tweak)).unwrap();
     crypter.pad(false);
     let count = crypter.update(data, &mut out).unwrap();
     let count = count + crypter.finalize(&mut out[count..]).unwrap();
@@ -70,6 +73,26 @@ fn check_one_unit(random: &mut Random, length: usize) {
 fn every_length_up_to_two_sectors_of_4096_agrees_with_openssl() {
     let mut random = Random(1);
     (16..=8192).for_each(|length| check_one_unit(&mut random, length));
+}
+
+#[test]
+fn tweaks_of_sixteen_bytes_agree_with_openssl() {
+    let mut random = Random(9);
+    for length in (16..=600).chain([4095, 4096]) {
+        let (key, data) = (random.key(), random.bytes(length));
+        let tweak: [u8; 16] = random.bytes(16).try_into().unwrap();
+        let expected = openssl_tweaked(Mode::Encrypt, &key, &tweak, &data);
+        for backend in backends() {
+            let xts = Xts256::new(&key, backend).unwrap();
+            let mut bytes = data.clone();
+            xts.encrypt_tweaked(&tweak, Target::from(&mut bytes[..])).unwrap();
+            assert_eq!(bytes, expected, "{backend:?}, {length} bytes");
+            xts.decrypt_tweaked(&tweak, Target::from(&mut bytes[..])).unwrap();
+            assert_eq!(bytes, data, "{backend:?}, {length} bytes, back");
+            let short = Target::from(&mut bytes[..15]);
+            assert_eq!(xts.encrypt_tweaked(&tweak, short), Err(Error::Unit));
+        }
+    }
 }
 
 #[test]

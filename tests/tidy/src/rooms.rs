@@ -56,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver/chain", &[]),
     ("driver/xts", &["sluice-chain"]),
     ("driver/engine", &["sluice-chain", "sluice-xts"]),
+    ("driver/polyval", &["sluice-chain"]),
+    ("driver/mapped", &["sluice-chain", "sluice-polyval", "sluice-xts"]),
     ("driver/control", &["sluice-chain"]),
     ("compat-shim", &["sluice-chain"]),
     ("compat-shim/miniports/lower", &["sluice-shim"]),

@@ -1,22 +1,25 @@
 //! `sluice-bench`: what Sluice costs, measured on this machine beside what it is compared with.
 
 mod intercept;
+mod parts;
 mod port;
 mod xts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N]]
+const USAGE: &str = "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...]]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
   xts         AES-256-XTS on each backend beside `openssl speed`
-Without a word: both.";
+  parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others
+ Without a word: all.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["parts", ..] => parts::run(&arguments[1..]),
         [] => {
-            let all = [intercept::run(false), xts::run(&[])];
+            let all = [intercept::run(false), xts::run(&[]), parts::run(&[])];
             all.into_iter().collect()
         }
         ["intercept"] => intercept::run(false),

@@ -1,0 +1,196 @@
+//! The cleaner: empties the segment with the fewest live bytes, so that it can be filled again.
+
+use alloc::vec::Vec;
+
+use crate::{
+    Volume,
+    cache::PageKey,
+    engine::{IoKind, Stop, Stream},
+    extent::{Holds, Item, Parsed},
+    io::{Buffer, DeviceError, DeviceOp},
+    limits::AHEAD,
+    mutants::Mutant,
+    record::Record,
+    units::{Address, Chunk, Segment},
+};
+
+/// Items that are looked at before others have their turn.
+const TURN: usize = 64;
+
+/// A segment that is being cleaned.
+pub(crate) struct Cleaning {
+    segment: Segment,
+    /// Its bytes; `None` while they are read.
+    bytes: Option<Buffer>,
+    unreadable: bool,
+    /// Where the next extent begins.
+    at: usize,
+    /// Of the first extent: others belong to an earlier filling.
+    generation: Option<u64>,
+    /// The extent being worked on: where it begins, what it holds, its items, and the next of them.
+    extent: Option<(usize, Holds, Vec<Item>)>,
+    next: usize,
+    pages: bool,
+}
+
+impl Volume {
+    fn wants_cleaning(&self) -> bool {
+        self.space.free() + self.space.dead() < self.space.reserve() + AHEAD
+    }
+
+    /// Goes on with cleaning, or begins; whether anything moved.
+    pub(crate) fn step_cleaner(&mut self) -> bool {
+        if self.failed || self.recovering {
+            return false;
+        }
+        let Some(mut cleaning) = self.cleaning.take() else {
+            return self.wants_cleaning() && self.begin_cleaning();
+        };
+        if cleaning.bytes.is_none() && !cleaning.unreadable {
+            self.cleaning = Some(cleaning);
+            return false;
+        }
+        let before = (cleaning.at, cleaning.next);
+        match self.clean(&mut cleaning) {
+            Ok(()) => {
+                self.end_cleaning(*cleaning);
+                true
+            }
+            Err(_) => {
+                let moved = before != (cleaning.at, cleaning.next);
+                self.cleaning = Some(cleaning);
+                moved
+            }
+        }
+    }
+
+    fn begin_cleaning(&mut self) -> bool {
+        let Some(segment) = self.space.victim() else { return false };
+        let Some(buffer) = self.segment_buffer.take() else { return false };
+        self.space.pinned = Some(segment);
+        let offset = self.layout.segment_start(segment).0;
+        let read = DeviceOp::Read { offset, length: self.layout.segment_bytes as usize, buffer };
+        self.issue(IoKind::Clean, read);
+        self.cleaning = Some(alloc::boxed::Box::new(Cleaning {
+            segment,
+            bytes: None,
+            unreadable: false,
+            at: 0,
+            generation: None,
+            extent: None,
+            next: 0,
+            pages: false,
+        }));
+        true
+    }
+
+    pub(crate) fn segment_came(&mut self, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
+        if let Some(cleaning) = &mut self.cleaning {
+            cleaning.unreadable = result.is_err() || buffer.is_none();
+            cleaning.bytes = buffer;
+        }
+    }
+
+    fn clean(&mut self, cleaning: &mut Cleaning) -> Result<(), Stop> {
+        let Some(bytes) = cleaning.bytes.take() else { return Ok(()) };
+        let result = self.clean_bytes(cleaning, &bytes);
+        cleaning.bytes = Some(bytes);
+        result
+    }
+
+    fn clean_bytes(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> Result<(), Stop> {
+        if cleaning.unreadable {
+            return Ok(());
+        }
+        let mut turn = TURN;
+        loop {
+            if cleaning.extent.is_none() && !self.next_extent(cleaning, bytes) {
+                return Ok(());
+            }
+            let Some((start, holds, items)) = &cleaning.extent else { return Ok(()) };
+            while let Some(item) = items.get(cleaning.next) {
+                if turn == 0 {
+                    return Err(Stop::Yield);
+                }
+                turn -= 1;
+                self.cache.begin_step();
+                let address =
+                    Address(self.layout.segment_start(cleaning.segment).0 + (start + item.at) as u64);
+                let moved = match holds {
+                    Holds::Chunks => {
+                        let at = start + item.at;
+                        self.move_chunk(Chunk(item.number), address, &bytes[at..at + item.length])
+                    }
+                    Holds::Pages => match PageKey::from_raw(item.number) {
+                        Some(key) => self.move_page(key, address),
+                        None => Ok(()),
+                    },
+                    // The next checkpoint writes another.
+                    Holds::List => Ok(()),
+                };
+                match moved {
+                    // What leads there cannot be read: it stays, and so does the segment.
+                    Ok(()) | Err(Stop::Failed(crate::io::Error::Medium | crate::io::Error::Range)) => {}
+                    Err(stop) => return Err(stop),
+                }
+                cleaning.next += 1;
+            }
+            cleaning.extent = None;
+        }
+    }
+
+    /// Parses the next extent; `false` if there is none.
+    fn next_extent(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> bool {
+        let start = cleaning.at;
+        let address = Address(self.layout.segment_start(cleaning.segment).0 + start as u64);
+        let rest = bytes.get(start..self.layout.segment_bytes as usize).unwrap_or(&[]);
+        let Some(parsed) = Parsed::new(&self.sealer, address, rest, self.layout.sector as usize) else {
+            return false;
+        };
+        if parsed.generation != *cleaning.generation.get_or_insert(parsed.generation) {
+            return false;
+        }
+        cleaning.pages |= parsed.holds != Holds::Chunks;
+        cleaning.at = start + parsed.total;
+        cleaning.next = 0;
+        cleaning.extent = Some((start, parsed.holds, parsed.items().collect()));
+        true
+    }
+
+    fn move_chunk(&mut self, chunk: Chunk, from: Address, bytes: &[u8]) -> Result<(), Stop> {
+        if chunk.0 >= self.table_size {
+            return Ok(());
+        }
+        let Some(entry) = self.entry(chunk)? else { return Ok(()) };
+        if entry.place.address != from || usize::from(entry.place.length) != bytes.len() {
+            return Ok(());
+        }
+        self.throttle()?;
+        self.room_for_chunk(Stream::Cleaned)?;
+        let extent = self.gathering.extents[Stream::Cleaned as usize].as_ref().ok_or(Stop::Event)?;
+        let record = Record::Move { chunk, address: extent.next() };
+        self.reach(&record)?;
+        let extent = self.gathering.extents[Stream::Cleaned as usize].as_mut().ok_or(Stop::Event)?;
+        // Sealed already: its ciphertext does not depend on the place.
+        extent.push(chunk.0, bytes).ok_or(Stop::Event)?;
+        self.change(&record)?;
+        if !self.errs(Mutant::MoveNotRecorded) {
+            record.encode(&mut self.gathering.records);
+        }
+        self.stats.cleaned += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn end_cleaning(&mut self, cleaning: Cleaning) {
+        let Cleaning { segment, bytes, pages, .. } = cleaning;
+        self.space.pinned = None;
+        self.segment_buffer =
+            bytes.or_else(|| Some(alloc::vec![0; self.layout.segment_bytes as usize].into()));
+        if self.space.live_in(segment) > 0 {
+            // Pages leave with the next checkpoint. Chunks that stayed are damaged.
+            self.space.set_stuck(segment);
+            self.checkpoint_wanted |= pages;
+        }
+        self.stats.segments_cleaned += 1;
+    }
+}

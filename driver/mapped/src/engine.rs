@@ -1,0 +1,475 @@
+//! The volume: its state, and the loop in which everything happens.
+//!
+//! Requests and completions come in, [`Volume::run`] steps every request and every background task that can go on, and
+//! device I/O and answers come out. A step that lacks something (a page, a buffer, a segment) changes nothing, says
+//! what it waits for, and is made again from the start when that has come.
+
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
+
+use crate::{
+    cache::{Cache, FrameId, PageKey, State},
+    checkpoint::Checkpoint,
+    clean::Cleaning,
+    codec::{Compressor, Decompressor},
+    extent::{Closed, Filling},
+    index::Index,
+    io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, Error, IoId, Request},
+    journal::Ring,
+    layout::Layout,
+    leaf::TABLE_ENTRIES,
+    limits,
+    mutants::Mutant,
+    operation::{Op, What},
+    pages::TreeRoot,
+    read::Run,
+    seal::{Domain, Sealer},
+    space::Space,
+    units::{Address, BLOCK, Lsn, Segment, Tag},
+};
+
+/// Why a step cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A page is being read.
+    Page(PageKey),
+    /// Something else must happen first: a completion, a checkpoint, the cleaner.
+    Event,
+    /// Its own device reads are under way, or it only waits for frames.
+    Parked,
+    /// It has done its share for now and goes on later.
+    Yield,
+    /// It failed.
+    Failed(Error),
+}
+
+/// What a device I/O is for.
+#[derive(Debug)]
+pub(crate) enum IoKind {
+    /// A metadata page into a frame of the cache.
+    Page { frame: FrameId, tag: Tag },
+    /// Part of a journal frame or of the extents it speaks of.
+    Frame(Lsn),
+    /// Chunks for a request.
+    Run(Run),
+    /// A flush for waiting requests, covering frames up to this one.
+    Flush(Lsn),
+    /// An extent of pages; the frames they are in.
+    Pages(Vec<FrameId>),
+    /// Any other write or flush of a checkpoint.
+    Checkpoint,
+    /// A segment for the cleaner.
+    Clean,
+}
+
+/// The streams: new data, what the cleaner moves, metadata pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Data = 0,
+    Cleaned = 1,
+    Pages = 2,
+}
+
+/// Where a stream writes next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) segment: Option<Segment>,
+    /// Bytes of the segment that are filled.
+    pub(crate) filled: u64,
+    pub(crate) generation: u64,
+}
+
+/// The journal frame that is being gathered.
+pub(crate) struct Gathering {
+    pub(crate) records: Vec<u8>,
+    /// Of the streams of data and of cleaned data.
+    pub(crate) extents: [Option<Filling>; 2],
+}
+
+/// A journal frame on its way to the disk.
+pub(crate) struct Flying {
+    pub(crate) lsn: Lsn,
+    /// Writes not completed.
+    pub(crate) left: u8,
+    /// Its extents: reads find their chunks here until they are on the disk.
+    pub(crate) extents: [Option<Closed>; 2],
+    pub(crate) frame: Arc<[u8]>,
+}
+
+/// What a volume is opened with.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of memory for metadata pages.
+    pub cache_bytes: usize,
+    /// Bytes of memory for the index of de-duplication; 0 switches it off.
+    pub index_bytes: usize,
+    /// zstd level, or `None` for no compression.
+    pub level: Option<i32>,
+    /// The mistake to make.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutants::Mutant>,
+}
+
+/// What a volume has counted since it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Bytes of chunks written for requests.
+    pub data_written: u64,
+    /// Bytes of chunks moved by the cleaner.
+    pub cleaned: u64,
+    /// Bytes of everything written to the device.
+    pub device_written: u64,
+    /// Bytes written by requests.
+    pub user_written: u64,
+    /// Blocks that were found to exist already.
+    pub shared: u64,
+    /// Metadata pages read.
+    pub page_reads: u64,
+    /// Checkpoints completed.
+    pub checkpoints: u64,
+    /// Segments cleaned.
+    pub segments_cleaned: u64,
+    /// Device flushes.
+    pub flushes: u64,
+}
+
+/// What a volume holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Blocks that are not holes.
+    pub mapped_blocks: u64,
+    /// Chunks stored.
+    pub chunks: u64,
+    /// Live bytes, metadata with them.
+    pub live_bytes: u64,
+    /// Most live bytes with which new data is taken.
+    pub capacity_bytes: u64,
+    /// Segments that may be filled at once.
+    pub free_segments: u64,
+    /// All segments.
+    pub segments: u64,
+}
+
+/// An open mapped volume.
+pub struct Volume {
+    pub(crate) layout: Layout,
+    pub(crate) sealer: Sealer,
+    pub(crate) options: Options,
+    pub(crate) compressor: Option<Compressor>,
+    pub(crate) decompressor: Decompressor,
+    pub(crate) cache: Cache,
+    pub(crate) trees: [TreeRoot; 3],
+    pub(crate) space: Space,
+    pub(crate) index: Index,
+    pub(crate) tails: [Tail; 3],
+
+    pub(crate) ring: Ring,
+    /// The number of the frame being gathered.
+    pub(crate) lsn: Lsn,
+    pub(crate) epoch: u64,
+    pub(crate) generations: u64,
+    pub(crate) gathering: Gathering,
+    pub(crate) flying: VecDeque<Flying>,
+    /// Frames up to here are on the device,
+    pub(crate) written: Lsn,
+    /// and up to here flushed.
+    pub(crate) durable: Lsn,
+    pub(crate) flushing: bool,
+
+    pub(crate) table_size: u64,
+    pub(crate) cursor: u64,
+    pub(crate) chunks: u64,
+    pub(crate) mapped: u64,
+    pub(crate) root_number: u64,
+    pub(crate) list: Option<(Address, u32)>,
+
+    pub(crate) ops: Vec<Option<Box<Op>>>,
+    /// Requests in the order they came, for those that overlap.
+    pub(crate) order: VecDeque<u32>,
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) stalled: Vec<u32>,
+    pub(crate) for_page: Vec<(PageKey, u32)>,
+    pub(crate) for_frames: Vec<u32>,
+    /// Requests beyond [`limits::OPS`].
+    pub(crate) waiting: VecDeque<(u64, Request)>,
+    pub(crate) bad_pages: Vec<PageKey>,
+
+    pub(crate) ios: Vec<Option<IoKind>>,
+    pub(crate) free_ios: Vec<u32>,
+    pub(crate) out: VecDeque<DeviceIo>,
+    pub(crate) done: VecDeque<Done>,
+    pub(crate) small: Vec<Buffer>,
+    pub(crate) large: Vec<Buffer>,
+    pub(crate) extent_buffers: Vec<Arc<[u8]>>,
+    pub(crate) frame_buffers: Vec<Arc<[u8]>>,
+    /// Extents of pages on their way; a buffer is free again when nobody else holds it.
+    pub(crate) page_buffers: Vec<Arc<[u8]>>,
+    pub(crate) segment_buffer: Option<Buffer>,
+    pub(crate) lists: Vec<Vec<u8>>,
+    pub(crate) scratch: Box<[u8]>,
+
+    pub(crate) checkpoint: Option<Box<Checkpoint>>,
+    pub(crate) checkpoint_wanted: bool,
+    pub(crate) cleaning: Option<Box<Cleaning>>,
+    /// The next leaf of the table whose tags go into the index; `None` when all are in.
+    pub(crate) indexing: Option<u64>,
+    /// It is being opened: nothing is cleaned, nothing indexed.
+    pub(crate) recovering: bool,
+    /// Bytes of the journal that a checkpoint in the middle of recovery has made superfluous.
+    pub(crate) replayed: u64,
+    /// Pages that may wait for a checkpoint.
+    pub(crate) dirty_most: usize,
+    /// A write failed: nothing more is written until the volume is opened again.
+    pub(crate) failed: bool,
+    pub(crate) stats: Stats,
+}
+
+impl Volume {
+    /// Takes a request. Its answer comes from [`Self::next_done`], with `user` in it.
+    pub fn submit(&mut self, user: u64, request: Request) {
+        self.bad_pages.clear();
+        if self.order.len() >= limits::OPS || !self.waiting.is_empty() {
+            self.waiting.push_back((user, request));
+            return;
+        }
+        self.start(user, request);
+    }
+
+    fn start(&mut self, user: u64, request: Request) {
+        let op = match Op::new(user, request, &self.layout) {
+            Ok(op) => op,
+            Err(done) => return self.done.push_back(done),
+        };
+        let slot = match self.ops.iter().position(Option::is_none) {
+            Some(slot) => slot,
+            None => {
+                self.ops.push(None);
+                self.ops.len() - 1
+            }
+        };
+        self.ops[slot] = Some(Box::new(op));
+        self.order.push_back(slot as u32);
+        self.ready.push_back(slot as u32);
+    }
+
+    /// The next device I/O to be made, if anything can go on.
+    pub fn next_io(&mut self) -> Option<DeviceIo> {
+        if self.out.is_empty() {
+            self.run();
+        }
+        self.out.pop_front()
+    }
+
+    /// The next request that has ended.
+    pub fn next_done(&mut self) -> Option<Done> {
+        if self.done.is_empty() {
+            self.run();
+        }
+        self.done.pop_front()
+    }
+
+    /// Tells that a device I/O has ended. `buffer`: that of a read.
+    pub fn complete(&mut self, id: IoId, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
+        let Some(kind) = self.ios.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        self.free_ios.push(id.0);
+        match kind {
+            IoKind::Page { frame, tag } => self.page_came(frame, tag, result, buffer),
+            IoKind::Frame(lsn) => self.frame_written(lsn, result),
+            IoKind::Run(run) => self.run_came(run, result, buffer),
+            IoKind::Flush(lsn) => self.flushed(lsn, result),
+            IoKind::Pages(frames) => self.pages_written(&frames, result),
+            IoKind::Checkpoint => self.checkpoint_io_done(result),
+            IoKind::Clean => self.segment_came(result, buffer),
+        }
+        // Whoever waited for some event looks again.
+        self.ready.extend(self.stalled.drain(..));
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What it holds.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            mapped_blocks: self.mapped,
+            chunks: self.chunks,
+            live_bytes: self.space.live(),
+            capacity_bytes: self.space.capacity(),
+            free_segments: self.space.free() as u64,
+            segments: u64::from(self.layout.segments),
+        }
+    }
+
+    /// Whether a write to the device has failed: the volume then takes no more.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    pub(crate) fn issue(&mut self, kind: IoKind, op: DeviceOp) {
+        let id = self.free_ios.pop().unwrap_or_else(|| {
+            self.ios.push(None);
+            self.ios.len() as u32 - 1
+        });
+        if let DeviceOp::Write { length, .. } = &op {
+            self.stats.device_written += *length as u64;
+        }
+        self.ios[id as usize] = Some(kind);
+        self.out.push_back(DeviceIo { id: IoId(id), op });
+    }
+
+    /// Steps everything that can go on until nothing can.
+    pub fn run(&mut self) {
+        loop {
+            while let Some(op) = self.ready.pop_front() {
+                self.step(op);
+            }
+            let mut moved = self.step_checkpoint();
+            moved |= self.step_cleaner();
+            moved |= self.step_indexing();
+            moved |= self.close_if_idle();
+            moved |= self.flush_if_wanted();
+            if moved {
+                self.ready.extend(self.stalled.drain(..));
+            }
+            if self.ready.is_empty() && !moved {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, slot: u32) {
+        let Some(mut op) = self.ops[slot as usize].take() else { return };
+        self.cache.begin_step();
+        let stop = match self.advance(&mut op, slot) {
+            Ok(()) => return self.finish(slot, *op),
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Failed(error) => {
+                op.error = Some(error);
+                if op.outstanding == 0 {
+                    return self.finish(slot, *op);
+                }
+            }
+            Stop::Page(key) => self.for_page.push((key, slot)),
+            Stop::Event => self.stalled.push(slot),
+            Stop::Yield => self.ready.push_back(slot),
+            Stop::Parked => {}
+        }
+        self.ops[slot as usize] = Some(op);
+    }
+
+    /// One step of a request.
+    fn advance(&mut self, op: &mut Op, slot: u32) -> Result<(), Stop> {
+        if let Some(error) = op.error {
+            return Err(Stop::Failed(error));
+        }
+        if !op.started {
+            if self.overlaps_earlier(op, slot) && !self.errs(Mutant::OverlapsUnordered) {
+                return Err(Stop::Event);
+            }
+            op.started = true;
+        }
+        if self.failed && !matches!(op.what, What::Read { .. }) {
+            return Err(Stop::Failed(Error::Write));
+        }
+        match op.what {
+            What::Read { .. } => self.step_read(op, slot),
+            What::Write { .. } => self.step_write(op, slot),
+            What::Discard => self.step_discard(op, slot),
+            What::Flush => self.step_flush(op, slot),
+            What::Checkpoint => self.step_wait_for_checkpoint(op),
+        }
+    }
+
+    /// Whether a request that came before touches the same blocks and one of the two changes them.
+    fn overlaps_earlier(&self, op: &Op, slot: u32) -> bool {
+        let earlier = self.order.iter().take_while(|&&other| other != slot);
+        earlier
+            .filter_map(|&other| self.ops[other as usize].as_ref())
+            .any(|other| op.first < other.end && other.first < op.end && (op.changes() || other.changes()))
+    }
+
+    fn finish(&mut self, slot: u32, op: Op) {
+        self.order.retain(|&other| other != slot);
+        self.done.push_back(op.into_done());
+        self.ready.extend(self.stalled.drain(..));
+        if let Some((user, request)) = self.waiting.pop_front() {
+            self.start(user, request);
+        }
+    }
+
+    pub(crate) fn make_ready(&mut self, slot: u32) {
+        self.ready.push_back(slot);
+    }
+
+    fn page_came(
+        &mut self,
+        frame: FrameId,
+        tag: Tag,
+        result: Result<(), DeviceError>,
+        buffer: Option<Buffer>,
+    ) {
+        let key = self.cache.key(frame);
+        let mut good = false;
+        if let Some(mut buffer) = buffer {
+            if result.is_ok() {
+                let bytes = &mut buffer[..BLOCK];
+                self.sealer.open(&tag, bytes);
+                good = self.sealer.tag(Domain::Page, key.raw(), &[bytes]) == tag
+                    || self.errs(Mutant::PageUnchecked);
+                self.cache.page_mut(frame).copy_from_slice(bytes);
+            }
+            self.small.push(buffer);
+        }
+        if good {
+            self.cache.set_state(frame, State::Clean);
+        } else {
+            self.cache.remove(frame);
+            self.bad_pages.push(key);
+        }
+        let mut waiting = core::mem::take(&mut self.for_page);
+        waiting.retain(|&(wanted, slot)| {
+            if wanted == key {
+                self.ready.push_back(slot);
+            }
+            wanted != key
+        });
+        self.for_page = waiting;
+    }
+
+    /// A write failed: what was acknowledged and flushed is safe, and nothing is added to it.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+        self.ready.extend(self.for_frames.drain(..));
+    }
+
+    /// Reads the table's tags into the index, a leaf at a time, when nobody else has anything to do.
+    fn step_indexing(&mut self) -> bool {
+        let Some(leaf) = self.indexing else { return false };
+        if self.options.index_bytes == 0 || leaf * TABLE_ENTRIES >= self.table_size {
+            self.indexing = None;
+            return false;
+        }
+        self.cache.begin_step();
+        let key = PageKey::new(crate::cache::Tree::Table, 0, leaf);
+        match self.page(key) {
+            Ok(frame) => {
+                for entry in 0..TABLE_ENTRIES {
+                    if let Some(found) = crate::leaf::table(self.cache.page(frame), entry) {
+                        self.index.insert(&found.tag, crate::units::Chunk(leaf * TABLE_ENTRIES + entry));
+                    }
+                }
+                self.indexing = Some(leaf + 1);
+                true
+            }
+            Err(Stop::Failed(_)) => {
+                // What cannot be read is not shared; whoever reads its blocks learns of the damage.
+                self.indexing = Some(leaf + 1);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The index of de-duplication: from a tag to chunks that may have it, in memory of a fixed size.
+//!
+//! It is a table of buckets, each one cache line of eight entries. A tag names two buckets and an entry may lie in
+//! either: nothing is lost up to 70 % of the table, 0.02 % at 80, 0.7 % at 90, 4 % at 100. An entry is 40 bits of chunk
+//! number and 24 bits of the tag that had no part in naming the bucket; so one look-up in a million finds a wrong chunk,
+//! and nothing here is more than a hint: the chunk table knows.
+//!
+//! One tag in eight is a *hook*. When both buckets are full, the oldest entry that is no hook goes; hooks give way to hooks
+//! only. So an index that is too small for all chunks still knows every eighth, and blocks that were written together
+//! are found together: a hook's chunk has its neighbours beside it in the table.
+
+use alloc::vec::Vec;
+
+use crate::units::{Chunk, Tag};
+
+/// Entries of a bucket.
+const WIDE: usize = 8;
+/// Bits of a chunk number in an entry; the rest is of the tag.
+const CHUNK_BITS: u32 = 40;
+const CHUNK_MASK: u64 = (1 << CHUNK_BITS) - 1;
+/// One tag in so many is a hook.
+const HOOK_RATE: u64 = 8;
+
+/// An entry that is none. Chunk numbers are stored with 1 added.
+const EMPTY: u64 = 0;
+
+/// Newest entry first.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Bucket([u64; WIDE]);
+
+/// The index.
+pub struct Index {
+    buckets: Vec<Bucket>,
+    used: usize,
+}
+
+/// Where a tag's entries lie, and what they look like but for the chunk.
+struct Home {
+    buckets: [usize; 2],
+    high: u64,
+}
+
+/// Whether a tag is one of the few that stay when memory is short.
+#[must_use]
+pub fn is_hook(tag: &Tag) -> bool {
+    is_hook_entry(high(tag))
+}
+
+fn is_hook_entry(entry: u64) -> bool {
+    (entry >> CHUNK_BITS).is_multiple_of(HOOK_RATE)
+}
+
+fn halves(tag: &Tag) -> (u64, u64) {
+    let both = u128::from_le_bytes(tag.0);
+    (both as u64, (both >> 64) as u64)
+}
+
+/// The lowest 24 bits of the upper half, above a chunk number.
+fn high(tag: &Tag) -> u64 {
+    halves(tag).1 << CHUNK_BITS
+}
+
+impl Bucket {
+    fn is_full(&self) -> bool {
+        !self.0.contains(&EMPTY)
+    }
+
+    fn free(&self) -> usize {
+        self.0.iter().filter(|entry| **entry == EMPTY).count()
+    }
+
+    /// Puts an entry in front; what is at `place` makes room.
+    fn push(&mut self, entry: u64, place: usize) {
+        self.0.copy_within(..place, 1);
+        self.0[0] = entry;
+    }
+
+    /// Takes the entry at `place` out.
+    fn pull(&mut self, place: usize) {
+        self.0.copy_within(place + 1.., place);
+        self.0[WIDE - 1] = EMPTY;
+    }
+
+    fn find(&self, entry: u64) -> Option<usize> {
+        self.0.iter().position(|other| *other == entry)
+    }
+
+    /// The oldest entry that is no hook.
+    fn plain(&self) -> Option<usize> {
+        self.0.iter().rposition(|entry| !is_hook_entry(*entry))
+    }
+}
+
+impl Index {
+    /// An index of at most `bytes`. `None` when memory has run out. With less than 64 bytes, it knows nothing.
+    #[must_use]
+    pub fn new(bytes: usize) -> Option<Self> {
+        let count = bytes / size_of::<Bucket>();
+        let mut buckets = Vec::new();
+        buckets.try_reserve_exact(count).ok()?;
+        buckets.resize(count, Bucket([EMPTY; WIDE]));
+        Some(Self { buckets, used: 0 })
+    }
+
+    /// Entries it has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buckets.len() * WIDE
+    }
+
+    /// Entries it holds.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// `None` if there are no buckets.
+    fn home(&self, tag: &Tag) -> Option<Home> {
+        let count = self.buckets.len();
+        let scaled = |half: u64| ((u128::from(half) * count as u128) >> 64) as usize;
+        let (low, up) = halves(tag);
+        let (one, other) = (scaled(low), scaled(up));
+        let other = if other == one { (one + 1).checked_rem(count)? } else { other };
+        Some(Home { buckets: [one, other], high: high(tag) })
+    }
+
+    /// Chunks that may have this tag, newest first in each bucket. They may also have another, or none, or not exist.
+    pub fn candidates(&self, tag: &Tag) -> impl Iterator<Item = Chunk> + '_ {
+        let home = self.home(tag);
+        let high = home.as_ref().map_or(0, |home| home.high);
+        // An index of one bucket has it twice.
+        let distinct = self.buckets.len().min(2);
+        home.into_iter()
+            .flat_map(move |home| home.buckets.into_iter().take(distinct))
+            .flat_map(|bucket| self.buckets[bucket].0)
+            .filter(move |entry| *entry != EMPTY && (entry ^ high) & !CHUNK_MASK == 0)
+            .filter_map(|entry| (entry & CHUNK_MASK).checked_sub(1))
+            .map(Chunk)
+    }
+
+    /// Notes that a chunk has a tag. If it was noted, it becomes the newest.
+    pub fn insert(&mut self, tag: &Tag, chunk: Chunk) {
+        let Some(home) = self.home(tag) else { return };
+        let entry = home.high | (chunk.0 + 1) & CHUNK_MASK;
+        for bucket in home.buckets {
+            let bucket = &mut self.buckets[bucket];
+            if let Some(place) = bucket.find(entry) {
+                return bucket.push(entry, place);
+            }
+        }
+        let Some((bucket, place)) = self.place(&home) else { return };
+        let bucket = &mut self.buckets[bucket];
+        self.used += usize::from(bucket.0[place] == EMPTY);
+        bucket.push(entry, place);
+    }
+
+    /// Which bucket a new entry goes to, and which place in it is given up. `None` if the entry is worth less than
+    /// all that is there.
+    fn place(&self, home: &Home) -> Option<(usize, usize)> {
+        let [one, other] = home.buckets;
+        let (first, second) = (&self.buckets[one], &self.buckets[other]);
+        if !(first.is_full() && second.is_full()) {
+            let emptier = if first.free() >= second.free() { one } else { other };
+            return Some((emptier, self.buckets[emptier].find(EMPTY)?));
+        }
+        match (first.plain(), second.plain()) {
+            (Some(a), Some(b)) if a < b => Some((other, b)),
+            (Some(a), _) => Some((one, a)),
+            (None, Some(b)) => Some((other, b)),
+            (None, None) if is_hook_entry(home.high) => Some((one, WIDE - 1)),
+            (None, None) => None,
+        }
+    }
+
+    /// Forgets that a chunk has a tag.
+    pub fn remove(&mut self, tag: &Tag, chunk: Chunk) {
+        let Some(home) = self.home(tag) else { return };
+        let entry = home.high | (chunk.0 + 1) & CHUNK_MASK;
+        for bucket in home.buckets {
+            let bucket = &mut self.buckets[bucket];
+            if let Some(place) = bucket.find(entry) {
+                bucket.pull(place);
+                self.used -= 1;
+                return;
+            }
+        }
+    }
+
+    /// All entries as they lie, to be kept: [`Self::capacity`] of them.
+    pub fn entries(&self) -> impl Iterator<Item = u64> + '_ {
+        self.buckets.iter().flat_map(|bucket| bucket.0)
+    }
+
+    /// Takes kept entries back, into an index of the same capacity: in another they are not found. Nothing is checked,
+    /// since nothing depends on them; a missing one is empty.
+    pub fn restore(&mut self, entries: impl IntoIterator<Item = u64>) {
+        let mut entries = entries.into_iter();
+        self.used = 0;
+        for place in self.buckets.iter_mut().flat_map(|bucket| &mut bucket.0) {
+            *place = entries.next().unwrap_or(EMPTY);
+            self.used += usize::from(*place != EMPTY);
+        }
+    }
+}

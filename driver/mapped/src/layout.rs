@@ -1,0 +1,104 @@
+//! What lies where on the device.
+
+use crate::{
+    limits::SEGMENT,
+    units::{Address, BLOCK, SECTOR, Segment},
+};
+
+const MIB: u64 = 1 << 20;
+/// Where the journal begins: behind the header and the root records, and a megabyte for what comes later.
+pub const JOURNAL_START: u64 = MIB;
+
+/// Bytes of the smallest journal: eight frames of two blocks.
+pub const JOURNAL_LEAST: u64 = 64 * 1024;
+
+/// Sizes and places of one volume. Everything in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What the device writes whole: 512 or 4096.
+    pub sector: u32,
+    /// Size of the volume as its user sees it, in blocks.
+    pub blocks: u64,
+    /// Size of the journal.
+    pub journal_bytes: u64,
+    /// Size of a segment.
+    pub segment_bytes: u64,
+    /// Segments.
+    pub segments: u32,
+    /// Where the second header lies.
+    pub copy_b: u64,
+}
+
+/// Why a device cannot hold a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// Fewer segments would fit than the volume needs to work.
+    TooSmall,
+    /// A number is not one of those allowed.
+    Invalid,
+}
+
+/// Fewest segments of a volume: three streams, the reserve, and something to fill.
+pub const SEGMENTS_LEAST: u32 = 24;
+
+impl Layout {
+    /// A volume of `blocks` blocks on a device of `device` bytes.
+    ///
+    /// # Errors
+    /// See [`LayoutError`].
+    pub fn new(
+        device: u64,
+        sector: u32,
+        blocks: u64,
+        journal: u64,
+        segment: u64,
+    ) -> Result<Self, LayoutError> {
+        let sector_fits = sector as usize == SECTOR || sector as usize == BLOCK;
+        let aligned = journal.is_multiple_of(BLOCK as u64) && journal >= JOURNAL_LEAST;
+        if !sector_fits
+            || !aligned
+            || !segment.is_power_of_two()
+            || !SEGMENT.contains(&segment)
+            || blocks == 0
+            || blocks > 1 << 36
+        {
+            return Err(LayoutError::Invalid);
+        }
+        let copy_b = (device / MIB).checked_sub(1).ok_or(LayoutError::TooSmall)? * MIB;
+        let room = copy_b.checked_sub(JOURNAL_START + journal).ok_or(LayoutError::TooSmall)?;
+        let segments = u32::try_from(room / segment).map_err(|_| LayoutError::Invalid)?;
+        if segments < SEGMENTS_LEAST {
+            return Err(LayoutError::TooSmall);
+        }
+        Ok(Self { sector, blocks, journal_bytes: journal, segment_bytes: segment, segments, copy_b })
+    }
+
+    /// Both places of root record `number`.
+    pub fn roots(&self, number: u64) -> [u64; 2] {
+        let slot = BLOCK as u64 * (1 + number % 2);
+        [slot, self.copy_b + slot]
+    }
+
+    /// First byte of a segment.
+    pub fn segment_start(&self, segment: Segment) -> Address {
+        Address(JOURNAL_START + self.journal_bytes + u64::from(segment.0) * self.segment_bytes)
+    }
+
+    /// The segment in which a byte lies.
+    pub fn segment_of(&self, address: Address) -> Option<Segment> {
+        let offset = address.0.checked_sub(JOURNAL_START + self.journal_bytes)?;
+        let segment = u32::try_from(offset / self.segment_bytes).ok()?;
+        (segment < self.segments).then_some(Segment(segment))
+    }
+
+    /// Bytes of the largest journal frame: an eighth of the journal at most, so that a checkpoint can always begin.
+    pub fn frame_bytes(&self) -> usize {
+        let eighth = self.journal_bytes as usize / 8 / BLOCK * BLOCK;
+        eighth.min(crate::limits::FRAME)
+    }
+
+    /// `bytes` rounded up to whole sectors.
+    pub fn round_up(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(self.sector as usize)
+    }
+}

@@ -1,0 +1,56 @@
+//! The mapped volume: de-duplicated, compressed, encrypted, thin. How it works is in `docs/mapped.md`.
+//!
+//! ```text
+//!   engine      the volume's state and its loop; io: what passes between it and its host
+//!   operation   a request under way; write and read step it
+//!   change      the only place where map, table and space change: a record is applied
+//!   frames      the journal's frames on their way, and who waits for them
+//!   checkpoint  changed pages to new places, then the root record
+//!   clean       segments emptied
+//!   recover     format, open, recovery; check: everything compared with everything
+//!
+//!   pages, cache, leaf      the trees and their pages
+//!   space, layout, limits   segments; what lies where; bounds
+//!   journal, record, extent, root, varint   what lies on the disk
+//!   seal, codec, index      tags and encryption; compression; who has been seen before
+//! ```
+//!
+//! Where a write goes: `Volume::submit` → `write.rs: write_block` → `find` (shared) or `store` (compressed, sealed, put
+//! into an extent) → `change.rs: change` → a record in the frame → `frames.rs: close_frame` → the device → `arrived`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod cache;
+mod change;
+mod check;
+mod checkpoint;
+mod clean;
+pub mod codec;
+pub mod disk;
+mod engine;
+mod extent;
+mod frames;
+pub mod index;
+pub mod io;
+mod journal;
+pub mod layout;
+mod leaf;
+pub mod limits;
+pub mod mutants;
+mod operation;
+mod pages;
+mod read;
+mod record;
+mod recover;
+mod root;
+pub mod seal;
+mod space;
+pub mod units;
+mod varint;
+mod write;
+
+pub use check::{Problem, Report};
+pub use engine::{Options, Stats, Usage, Volume};
+pub use recover::OpenError;

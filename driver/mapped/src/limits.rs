@@ -1,0 +1,49 @@
+//! Every bound of a mapped volume, with its reason.
+
+use crate::units::{BLOCK, SECTOR};
+
+/// Bytes of the largest extent, and so of one device write: large enough that a disk streams, small enough that
+/// a dozen in flight fit the smallest memory budget.
+pub const EXTENT: usize = 256 * 1024;
+/// Bytes of the largest journal frame.
+pub const FRAME: usize = 32 * 1024;
+/// Frames that may be on their way to the device at once.
+pub const FRAMES: usize = 8;
+/// Requests that may be under way at once; more wait in order.
+pub const OPS: usize = 256;
+/// Bytes of the longest request.
+pub const REQUEST: usize = 1 << 20;
+/// Device reads of one request at once.
+pub const RUNS: usize = 16;
+/// Most chunks of a volume: their numbers have 40 bits in the map, and 0 is a hole.
+pub const CHUNKS: u64 = (1 << 40) - 2;
+/// Smallest and largest segment.
+pub const SEGMENT: core::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
+/// Segments that new data may not take, beside those for a checkpoint's pages: what the cleaner fills.
+pub const RESERVE_SEGMENTS: usize = 6;
+/// Of those, how many the cleaner leaves to the checkpoint.
+pub const CHECKPOINT_SEGMENTS: usize = 3;
+/// Of a hundred pages in the cache, how many may be changed: then changes wait for the checkpoint.
+pub const DIRTY_MOST_PERCENT: usize = 60;
+/// Of a hundred pages that may be changed, how many are before it begins.
+pub const DIRTY_PERCENT: usize = 60;
+/// Of a hundred bytes of the journal, how many may be needed before a checkpoint begins.
+pub const JOURNAL_PERCENT: u64 = 40;
+/// Segments that are being filled at once: with new data, with cleaned data, with pages.
+pub const STREAMS: usize = 3;
+/// Of a hundred bytes that segments can hold, how many may be live with the volume taking new data,
+pub const FULL_PERCENT: u64 = 92;
+/// and how many in a segment that is still worth cleaning: more than the above, so that there is always one.
+pub const WORTH_PERCENT: u64 = 96;
+/// The same for a segment of pages.
+pub const PAGES_WORTH_PERCENT: u64 = 70;
+/// Segments beyond the reserve that the cleaner keeps free for new data, if it can.
+pub const AHEAD: usize = 2;
+/// Pages of metadata the cache holds at least: each of a request's records needs at most eight at once, and a
+/// checkpoint a path.
+pub const PAGES_LEAST: usize = 64;
+
+const _: () = {
+    assert!(EXTENT.is_multiple_of(BLOCK) && FRAME.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(SECTOR));
+    assert!(EXTENT as u64 <= *SEGMENT.end());
+};

@@ -1,0 +1,83 @@
+//! Deliberate mistakes, for the simulator to find: each takes one of the promises' supports away. They are only there
+//! with the feature `mutants`, which no product has.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// A request for durability is answered without a flush.
+    FlushLeftOut,
+    /// A FUA write is an ordinary write.
+    FuaIgnored,
+    /// A frame counts when it is written, whatever became of those before it.
+    FramesOutOfOrder,
+    /// The root record is written without waiting for the pages, or flushing them.
+    RootBeforePages,
+    /// The root record counts without having been flushed.
+    RootNotFlushed,
+    /// Both slots are one: a torn root record is the only one.
+    OneRootSlot,
+    /// A dead segment is filled again before the checkpoint.
+    SegmentFreedEarly,
+    /// The journal's place is used again before the checkpoint is done.
+    JournalFreedEarly,
+    /// A frozen page is changed where it is.
+    FrozenPageChanged,
+    /// A chunk that another block shares counts no reference for it.
+    ReferenceForgotten,
+    /// A chunk that a block leaves keeps its reference.
+    ReferenceKept,
+    /// The cleaner moves a chunk and makes no record of it.
+    MoveNotRecorded,
+    /// The index is believed without asking the table, and not told of chunks that are gone.
+    IndexBelieved,
+    /// What is read is not checked.
+    ChunkUnchecked,
+    /// A page that is read is not checked.
+    PageUnchecked,
+    /// Recovery applies frames whose data is not there.
+    DataNotVerified,
+    /// Requests that overlap are not kept in order.
+    OverlapsUnordered,
+    /// A discard leaves the last block.
+    DiscardShort,
+    /// A block that is written in part loses the rest.
+    MergeForgotten,
+}
+
+/// All of them, with their names.
+pub const MUTANTS: &[(&str, Mutant)] = &[
+    ("flush left out", Mutant::FlushLeftOut),
+    ("FUA ignored", Mutant::FuaIgnored),
+    ("frames out of order", Mutant::FramesOutOfOrder),
+    ("root before pages", Mutant::RootBeforePages),
+    ("root not flushed", Mutant::RootNotFlushed),
+    ("one root slot", Mutant::OneRootSlot),
+    ("segment freed early", Mutant::SegmentFreedEarly),
+    ("journal freed early", Mutant::JournalFreedEarly),
+    ("frozen page changed", Mutant::FrozenPageChanged),
+    ("reference forgotten", Mutant::ReferenceForgotten),
+    ("reference kept", Mutant::ReferenceKept),
+    ("move not recorded", Mutant::MoveNotRecorded),
+    ("index believed", Mutant::IndexBelieved),
+    ("chunk unchecked", Mutant::ChunkUnchecked),
+    ("page unchecked", Mutant::PageUnchecked),
+    ("data not verified", Mutant::DataNotVerified),
+    ("overlaps unordered", Mutant::OverlapsUnordered),
+    ("discard short", Mutant::DiscardShort),
+    ("merge forgotten", Mutant::MergeForgotten),
+];
+
+impl crate::Volume {
+    /// Whether this volume makes a mistake.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn errs(&self, mutant: Mutant) -> bool {
+        self.options.mutant == Some(mutant)
+    }
+
+    /// It makes none.
+    #[cfg(not(feature = "mutants"))]
+    #[inline(always)]
+    pub(crate) fn errs(&self, _mutant: Mutant) -> bool {
+        false
+    }
+}

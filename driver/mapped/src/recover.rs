@@ -1,0 +1,445 @@
+//! Making, opening and recovering a volume: one thing after the other, on a [`Disk`].
+//!
+//! Recovery finds the newest root record, follows the journal from there, decides where the crash was, applies the
+//! frames before that, and makes a checkpoint. It writes nothing that an interrupted recovery would need.
+
+use alloc::{collections::VecDeque, sync::Arc, vec, vec::Vec};
+
+use crate::{
+    Volume,
+    cache::{Cache, PageKey, Tree},
+    codec::{Compressor, Decompressor},
+    disk::Disk,
+    engine::{Gathering, Options, Stats, Stop, Tail},
+    index::Index,
+    io::{DeviceIo, DeviceOp, Error},
+    journal::{Frame, Mention, Ring},
+    layout::{JOURNAL_START, Layout},
+    leaf::{self, SPACE_ENTRIES},
+    limits::{DIRTY_MOST_PERCENT, DIRTY_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
+    mutants::Mutant,
+    pages::{TreeRoot, depths},
+    root::Root,
+    seal::{Domain, Sealer},
+    space::Space,
+    units::{BLOCK, Lsn, Segment},
+    varint,
+};
+
+/// Why a volume could not be made or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The device could not read or write.
+    Device,
+    /// There is no root record that this key fits.
+    NoRoot,
+    /// The list of segments that hold metadata is damaged.
+    List,
+    /// A metadata page is damaged.
+    Page,
+    /// A journal frame that was durable is damaged or missing: this one. What came after it cannot be applied.
+    Journal(u64),
+    /// Memory has run out.
+    NoMemory,
+    /// The device has no room for the checkpoint that opening needs.
+    NoSpace,
+}
+
+/// A frame that recovery has found.
+struct Found {
+    at: u64,
+    lsn: Lsn,
+    head: u64,
+    used: u64,
+    mentions: Vec<Mention>,
+}
+
+impl Volume {
+    /// Makes an empty volume: everything reads as zeros.
+    ///
+    /// # Errors
+    /// [`OpenError::Device`].
+    pub fn format(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<(), OpenError> {
+        let root = Root { number: 1, lsn: Lsn(1), epoch: 1, ..Root::default() };
+        for offset in layout.roots(0) {
+            disk.write(offset, &[0; BLOCK]).map_err(|_| OpenError::Device)?;
+        }
+        for offset in layout.roots(1) {
+            disk.write(offset, &root.encode(sealer)).map_err(|_| OpenError::Device)?;
+        }
+        disk.flush().map_err(|_| OpenError::Device)
+    }
+
+    /// Opens a volume, after a crash or not.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(
+        disk: &mut dyn Disk,
+        layout: Layout,
+        sealer: Sealer,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let root = newest_root(disk, &layout, &sealer)?;
+        let mut volume = Self::empty(layout, sealer, options, &root).ok_or(OpenError::NoMemory)?;
+        volume.load_page_segments(disk, &root)?;
+        volume.load_space(disk)?;
+        let frames = volume.find_frames(disk, &root)?;
+        for mention in frames.iter().flat_map(|frame| &frame.mentions) {
+            if let Some(segment) = volume.layout.segment_of(mention.address) {
+                volume.space.claim(segment);
+            }
+        }
+        for frame in frames {
+            volume.replay(disk, &frame)?;
+        }
+        volume.space.settle_all();
+        volume.epoch = volume.root_number + 1;
+        volume.checkpoint_now(disk)?;
+        volume.recovering = false;
+        volume.indexing = Some(0);
+        Ok(volume)
+    }
+
+    fn empty(layout: Layout, sealer: Sealer, options: Options, root: &Root) -> Option<Self> {
+        let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
+        let depths = depths(&layout);
+        let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
+        let dirty_most = dirty_most(&layout, pages);
+        // A checkpoint may have to write all pages that can be dirty, and those above them.
+        let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
+        let buffer = |length: usize| vec![0; length].into_boxed_slice();
+        let shared = |length: usize| Arc::<[u8]>::from(buffer(length));
+        let extent = EXTENT.min(layout.segment_bytes as usize);
+        Some(Self {
+            compressor: options.level.map(Compressor::new).transpose().ok()?,
+            decompressor: Decompressor::new().ok()?,
+            cache: Cache::new(pages)?,
+            trees: [tree(0), tree(1), tree(2)],
+            space: Space::new(layout.segments, layout.segment_bytes, reserve)?,
+            index: Index::new(options.index_bytes.max(64))?,
+            tails: [Tail::default(); 3],
+            ring: Ring { bytes: layout.journal_bytes, head: root.ring, used: 0 },
+            lsn: root.lsn,
+            epoch: root.epoch,
+            generations: root.number << 32,
+            gathering: Gathering { records: Vec::with_capacity(FRAME), extents: [None, None] },
+            flying: VecDeque::with_capacity(FRAMES),
+            written: Lsn(root.lsn.0 - 1),
+            durable: Lsn(root.lsn.0 - 1),
+            flushing: false,
+            table_size: root.table_size,
+            cursor: root.cursor,
+            chunks: root.chunks,
+            mapped: root.mapped,
+            root_number: root.number,
+            list: None,
+            ops: Vec::new(),
+            order: VecDeque::new(),
+            ready: VecDeque::new(),
+            stalled: Vec::new(),
+            for_page: Vec::new(),
+            for_frames: Vec::new(),
+            waiting: VecDeque::new(),
+            bad_pages: Vec::new(),
+            ios: Vec::new(),
+            free_ios: Vec::new(),
+            out: VecDeque::new(),
+            done: VecDeque::new(),
+            small: (0..256).map(|_| buffer(4 * BLOCK)).collect(),
+            large: (0..32).map(|_| buffer(EXTENT + 4 * BLOCK)).collect(),
+            extent_buffers: (0..2 * FRAMES + 8).map(|_| shared(extent)).collect(),
+            frame_buffers: (0..FRAMES + 1).map(|_| shared(layout.frame_bytes())).collect(),
+            page_buffers: Vec::new(),
+            segment_buffer: Some(buffer(layout.segment_bytes as usize)),
+            lists: Vec::new(),
+            scratch: buffer(2 * BLOCK),
+            checkpoint: None,
+            checkpoint_wanted: false,
+            cleaning: None,
+            indexing: None,
+            recovering: true,
+            replayed: 0,
+            dirty_most,
+            failed: false,
+            stats: Stats::default(),
+            layout,
+            sealer,
+            options,
+        })
+    }
+
+    /// Makes device I/O as it comes until `step` has what it needs.
+    pub(crate) fn pump<T>(
+        &mut self,
+        disk: &mut dyn Disk,
+        mut step: impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, OpenError> {
+        loop {
+            self.cache.begin_step();
+            match step(self) {
+                Ok(value) => return Ok(value),
+                Err(Stop::Failed(Error::NoSpace)) => return Err(OpenError::NoSpace),
+                Err(Stop::Failed(_)) => return Err(OpenError::Page),
+                Err(_) if self.out.is_empty() => return Err(OpenError::NoMemory),
+                Err(_) => {}
+            }
+            while let Some(io) = self.out.pop_front() {
+                self.perform(disk, io);
+            }
+        }
+    }
+
+    /// Makes one device I/O.
+    fn perform(&mut self, disk: &mut dyn Disk, io: DeviceIo) {
+        match io.op {
+            DeviceOp::Read { offset, length, mut buffer } => {
+                let result = disk.read(offset, &mut buffer[..length]);
+                self.complete(io.id, result, Some(buffer));
+            }
+            DeviceOp::Write { offset, length, data } => {
+                let result = disk.write(offset, &data[..length]);
+                drop(data);
+                self.complete(io.id, result, None);
+            }
+            DeviceOp::Flush => {
+                let result = disk.flush();
+                self.complete(io.id, result, None);
+            }
+            DeviceOp::Discard { .. } => self.complete(io.id, Ok(()), None),
+        }
+    }
+
+    /// Makes all device I/O that is wanted, until nothing is: for hosts that have nothing else to do meanwhile.
+    pub fn drive(&mut self, disk: &mut dyn Disk) {
+        while let Some(io) = self.next_io() {
+            self.perform(disk, io);
+        }
+    }
+
+    fn checkpoint_now(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
+        let wanted = self.root_number + 1;
+        self.checkpoint_wanted = true;
+        self.drive(disk);
+        match (self.root_number >= wanted, self.failed) {
+            (true, _) => Ok(()),
+            (false, true) => Err(OpenError::Device),
+            (false, false) => Err(OpenError::NoSpace),
+        }
+    }
+
+    fn load_page_segments(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<(), OpenError> {
+        let length = usize::try_from(root.list_bytes).map_err(|_| OpenError::List)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if length > EXTENT || self.layout.segment_of(root.list).is_none() {
+            return Err(OpenError::List);
+        }
+        let mut bytes = read_unaligned(disk, &self.layout, root.list.0, length)?;
+        self.sealer.open(&root.list_tag, &mut bytes);
+        if self.sealer.tag(Domain::Page, u64::MAX, &[&bytes]) != root.list_tag {
+            return Err(OpenError::List);
+        }
+        let mut rest = &bytes[..];
+        while let (Some(segment), Some(live)) = (varint::take(&mut rest), varint::take(&mut rest)) {
+            if live == 0 {
+                break;
+            }
+            if segment >= u64::from(self.layout.segments) || live > self.layout.segment_bytes {
+                return Err(OpenError::List);
+            }
+            self.space.add(Segment(segment as u32), live as u32, true);
+        }
+        self.list = Some((root.list, length as u32));
+        Ok(())
+    }
+
+    fn load_space(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
+        let segments = u64::from(self.layout.segments);
+        for index in 0..segments.div_ceil(SPACE_ENTRIES) {
+            let key = PageKey::new(Tree::Space, 0, index);
+            let frame = self.pump(disk, |volume| volume.page(key))?;
+            for entry in 0..SPACE_ENTRIES.min(segments - index * SPACE_ENTRIES) {
+                let live = leaf::space(self.cache.page(frame), entry);
+                if u64::from(live) > self.layout.segment_bytes {
+                    return Err(OpenError::Page);
+                }
+                if live > 0 {
+                    self.space.add(Segment((index * SPACE_ENTRIES + entry) as u32), live, false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The frames to be applied, in order.
+    fn find_frames(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<Vec<Found>, OpenError> {
+        let mut found: Vec<Found> = Vec::new();
+        let mut durable = Lsn(root.lsn.0 - 1);
+        let (mut ring, mut expected) = (self.ring, root.lsn);
+        loop {
+            let mut next = None;
+            for at in [ring.head, 0] {
+                let Some(frame) = self.frame_at(disk, at)? else { continue };
+                let head = frame.head;
+                if (head.lsn, head.epoch) == (expected, root.epoch) {
+                    next = Some((at, frame));
+                    break;
+                }
+            }
+            let Some((at, frame)) = next else { break };
+            let skipped = if at == ring.head { 0 } else { ring.bytes - ring.head };
+            ring.used += skipped + frame.total as u64;
+            if ring.used > ring.bytes {
+                break;
+            }
+            ring.head = at + frame.total as u64;
+            durable = durable.max(frame.head.durable);
+            let mentions = frame.mentions().collect();
+            found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
+            expected = Lsn(expected.0 + 1);
+        }
+        durable = durable.max(self.durable_elsewhere(disk, root.epoch, expected)?);
+        if durable >= expected {
+            return Err(OpenError::Journal(expected.0));
+        }
+        // Behind what is known to be durable, a frame counts only with the data it speaks of.
+        let mut whole = found.iter().take_while(|frame| frame.lsn <= durable).count();
+        while let Some(frame) = found.get(whole) {
+            if !self.data_is_there(disk, &frame.mentions)? && !self.errs(Mutant::DataNotVerified) {
+                break;
+            }
+            whole += 1;
+        }
+        found.truncate(whole);
+        Ok(found)
+    }
+
+    /// The frame that lies at a place in the ring, if one does. A place that cannot be read is an error: what lies there
+    /// may be durable.
+    fn frame_at(&self, disk: &mut dyn Disk, at: u64) -> Result<Option<Frame>, OpenError> {
+        let sector = self.layout.sector as usize;
+        let room = self.layout.journal_bytes.saturating_sub(at) as usize;
+        if room < sector {
+            return Ok(None);
+        }
+        // No more than the frame itself: what lies behind it does not matter.
+        let mut bytes = vec![0; sector];
+        disk.read(JOURNAL_START + at, &mut bytes).map_err(|_| OpenError::Device)?;
+        let total = Frame::length(&bytes).filter(|&total| total <= room && total.is_multiple_of(sector));
+        let Some(total) = total else { return Ok(None) };
+        bytes.resize(total, 0);
+        if total > sector {
+            let rest = JOURNAL_START + at + sector as u64;
+            disk.read(rest, &mut bytes[sector..]).map_err(|_| OpenError::Device)?;
+        }
+        Ok(Frame::decode(&self.sealer, &bytes))
+    }
+
+    /// Up to which frame a frame beyond the first missing one says that all were durable.
+    fn durable_elsewhere(&self, disk: &mut dyn Disk, epoch: u64, missing: Lsn) -> Result<Lsn, OpenError> {
+        let sector = self.layout.sector as usize;
+        let mut durable = Lsn(0);
+        let mut bytes = vec![0; EXTENT];
+        let mut start = 0;
+        while start < self.layout.journal_bytes {
+            let length = (bytes.len() as u64).min(self.layout.journal_bytes - start) as usize;
+            if disk.read(JOURNAL_START + start, &mut bytes[..length]).is_err() {
+                // Sector by sector, without those that cannot be read.
+                for (i, one) in bytes[..length].chunks_mut(sector).enumerate() {
+                    if disk.read(JOURNAL_START + start + (i * sector) as u64, one).is_err() {
+                        one.fill(0);
+                    }
+                }
+            }
+            for at in (0..length).step_by(sector) {
+                let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
+                let later = word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
+                if later && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64) {
+                    durable = durable.max(frame.head.durable);
+                }
+            }
+            start += length as u64;
+        }
+        Ok(durable)
+    }
+
+    fn data_is_there(&self, disk: &mut dyn Disk, mentions: &[Mention]) -> Result<bool, OpenError> {
+        for mention in mentions {
+            let length = mention.bytes as usize;
+            if length > EXTENT || self.layout.segment_of(mention.address).is_none() {
+                return Ok(false);
+            }
+            let mut bytes = vec![0; length];
+            disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
+            if self.sealer.tag(Domain::Data, mention.address.0, &[&bytes]) != mention.tag {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn replay(&mut self, disk: &mut dyn Disk, found: &Found) -> Result<(), OpenError> {
+        let frame = self.frame_at(disk, found.at)?.ok_or(OpenError::Device)?;
+        for record in frame.records() {
+            self.pump(disk, |volume| volume.change(&record))?;
+        }
+        self.lsn = Lsn(found.lsn.0 + 1);
+        (self.written, self.durable) = (found.lsn, found.lsn);
+        (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
+        if self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT {
+            self.checkpoint_now(disk)?;
+            self.replayed = found.used;
+        }
+        Ok(())
+    }
+}
+
+/// What of a segment can hold pages.
+fn fillable(layout: &Layout) -> usize {
+    layout.segment_bytes as usize - 2 * BLOCK
+}
+
+/// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
+fn dirty_most(layout: &Layout, pages: usize) -> usize {
+    let by_device = (layout.segments as usize / 8).max(1) * (fillable(layout) / BLOCK);
+    (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
+}
+
+/// The newest root record of the four. A slot of which nothing can be said might hold it: that is an error.
+fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
+    let mut newest: Option<Root> = None;
+    let mut page = [0; BLOCK];
+    for slot in [0, 1] {
+        let mut unreadable = false;
+        let mut found = None;
+        for offset in layout.roots(slot) {
+            if disk.read(offset, &mut page).is_err() {
+                unreadable = true;
+            } else {
+                found = found.or(Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0));
+            }
+        }
+        if unreadable && found.is_none() {
+            return Err(OpenError::Device);
+        }
+        newest = newest.into_iter().chain(found).max_by_key(|root| root.number);
+    }
+    newest.ok_or(OpenError::NoRoot)
+}
+
+/// `length` bytes from `offset` on, which need not begin with a sector.
+pub(crate) fn read_unaligned(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    offset: u64,
+    length: usize,
+) -> Result<Vec<u8>, OpenError> {
+    let skip = (offset % u64::from(layout.sector)) as usize;
+    let mut bytes = vec![0; layout.round_up(skip + length)];
+    disk.read(offset - skip as u64, &mut bytes).map_err(|_| OpenError::Device)?;
+    bytes.drain(..skip);
+    bytes.truncate(length);
+    Ok(bytes)
+}

@@ -1,0 +1,223 @@
+//! The segments: which are free, how much in the others is live, and which the cleaner should take.
+
+use alloc::vec::Vec;
+
+use crate::{
+    limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, STREAMS, WORTH_PERCENT},
+    units::{BLOCK, Segment},
+};
+
+/// What a segment is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing: it may be filled.
+    Free,
+    /// A stream fills it.
+    Open,
+    /// Filled.
+    Full,
+    /// Filled, and nothing in it is live. A crash now would need it nevertheless: it waits for a checkpoint.
+    Dead,
+    /// Dead before the checkpoint under way began: free when that is done.
+    Dying,
+}
+
+struct One {
+    state: State,
+    pages: bool,
+    /// The cleaner could not empty it: something in it is damaged.
+    stuck: bool,
+    live: u32,
+}
+
+/// All segments of a volume.
+pub(crate) struct Space {
+    all: Vec<One>,
+    segment_bytes: u64,
+    /// Where the search for a free one goes on.
+    hand: usize,
+    free: usize,
+    /// Dead or dying.
+    dead: usize,
+    live: u64,
+    /// Segments that new data may not take: the cleaner's and the checkpoint's.
+    reserve: usize,
+    /// What the cleaner reads is not freed meanwhile.
+    pub(crate) pinned: Option<Segment>,
+}
+
+impl Space {
+    /// `count` segments, all free. `None` when memory has run out.
+    pub(crate) fn new(count: u32, segment_bytes: u64, reserve: usize) -> Option<Self> {
+        let mut all = Vec::new();
+        all.try_reserve_exact(count as usize).ok()?;
+        all.resize_with(count as usize, || One { state: State::Free, pages: false, stuck: false, live: 0 });
+        Some(Self {
+            all,
+            segment_bytes,
+            hand: 0,
+            free: count as usize,
+            dead: 0,
+            live: 0,
+            reserve,
+            pinned: None,
+        })
+    }
+
+    /// Segments that may be filled at once.
+    pub(crate) fn free(&self) -> usize {
+        self.free
+    }
+
+    /// Segments that a checkpoint would free.
+    pub(crate) fn dead(&self) -> usize {
+        let dying = |segment: Segment| self.all[segment.0 as usize].state != State::Full;
+        self.dead - usize::from(self.pinned.is_some_and(dying))
+    }
+
+    /// Segments that new data may not take.
+    pub(crate) fn reserve(&self) -> usize {
+        self.reserve
+    }
+
+    /// Live bytes in all segments, metadata with them.
+    pub(crate) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Whether it is, or was last, filled with pages.
+    pub(crate) fn holds_pages(&self, segment: Segment) -> bool {
+        self.all[segment.0 as usize].pages
+    }
+
+    /// Live bytes of one.
+    pub(crate) fn live_in(&self, segment: Segment) -> u32 {
+        self.all[segment.0 as usize].live
+    }
+
+    /// Most live bytes with which the volume takes new data: so many that the cleaner still finds segments worth its
+    /// while, with the three that are being filled left out.
+    pub(crate) fn capacity(&self) -> u64 {
+        let usable = self.all.len().saturating_sub(self.reserve + STREAMS + 2) as u64;
+        usable * self.fillable() / 100 * FULL_PERCENT
+    }
+
+    /// What of a segment can be live at most: the rest goes to headers, lists, and the end where no chunk fits.
+    fn fillable(&self) -> u64 {
+        self.segment_bytes - 2 * BLOCK as u64
+    }
+
+    /// A free segment, to be filled with pages or with chunks.
+    pub(crate) fn take(&mut self, pages: bool) -> Option<Segment> {
+        if self.free == 0 {
+            return None;
+        }
+        for _ in 0..self.all.len() {
+            let at = self.hand;
+            self.hand = (self.hand + 1) % self.all.len();
+            let segment = &mut self.all[at];
+            if segment.state == State::Free {
+                (segment.state, segment.pages, segment.stuck) = (State::Open, pages, false);
+                self.free -= 1;
+                return Some(Segment(at as u32));
+            }
+        }
+        None
+    }
+
+    /// A stream has filled it.
+    pub(crate) fn close(&mut self, segment: Segment) {
+        self.all[segment.0 as usize].state = State::Full;
+        self.settle(segment, State::Dead);
+    }
+
+    /// Something was stored in it. In recovery, a free one is in use by that.
+    pub(crate) fn add(&mut self, segment: Segment, bytes: u32, pages: bool) {
+        self.live += u64::from(bytes);
+        let one = &mut self.all[segment.0 as usize];
+        one.live += bytes;
+        match one.state {
+            State::Free => self.free -= 1,
+            State::Dead | State::Dying => self.dead -= 1,
+            State::Open | State::Full => return,
+        }
+        (one.state, one.pages, one.stuck) = (State::Full, pages, false);
+    }
+
+    /// Something in it is no longer needed. `now`: the checkpoint under way has replaced it.
+    pub(crate) fn remove(&mut self, segment: Segment, bytes: u32, now: bool) {
+        self.live -= u64::from(bytes);
+        self.all[segment.0 as usize].live -= bytes;
+        self.settle(segment, if now { State::Dying } else { State::Dead });
+    }
+
+    fn settle(&mut self, segment: Segment, state: State) {
+        let one = &mut self.all[segment.0 as usize];
+        if one.live == 0 && one.state == State::Full {
+            one.state = state;
+            self.dead += 1;
+        }
+    }
+
+    /// A checkpoint begins: what is dead now will be free when it is done.
+    pub(crate) fn checkpoint_begins(&mut self) {
+        for one in &mut self.all {
+            if one.state == State::Dead {
+                one.state = State::Dying;
+            }
+        }
+    }
+
+    /// The checkpoint is on the disk.
+    pub(crate) fn checkpoint_ends(&mut self) {
+        let pinned = self.pinned;
+        for (at, one) in self.all.iter_mut().enumerate() {
+            if one.state == State::Dying && pinned != Some(Segment(at as u32)) {
+                one.state = State::Free;
+                self.free += 1;
+                self.dead -= 1;
+            }
+        }
+    }
+
+    /// Recovery: frames not applied yet speak of this segment.
+    pub(crate) fn claim(&mut self, segment: Segment) {
+        let one = &mut self.all[segment.0 as usize];
+        if one.state == State::Free {
+            one.state = State::Full;
+            self.free -= 1;
+        }
+    }
+
+    /// Recovery is over: what was claimed and is not live is dead.
+    pub(crate) fn settle_all(&mut self) {
+        for at in 0..self.all.len() {
+            self.settle(Segment(at as u32), State::Dead);
+        }
+    }
+
+    /// The filled segment with the fewest live bytes, if cleaning it gains anything. Pages are only worth it when much is
+    /// gained: moving them makes others.
+    pub(crate) fn victim(&self) -> Option<Segment> {
+        let worth = |one: &One| {
+            let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
+            one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
+        };
+        let worthy = self.all.iter().enumerate().filter(|(_, one)| worth(one));
+        worthy.min_by_key(|(_, one)| one.live).map(|(at, _)| Segment(at as u32))
+    }
+
+    /// The cleaner gives up on a segment.
+    pub(crate) fn set_stuck(&mut self, segment: Segment) {
+        self.all[segment.0 as usize].stuck = true;
+    }
+
+    /// Segments filled with pages, and their live bytes: what the space tree does not hold.
+    pub(crate) fn page_segments(&self) -> impl Iterator<Item = (Segment, u32)> + '_ {
+        self.all
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.pages && one.live > 0)
+            .map(|(at, one)| (Segment(at as u32), one.live))
+    }
+}

@@ -1,0 +1,106 @@
+//! Against RFC 8452, the `polyval` crate, and AES-256-GCM-SIV of another crate built upon our hash.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use aes::{
+    Aes256,
+    cipher::{BlockEncrypt, KeyInit},
+};
+use aes_gcm_siv::{Aes256GcmSiv, aead::Aead};
+use polyval::universal_hash::UniversalHash;
+use sluice_polyval::Key;
+
+/// splitmix64: the same bytes for the same seed, always.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn block(&mut self) -> [u8; 16] {
+        ((u128::from(self.next()) << 64) | u128::from(self.next())).to_le_bytes()
+    }
+}
+
+fn hash(key: &Key, blocks: &[[u8; 16]]) -> [u8; 16] {
+    let mut state = [0; 16];
+    key.absorb(&mut state, blocks);
+    state
+}
+
+fn block(hex: &str) -> [u8; 16] {
+    u128::from_str_radix(hex, 16).unwrap().to_be_bytes()
+}
+
+#[test]
+fn the_example_of_rfc_8452_appendix_a() {
+    let key = block("25629347589242761d31f826ba4b757b");
+    let blocks = [block("4f4f95668c83dfb6401762bb2d01a262"), block("d1a24ddd2721d006bbe45f20d3c9f362")];
+    for key in [Key::new(&key).unwrap(), Key::portable(&key).unwrap()] {
+        assert_eq!(hash(&key, &blocks), block("f7a3b47b846119fae5b7866cf5e5b77e"));
+    }
+}
+
+#[test]
+fn any_number_of_blocks_in_any_pieces_agrees_with_the_crate() {
+    let mut random = Random(1);
+    for count in 0..300 {
+        let secret = random.block();
+        let blocks: Vec<[u8; 16]> = (0..count).map(|_| random.block()).collect();
+        let mut theirs = polyval::Polyval::new(&secret.into());
+        blocks.iter().for_each(|block| theirs.update(&[(*block).into()]));
+        let expected: [u8; 16] = theirs.finalize().into();
+        for key in [Key::new(&secret).unwrap(), Key::portable(&secret).unwrap()] {
+            assert_eq!(hash(&key, &blocks), expected, "{count} blocks");
+            let mut state = [0; 16];
+            let mut left = &blocks[..];
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(1 + random.next() as usize % left.len());
+                key.absorb(&mut state, piece);
+                left = rest;
+            }
+            assert_eq!(state, expected, "{count} blocks in pieces");
+        }
+    }
+}
+
+/// RFC 8452 section 4, for an empty message body and `data` as what is only authenticated.
+#[test]
+fn tags_of_aes_gcm_siv_come_out_of_our_hash() {
+    let mut random = Random(2);
+    for count in 0..40u64 {
+        let mut secret = [0; 32];
+        secret[..16].copy_from_slice(&random.block());
+        secret[16..].copy_from_slice(&random.block());
+        let nonce: [u8; 12] = random.block()[..12].try_into().unwrap();
+        let data: Vec<[u8; 16]> = (0..count).map(|_| random.block()).collect();
+        // Sub-keys: the low halves of six encrypted counters.
+        let master = Aes256::new(&secret.into());
+        let mut derived = Vec::new();
+        for number in 0..6u32 {
+            let mut input = [0; 16];
+            input[..4].copy_from_slice(&number.to_le_bytes());
+            input[4..].copy_from_slice(&nonce);
+            let mut input = input.into();
+            master.encrypt_block(&mut input);
+            derived.extend_from_slice(&input[..8]);
+        }
+        let key = Key::new(&derived[..16].try_into().unwrap()).unwrap();
+        let mut state = [0; 16];
+        key.absorb(&mut state, &data);
+        key.absorb(&mut state, &[u128::from(count * 128).to_le_bytes()]);
+        state.iter_mut().zip(nonce).for_each(|(byte, nonce)| *byte ^= nonce);
+        state[15] &= 0x7f;
+        let mut tag = state.into();
+        Aes256::new_from_slice(&derived[16..]).unwrap().encrypt_block(&mut tag);
+
+        let aad = data.as_flattened();
+        let payload = aes_gcm_siv::aead::Payload { msg: &[], aad };
+        let theirs = Aes256GcmSiv::new(&secret.into()).encrypt(&nonce.into(), payload).unwrap();
+        assert_eq!(tag.as_slice(), theirs);
+    }
+}

@@ -1,0 +1,119 @@
+//! What was done, for the reader.
+
+use std::{ops::AddAssign, time::Duration};
+
+/// Sums over runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Runs.
+    pub runs: u64,
+    /// Steps of traces.
+    pub steps: u64,
+    /// Bytes that the volumes were given to write.
+    pub written: u64,
+    /// Writes that the devices got.
+    pub device_writes: u64,
+    /// Bytes of these.
+    pub device_bytes: u64,
+    /// Flushes that the devices got.
+    pub device_flushes: u64,
+    /// Power failures.
+    pub crashes: u64,
+    /// Of these, during recovery or formatting.
+    pub nested: u64,
+    /// Successful openings.
+    pub recoveries: u64,
+    /// Blocks read back and judged.
+    pub judged: u64,
+    /// Of these, those with too many possibilities to try.
+    pub believed: u64,
+    /// Full verifications.
+    pub checks: u64,
+    /// I/O errors that the devices gave.
+    pub io_errors: u64,
+    /// Bits flipped, writes lost or misplaced.
+    pub corruptions: u64,
+    /// Requests that ended with an error for which there was a reason.
+    pub failed: u64,
+    /// Requests refused for want of space.
+    pub no_space: u64,
+    /// Blocks that were reported as damaged after a recovery.
+    pub damaged: u64,
+    /// Volumes that were too damaged to open.
+    pub refused: u64,
+}
+
+impl Figures {
+    /// Names and values, in the order of the fields.
+    pub fn rows(&self) -> [(&'static str, u64); 18] {
+        [
+            ("runs", self.runs),
+            ("steps", self.steps),
+            ("written", self.written),
+            ("device_writes", self.device_writes),
+            ("device_bytes", self.device_bytes),
+            ("device_flushes", self.device_flushes),
+            ("crashes", self.crashes),
+            ("nested", self.nested),
+            ("recoveries", self.recoveries),
+            ("judged", self.judged),
+            ("believed", self.believed),
+            ("checks", self.checks),
+            ("io_errors", self.io_errors),
+            ("corruptions", self.corruptions),
+            ("failed", self.failed),
+            ("no_space", self.no_space),
+            ("damaged", self.damaged),
+            ("refused", self.refused),
+        ]
+    }
+
+    /// One line of JSON.
+    pub fn json(&self, took: Duration) -> String {
+        let rows: Vec<String> =
+            self.rows().iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{},\"seconds\":{:.3}}}", rows.join(","), took.as_secs_f64())
+    }
+
+    /// One line for people.
+    pub fn line(&self, took: Duration) -> String {
+        let seconds = took.as_secs_f64().max(0.001);
+        format!(
+            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} checks, {} blocks judged, \
+             {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
+            self.runs,
+            self.device_writes,
+            self.device_writes as f64 / seconds * 3600.0 / 1e6,
+            self.crashes,
+            self.nested,
+            self.checks,
+            self.judged,
+            self.io_errors,
+            self.corruptions,
+            self.device_bytes as f64 / self.written.max(1) as f64,
+        )
+    }
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.written += other.written;
+        self.device_writes += other.device_writes;
+        self.device_bytes += other.device_bytes;
+        self.device_flushes += other.device_flushes;
+        self.crashes += other.crashes;
+        self.nested += other.nested;
+        self.recoveries += other.recoveries;
+        self.judged += other.judged;
+        self.believed += other.believed;
+        self.checks += other.checks;
+        self.io_errors += other.io_errors;
+        self.corruptions += other.corruptions;
+        self.failed += other.failed;
+        self.no_space += other.no_space;
+        self.damaged += other.damaged;
+        self.refused += other.refused;
+    }
+}
