@@ -21,7 +21,14 @@ const STEPS: &[Step] = &[
     }),
     ("XTS in software alone", || {
         let software = "build.rustflags=[\"--cfg\", \"aes_force_soft\"]";
-        cargo(&["test", "--quiet", "--package=sluice-xts", "--target-dir=target/software", "--config", software])
+        cargo(&[
+            "test",
+            "--quiet",
+            "--package=sluice-xts",
+            "--target-dir=target/software",
+            "--config",
+            software,
+        ])
     }),
     ("sluice.sys and its checks", || driver::command(&["--check-deterministic".into()])),
     ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
