@@ -215,7 +215,7 @@ impl Xts256 {
         match &self.keys {
             // SAFETY: the target's range by its type's contract. The backend runs on this machine, because its
             // keys could only be made after `available()`.
-            Keys::Portable(keys) => unsafe { unit::tweaked(&**keys, way, tweak, unit, bytes) },
+            Keys::Portable(keys) => unsafe { unit::tweaked(keys, way, tweak, unit, bytes) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Keys::AesNi(keys) => unsafe { unit::tweaked(&**keys, way, tweak, unit, bytes) },
