@@ -126,11 +126,6 @@ impl Volume {
             left: 0,
             journal: self.ring.used,
         }));
-        if self.errs(Mutant::JournalFreedEarly)
-            && let Some(checkpoint) = &mut self.checkpoint
-        {
-            self.ring.used -= core::mem::take(&mut checkpoint.journal);
-        }
         true
     }
 

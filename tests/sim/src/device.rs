@@ -186,11 +186,10 @@ impl Device {
         if self.flying.iter().any(|flight| flight.id == io.id) {
             return Err(format!("device I/O {} is outstanding already", io.id.0));
         }
-        let hold = match self.stall {
-            0 => 0,
-            of if self.rng.chance(1, of.into()) => self.events + self.rng.between(5, 200),
-            _ => 0,
-        };
+        // Flushes are the slow ones.
+        let one_of = if matches!(io.op, DeviceOp::Flush) { self.stall.div_ceil(10) } else { self.stall };
+        let held = one_of != 0 && self.rng.chance(1, one_of.into());
+        let hold = if held { self.events + self.rng.scale(5, 5000) } else { 0 };
         self.flying.push(Flight { id: io.id, op: io.op, mark: self.completions, hold });
         Ok(())
     }

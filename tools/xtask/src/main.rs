@@ -23,6 +23,8 @@ const HELP: &str = "usage: ./x COMMAND
   e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
   bench [xts|intercept] ...   the benchmarks, each beside its rival in one run
   fuzz SECONDS [SEED]         every fuzz target for so long
+  sim [mutants] [--seconds N] [--seed N] ...
+                              the mapped volume on a simulated device that crashes, reorders, tears and lies
   test [STEP ...]             everything that CI runs, or the steps whose titles contain a word
 ";
 
@@ -51,22 +53,29 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "e2e" => end_to_end::run(Mode::Test, rest.iter().any(|word| word == "--long"))?,
         "bench" => {
             setup::run()?;
-            let mut cargo = Command::new("cargo");
-            cargo.current_dir(paths::root()).args([
-                "run",
-                "--quiet",
-                "--release",
-                "--package",
-                "sluice-bench",
-                "--",
-            ]);
-            command::run(cargo.args(rest))?;
+            command::run(cargo_run("release", "sluice-bench").args(rest))?;
         }
         "fuzz" => {
             command::run(Command::new("sh").current_dir(paths::root()).arg("tests/fuzz/run.sh").args(rest))?
         }
+        "sim" => command::run(cargo_run("sim", "sluice-sim").args(rest))?,
         "test" => test::run(rest)?,
         other => bail!("there is no command {other:?}; ./x help lists them"),
     }
     Ok(())
+}
+
+/// A program of the workspace, built and run; its arguments are to follow.
+fn cargo_run(profile: &str, package: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(paths::root()).args([
+        "run",
+        "--quiet",
+        "--profile",
+        profile,
+        "--package",
+        package,
+        "--",
+    ]);
+    cargo
 }

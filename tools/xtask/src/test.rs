@@ -36,6 +36,8 @@ const STEPS: &[Step] = &[
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])
     }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
+    ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
+    ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "60"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
 ];
 
@@ -69,6 +71,10 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     command::run(Command::new("cargo").current_dir(paths::root()).args(arguments))
+}
+
+fn simulator(arguments: &[&str]) -> Result<()> {
+    command::run(crate::cargo_run("sim", "sluice-sim").args(arguments))
 }
 
 fn script(path: &str, arguments: &[&str]) -> Result<()> {
