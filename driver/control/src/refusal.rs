@@ -28,11 +28,13 @@ pub enum Refusal {
     NoRoom,
     /// Memory has run out.
     NoMemory,
+    /// The volume is of a kind that this driver cannot host.
+    Kind,
 }
 
 impl Refusal {
     /// Every refusal: the NTSTATUS (ntstatus.h) and the Win32 error that RtlNtStatusToDosError makes of it.
-    const TABLE: [(Self, u32, u32); 11] = [
+    const TABLE: [(Self, u32, u32); 12] = [
         (Self::WrongKey, 0xc000_006a, 86), // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
         (Self::NoSuchSlot, 0xc000_0225, 1168), // STATUS_NOT_FOUND, ERROR_NOT_FOUND
         (Self::Tampered, 0xc000_0032, 1393), // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
@@ -44,6 +46,7 @@ impl Refusal {
         (Self::Version, 0xc000_0059, 1306), // STATUS_REVISION_MISMATCH, ERROR_REVISION_MISMATCH
         (Self::NoRoom, 0xc000_0023, 122),  // STATUS_BUFFER_TOO_SMALL, ERROR_INSUFFICIENT_BUFFER
         (Self::NoMemory, 0xc000_009a, 1450), // STATUS_INSUFFICIENT_RESOURCES, ERROR_NO_SYSTEM_RESOURCES
+        (Self::Kind, 0xc000_00bb, 50),     // STATUS_NOT_SUPPORTED, ERROR_NOT_SUPPORTED
     ];
 
     /// What the driver completes the IRP with. Not a warning or success: nothing is copied back to the caller.
@@ -79,7 +82,7 @@ mod tests {
             assert_eq!(refusal.nt_status(), status as i32);
             assert_eq!(Refusal::from_win32(error), Some(refusal));
         }
-        assert_eq!(Refusal::TABLE.len(), Refusal::NoMemory as usize + 1);
+        assert_eq!(Refusal::TABLE.len(), Refusal::Kind as usize + 1);
         assert_eq!(Refusal::from_win32(5), None);
     }
 }

@@ -9,6 +9,7 @@ use sluice_engine::{
         probe, second_copy_offset,
     },
     keys::{Kek, KeyError, VolumeKey},
+    volume::{Kind, Mapped},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -35,7 +36,7 @@ fn secret(label: &str) -> SlotSecret<'_> {
 
 fn draft(uuid: u8) -> Draft {
     let geometry = Geometry::for_disk(DISK, 512).unwrap();
-    let volume = NewVolume { geometry, uuid: [uuid; 16], label: "a label", created: 99 };
+    let volume = NewVolume { geometry, mapped: None, uuid: [uuid; 16], label: "a label", created: 99 };
     let mut draft = Draft::new(&volume).unwrap();
     draft.fill(0, &secret("first"), &kek(1), &key()).unwrap();
     draft
@@ -76,7 +77,7 @@ fn what_was_put_in_comes_out() {
     let header = checked(&bytes);
     assert_eq!((header.uuid(), header.sequence(), header.label()), ([7; 16], 1, "a label"));
     assert_eq!((header.data_offset(), header.copy_b_offset(), header.volume_bytes()), (MIB, B, 3 * MIB));
-    let place = header.place();
+    let Kind::InPlace(place) = header.kind() else { panic!("it was made in place") };
     assert_eq!((place.first_sector, place.sectors, place.sector_size), (2048, 6144, 512));
     let slots: Vec<_> = header.slots().map(|slot| (slot.index, slot.kind, slot.label().to_owned())).collect();
     assert_eq!(slots, [(0, SlotKind::Passphrase, "first".to_owned())]);
@@ -87,6 +88,70 @@ fn what_was_put_in_comes_out() {
         assert_eq!(header.unlock(slot, &kek(9), &mut opened), Err(wrong));
     }
     assert_eq!(opened.as_bytes(), &[0; 64], "a key is left after a wrong one");
+}
+
+fn mapped() -> Mapped {
+    Mapped {
+        sector_size: 4096,
+        volume_bytes: 1 << 40,
+        copy_b_offset: B,
+        journal_bytes: 64 << 10,
+        segment_bytes: 128 << 10,
+        index_bytes: Some(1 << 20),
+        level: Some(-3),
+        encrypted: true,
+    }
+}
+
+fn mapped_header(mapped: Mapped) -> Bytes {
+    let geometry = Geometry::for_disk(DISK, mapped.sector_size).unwrap();
+    let volume = NewVolume { geometry, mapped: Some(mapped), uuid: [8; 16], label: "mapped", created: 99 };
+    let mut draft = Draft::new(&volume).unwrap();
+    draft.leave_open(&key());
+    *draft.seal(&key())
+}
+
+#[test]
+fn a_mapped_volume_comes_out_as_it_was_put_in() {
+    let plain = Mapped { index_bytes: None, level: None, encrypted: false, ..mapped() };
+    for mapped in [mapped(), plain] {
+        let bytes = mapped_header(mapped);
+        let header = checked(&bytes);
+        assert_eq!(header.kind(), Kind::Mapped(mapped));
+        assert_eq!((header.volume_bytes(), header.data_offset()), (1 << 40, MIB));
+        let mut opened = VolumeKey::zeroed();
+        let secret = if mapped.encrypted { Err(KeyError::WrongKey) } else { Ok(()) };
+        assert_eq!(header.open(&mut opened), secret);
+        let expected = if mapped.encrypted { [0; 64] } else { *key().as_bytes() };
+        assert_eq!(opened.as_bytes(), &expected);
+        let in_header = bytes.windows(64).any(|window| window == key().as_bytes());
+        assert_eq!(in_header, !mapped.encrypted, "the key of an encrypted volume lies in its header");
+    }
+    let forged = forged(&mapped_header(plain), |raw| raw.label[0] = b'X');
+    assert_eq!(checked(&forged).open(&mut VolumeKey::zeroed()), Err(KeyError::Tampered));
+}
+
+#[test]
+fn numbers_of_a_mapped_volume_that_contradict_each_other_are_refused() {
+    let good = mapped_header(mapped());
+    let cases: [Case; 9] = [
+        ("cipher without its stage", |raw| raw.stages = [3, 4, 2, 0, 0, 0, 0, 0]),
+        ("stages in another order", |raw| raw.stages = [4, 3, 1, 2, 0, 0, 0, 0]),
+        ("no place", |raw| raw.stages = [3, 4, 1, 0, 0, 0, 0, 0]),
+        ("data elsewhere", |raw| raw.data_offset = (2 * MIB).into()),
+        ("a piece of a block", |raw| raw.volume_bytes = 4608.into()),
+        ("too large", |raw| raw.volume_bytes = ((1 << 48) + 4096).into()),
+        ("an odd journal", |raw| raw.journal_bytes = 65537.into()),
+        ("a journal past 2^64", |raw| raw.journal_bytes = (u64::MAX - 4095).into()),
+        ("an odd segment", |raw| raw.segment_bytes = (3 << 16).into()),
+    ];
+    for (what, change) in cases {
+        let bytes = forged(&good, change);
+        let raw = RawHeader::ref_from_bytes(&bytes).unwrap();
+        assert_eq!(Header::check(raw).err(), Some(Problem::Inconsistent), "{what}");
+    }
+    let newer = forged(&good, |raw| raw.kind = 3.into());
+    assert_eq!(Header::check(RawHeader::ref_from_bytes(&newer).unwrap()).err(), Some(Problem::Newer));
 }
 
 #[test]
@@ -342,9 +407,10 @@ fn a_header_without_the_key_is_not_believed() {
 #[test]
 fn numbers_that_contradict_each_other_are_refused() {
     let good = header();
-    let cases: [Case; 12] = [
+    let cases: [Case; 13] = [
         ("version 0", |raw| raw.version = 0.into()),
         ("kind", |raw| raw.kind = 2.into()),
+        ("encryption left out", |raw| raw.stages = [2, 0, 0, 0, 0, 0, 0, 0]),
         ("cipher", |raw| raw.cipher = 0.into()),
         ("stages", |raw| raw.stages = [2, 1, 0, 0, 0, 0, 0, 0]),
         ("sector size", |raw| raw.sector_size = 1024.into()),
@@ -422,8 +488,12 @@ proptest::proptest! {
             proptest::prop_assert!(offset + COPY_BYTES as u64 <= disk);
         }
         if let Probe::Valid { header, .. } = probe(copy, copy, disk, sector) {
-            let place = header.place();
-            let end = (place.first_sector + place.sectors) * u64::from(place.sector_size);
+            let end = match header.kind() {
+                Kind::InPlace(place) => {
+                    (place.first_sector + place.sectors) * u64::from(place.sector_size)
+                }
+                Kind::Mapped(mapped) => MIB + mapped.journal_bytes + mapped.segment_bytes,
+            };
             proptest::prop_assert!(end <= header.copy_b_offset() && header.copy_b_offset() < disk);
             let _ = header.slots().count();
         }

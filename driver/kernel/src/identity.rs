@@ -9,6 +9,7 @@ use sluice_engine::{
         COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, second_copy_offset,
     },
     keys::{Kek, KeyError, VolumeKey},
+    volume::{InPlace, Kind},
 };
 use sluice_shim::storport::SrbKind;
 use sluice_xts::Backend;
@@ -89,7 +90,7 @@ impl Disk {
         };
         identity.last_error = error;
         if let Some(header) = identity.header() {
-            self.set_place(header.place(), identity.capacity);
+            self.set_place(place(header), identity.capacity);
         }
         self.set_state(state);
     }
@@ -115,6 +116,7 @@ impl Disk {
             return Err(Refusal::WrongState);
         }
         let header = identity.header().ok_or(Refusal::WrongState)?;
+        let Kind::InPlace(place) = header.kind() else { return Err(Refusal::Kind) };
         // On the heap, so that no copy stays behind on a stack.
         let mut volume_key = try_box(VolumeKey::zeroed()).ok_or(Refusal::NoMemory)?;
         header.unlock(slot as usize, &kek, &mut volume_key).map_err(|error| match error {
@@ -122,7 +124,7 @@ impl Disk {
             KeyError::WrongKey => Refusal::WrongKey,
             KeyError::Tampered => Refusal::Tampered,
         })?;
-        let chain = header.place().chain(volume_key.as_bytes(), Backend::detect_xmm());
+        let chain = place.chain(volume_key.as_bytes(), Backend::detect_xmm());
         let chain = chain.map_err(|_| Refusal::NoMemory)?;
         let volume = Volume::start(self, chain, header.sector_size(), identity.kind);
         self.open_volume(volume.map_err(|_| Refusal::NoMemory)?);
@@ -146,6 +148,17 @@ impl Disk {
         self.set_state(DiskState::Locked);
         self.close_volume(at);
         Ok(())
+    }
+}
+
+/// Where the volume lies. A mapped one has no place; its size is what a locked disk shows.
+fn place(header: Header<'_>) -> InPlace {
+    match header.kind() {
+        Kind::InPlace(place) => place,
+        Kind::Mapped(mapped) => {
+            let sectors = mapped.volume_bytes / u64::from(mapped.sector_size.max(1));
+            InPlace { sector_size: mapped.sector_size, first_sector: 0, sectors }
+        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! What lies where on the device.
 
+use sluice_engine::{
+    format::{DATA_OFFSET, copy_b_offset},
+    volume::Mapped,
+};
+
 use crate::{
     limits::SEGMENT,
     units::{Address, BLOCK, SECTOR, Segment},
 };
 
-const MIB: u64 = 1 << 20;
-/// Where the journal begins: behind the header and the root records, and a megabyte for what comes later.
-pub const JOURNAL_START: u64 = MIB;
+/// Where the journal begins: behind the header and the root records, and room for what comes later.
+pub const JOURNAL_START: u64 = DATA_OFFSET;
 
 /// Bytes of the smallest journal: eight frames of two blocks.
 pub const JOURNAL_LEAST: u64 = 64 * 1024;
@@ -53,6 +57,33 @@ impl Layout {
         journal: u64,
         segment: u64,
     ) -> Result<Self, LayoutError> {
+        let copy_b = copy_b_offset(device).ok_or(LayoutError::TooSmall)?;
+        Self::before(copy_b, sector, blocks, journal, segment)
+    }
+
+    /// The layout that a header records.
+    ///
+    /// # Errors
+    /// [`LayoutError`]: no program of ours made it.
+    pub fn of(volume: &Mapped) -> Result<Self, LayoutError> {
+        let blocks = volume.volume_bytes / BLOCK as u64;
+        Self::before(
+            volume.copy_b_offset,
+            volume.sector_size,
+            blocks,
+            volume.journal_bytes,
+            volume.segment_bytes,
+        )
+    }
+
+    /// Everything in front of the second header.
+    fn before(
+        copy_b: u64,
+        sector: u32,
+        blocks: u64,
+        journal: u64,
+        segment: u64,
+    ) -> Result<Self, LayoutError> {
         let sector_fits = sector as usize == SECTOR || sector as usize == BLOCK;
         let aligned = journal.is_multiple_of(BLOCK as u64) && journal >= JOURNAL_LEAST;
         if !sector_fits
@@ -64,7 +95,6 @@ impl Layout {
         {
             return Err(LayoutError::Invalid);
         }
-        let copy_b = (device / MIB).checked_sub(1).ok_or(LayoutError::TooSmall)? * MIB;
         let room = copy_b.checked_sub(JOURNAL_START + journal).ok_or(LayoutError::TooSmall)?;
         let segments = u32::try_from(room / segment).map_err(|_| LayoutError::Invalid)?;
         if segments < SEGMENTS_LEAST {

@@ -41,8 +41,6 @@ pub enum Domain {
     Data = 6,
 }
 
-/// What HKDF starts from on a volume without encryption: with the UUID as salt, keys that are no secret.
-const NO_KEY: &[u8] = b"sluice mapped, not encrypted";
 const TAG: &[u8] = b"sluice mapped tag v1";
 const DATA: &[u8] = b"sluice mapped data v1";
 
@@ -54,13 +52,18 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Derives the keys of the volume `uuid`. Without a volume key nothing is encrypted, and tags only find damage:
-    /// whoever knows the UUID can make them.
+    /// Derives the keys of the volume `uuid`. Without encryption the volume key is random all the same, but everybody
+    /// can read it in the header: then tags find damage, and not what somebody has forged.
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::Backend`].
-    pub fn new(volume_key: Option<&[u8; 64]>, uuid: &[u8; 16], backend: Backend) -> Result<Self, Error> {
-        let derive = Hkdf::<Sha256>::new(Some(uuid), volume_key.map_or(NO_KEY, |key| key));
+    pub fn new(
+        volume_key: &[u8; 64],
+        uuid: &[u8; 16],
+        encrypted: bool,
+        backend: Backend,
+    ) -> Result<Self, Error> {
+        let derive = Hkdf::<Sha256>::new(Some(uuid), volume_key);
         let mut keys = Zeroizing::new([0; BLOCK + 32]);
         // HKDF refuses only outputs beyond 255 hashes.
         derive.expand(TAG, &mut *keys).map_err(|_| Error::Length)?;
@@ -68,13 +71,12 @@ impl Sealer {
         let hash = Key::new(hash).ok_or(Error::NoMemory)?;
         let tag = Aes256::new_from_slice(tag).map_err(|_| Error::Length)?;
         let tag = try_box(tag).ok_or(Error::NoMemory)?;
-        let data = match volume_key {
-            Some(_) => {
-                let mut key = Zeroizing::new([0; 64]);
-                derive.expand(DATA, &mut *key).map_err(|_| Error::Length)?;
-                Some(Xts256::new(&key, backend)?)
-            }
-            None => None,
+        let data = if encrypted {
+            let mut key = Zeroizing::new([0; 64]);
+            derive.expand(DATA, &mut *key).map_err(|_| Error::Length)?;
+            Some(Xts256::new(&key, backend)?)
+        } else {
+            None
         };
         Ok(Self { hash, tag, data })
     }

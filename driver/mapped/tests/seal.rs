@@ -65,9 +65,8 @@ fn crypt(cipher: Cipher, mode: Mode, key: &[u8], iv: Option<&[u8]>, data: &[u8])
 }
 
 /// The tag by the words of `docs/mapped.md`.
-fn other_tag(key: Option<&[u8; 64]>, uuid: &[u8; 16], domain: Domain, context: u64, bytes: &[u8]) -> Tag {
-    let secret: &[u8] = key.map_or(b"sluice mapped, not encrypted", |key| key);
-    let keys = hkdf(uuid, secret, b"sluice mapped tag v1", 48);
+fn other_tag(key: &[u8; 64], uuid: &[u8; 16], domain: Domain, context: u64, bytes: &[u8]) -> Tag {
+    let keys = hkdf(uuid, key, b"sluice mapped tag v1", 48);
     let hash_key = u128::from_le_bytes(keys[..16].try_into().unwrap());
     let mut message = context.to_le_bytes().to_vec();
     message.extend_from_slice(&(bytes.len() as u64).to_le_bytes()[..7]);
@@ -86,14 +85,14 @@ fn counting() -> [u8; 64] {
     core::array::from_fn(|i| i as u8)
 }
 
-fn sealer(key: Option<&[u8; 64]>, uuid: &[u8; 16]) -> Sealer {
-    Sealer::new(key, uuid, Backend::detect_xmm()).unwrap()
+fn sealer(key: &[u8; 64], uuid: &[u8; 16]) -> Sealer {
+    Sealer::new(key, uuid, true, Backend::detect_xmm()).unwrap()
 }
 
 #[test]
 fn a_fixed_tag() {
     // Changes when the format does, and then volumes out there can no longer be read.
-    let sealer = sealer(Some(&counting()), &[7; 16]);
+    let sealer = sealer(&counting(), &[7; 16]);
     let tag = sealer.tag(Domain::Chunk, 0, &[&[0xa5; 4096]]);
     assert_eq!(u128::from_be_bytes(tag.0), FIXED);
 }
@@ -105,12 +104,12 @@ proptest! {
 
     #[test]
     fn tags_agree_with_another_construction(
-        key: Option<[u8; 32]>, uuid: [u8; 16], domain in 0..6usize, context: u64,
+        half: [u8; 32], uuid: [u8; 16], domain in 0..6usize, context: u64,
         bytes in prop::collection::vec(any::<u8>(), 0..700), cuts in prop::collection::vec(0..700usize, 0..6),
     ) {
-        let key = key.map(|half| core::array::from_fn(|i| half[i % 32] ^ (i / 32) as u8));
-        let expected = other_tag(key.as_ref(), &uuid, DOMAINS[domain], context, &bytes);
-        let sealer = sealer(key.as_ref(), &uuid);
+        let key = core::array::from_fn(|i| half[i % 32] ^ (i / 32) as u8);
+        let expected = other_tag(&key, &uuid, DOMAINS[domain], context, &bytes);
+        let sealer = sealer(&key, &uuid);
         prop_assert_eq!(sealer.tag(DOMAINS[domain], context, &[&bytes]), expected);
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
         cuts.extend([0, bytes.len()]);
@@ -124,7 +123,7 @@ proptest! {
         domain in 0..6usize, other in 0..6usize, context: u64, bit in 0..64u32,
         bytes in prop::collection::vec(any::<u8>(), 1..5000), at: prop::sample::Index, more in 1..40usize,
     ) {
-        let sealer = sealer(Some(&counting()), &[1; 16]);
+        let sealer = sealer(&counting(), &[1; 16]);
         let tag = |domain: usize, context, bytes: &[u8]| sealer.tag(DOMAINS[domain], context, &[bytes]);
         let first = tag(domain, context, &bytes);
         prop_assert_eq!(tag(other, context, &bytes) == first, other == domain);
@@ -149,7 +148,7 @@ proptest! {
             0..16 => xts(&[0; 16]).iter().zip(&bytes).map(|(a, b)| a ^ b).collect(),
             _ => xts(&bytes),
         };
-        let sealer = sealer(Some(&key), &uuid);
+        let sealer = sealer(&key, &uuid);
         let mut sealed = bytes.clone();
         sealer.seal(&Tag(tag), &mut sealed);
         prop_assert_eq!(&sealed, &expected);
@@ -159,18 +158,19 @@ proptest! {
 }
 
 #[test]
-fn without_a_key_bytes_stay_as_they_are_and_volumes_differ() {
-    let (one, other) = (sealer(None, &[1; 16]), sealer(None, &[2; 16]));
+fn without_encryption_bytes_stay_as_they_are_and_tags_are_the_same() {
+    let open = Sealer::new(&counting(), &[1; 16], false, Backend::detect_xmm()).unwrap();
     let mut bytes = [9; 100];
-    let tag = one.tag(Domain::Page, 5, &[&bytes]);
-    one.seal(&tag, &mut bytes);
+    let tag = open.tag(Domain::Page, 5, &[&bytes]);
+    open.seal(&tag, &mut bytes);
     assert_eq!(bytes, [9; 100]);
-    assert_ne!(other.tag(Domain::Page, 5, &[&bytes]), tag);
+    assert_eq!(sealer(&counting(), &[1; 16]).tag(Domain::Page, 5, &[&bytes]), tag);
+    assert_ne!(sealer(&counting(), &[2; 16]).tag(Domain::Page, 5, &[&bytes]), tag);
 }
 
 #[test]
 fn what_is_too_long_for_xts_does_not_go_out_in_the_clear() {
-    let sealer = sealer(Some(&counting()), &[7; 16]);
+    let sealer = sealer(&counting(), &[7; 16]);
     let mut bytes = vec![1; sluice_xts::MAX_UNIT + 1];
     sealer.seal(&Tag([0; 16]), &mut bytes);
     assert!(bytes.iter().all(|byte| *byte == 0));

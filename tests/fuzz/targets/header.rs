@@ -11,11 +11,12 @@ use sha2::{Digest, Sha256};
 use sluice_engine::{
     format::{COPY_BYTES, CopyRead, Draft, Geometry, NewVolume, Probe, SlotKind, SlotSecret, probe, second_copy_offset},
     keys::{Kek, VolumeKey},
+    volume::Kind,
 };
 
 static GOOD: LazyLock<[u8; COPY_BYTES]> = LazyLock::new(|| {
     let geometry = Geometry::for_disk(64 << 20, 512).expect("64 MiB hold a volume");
-    let volume = NewVolume { geometry, uuid: [7; 16], label: "fuzz", created: 1 };
+    let volume = NewVolume { geometry, mapped: None, uuid: [7; 16], label: "fuzz", created: 1 };
     let mut draft = Draft::new(&volume).expect("a short label");
     let (key, kek) = (VolumeKey::from_random(&mut [5; 64]), Kek::from_bytes(&mut [6; 32]));
     let (kind, salt) = (SlotKind::Passphrase, [1; 32]);
@@ -54,10 +55,17 @@ fuzz_target!(|input: &[u8]| {
         assert!(offset + COPY_BYTES as u64 <= disk);
     }
     if let Probe::Valid { header, .. } = probe(a, b, disk, sector) {
-        let place = header.place();
-        let end = (place.first_sector + place.sectors) * u64::from(place.sector_size);
-        assert!(place.first_sector > 0 && place.sectors > 0 && end <= header.copy_b_offset());
-        assert!(header.copy_b_offset() + COPY_BYTES as u64 <= disk && place.sector_size == sector);
+        match header.kind() {
+            Kind::InPlace(place) => {
+                let end = (place.first_sector + place.sectors) * u64::from(place.sector_size);
+                assert!(place.first_sector > 0 && place.sectors > 0 && end <= header.copy_b_offset());
+            }
+            Kind::Mapped(mapped) => {
+                assert!((1 << 20) + mapped.journal_bytes + mapped.segment_bytes <= header.copy_b_offset());
+            }
+        }
+        assert!(header.copy_b_offset() + COPY_BYTES as u64 <= disk && header.sector_size() == sector);
+        let _ = header.open(&mut VolumeKey::zeroed());
         let mut key = VolumeKey::zeroed();
         for slot in header.slots() {
             let _ = header.unlock(slot.index, &Kek::from_bytes(&mut [6; 32]), &mut key);

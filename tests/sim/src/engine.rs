@@ -42,8 +42,7 @@ fn sealer(setup: &Setup) -> Result<Sealer, String> {
     key[..8].copy_from_slice(&setup.identity.to_le_bytes());
     let mut uuid = [7; 16];
     uuid[..8].copy_from_slice(&setup.identity.to_le_bytes());
-    let key = setup.encrypt.then_some(&key);
-    Sealer::new(key, &uuid, Backend::detect()).map_err(|error| format!("sealer: {error:?}"))
+    Sealer::new(&key, &uuid, setup.encrypt, Backend::detect()).map_err(|error| format!("sealer: {error:?}"))
 }
 
 fn options(setup: &Setup) -> Options {

@@ -57,7 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver/xts", &["sluice-chain"]),
     ("driver/engine", &["sluice-chain", "sluice-xts"]),
     ("driver/polyval", &["sluice-chain"]),
-    ("driver/mapped", &["sluice-chain", "sluice-polyval", "sluice-xts"]),
+    ("driver/mapped", &["sluice-chain", "sluice-engine", "sluice-polyval", "sluice-xts"]),
     ("driver/control", &["sluice-chain"]),
     ("compat-shim", &["sluice-chain"]),
     ("compat-shim/miniports/lower", &["sluice-shim"]),

@@ -140,7 +140,7 @@ pub(crate) fn run(files: &[String]) -> Result<(), String> {
     if !files.is_empty() {
         sets.push(("the files", of_files(files)?));
     }
-    let sealer = Sealer::new(Some(&core::array::from_fn(|i| i as u8)), &[7; 16], Backend::detect_xmm())
+    let sealer = Sealer::new(&core::array::from_fn(|i| i as u8), &[7; 16], true, Backend::detect_xmm())
         .map_err(|error| format!("{error:?}"))?;
     let mut contest = Contest::default();
     fingerprints(&mut contest, &sealer, &noise);

@@ -156,6 +156,7 @@ mod windows {
             Some(Refusal::InUse) => "a page file lies on the disk".into(),
             Some(Refusal::NoSuchDisk) => "the disk has gone".into(),
             Some(Refusal::NoMemory) => "memory has run out".into(),
+            Some(Refusal::Kind) => "it cannot host mapped volumes yet".into(),
             Some(Refusal::Version | Refusal::Code | Refusal::Length) => {
                 "it speaks another version; update the driver or sluice".into()
             }

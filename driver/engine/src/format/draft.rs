@@ -5,19 +5,24 @@ use alloc::boxed::Box;
 use sluice_chain::try_box;
 use zerocopy::IntoBytes;
 
-use crate::keys::{Kek, VolumeKey, header_mac, wrap};
+use crate::{
+    keys::{Kek, VolumeKey, header_mac, wrap},
+    volume::Mapped,
+};
 
 use super::{
     geometry::Geometry,
-    header::{Header, SlotKind},
+    header::{Header, IN_PLACE, SlotKind},
     raw::{COPY_BYTES, LABEL_BYTES, MAGIC, RawHeader, RawSlot, VERSION},
 };
 
-/// What a new volume is. All randomness comes from the caller.
+/// What a new volume in place is, or with `mapped`, a mapped one. All randomness comes from the caller.
 #[derive(Clone, Debug)]
 pub struct NewVolume<'a> {
     /// Where it lies.
     pub geometry: Geometry,
+    /// How it is mapped; where it lies is then said here.
+    pub mapped: Option<Mapped>,
     /// Its UUID, random.
     pub uuid: [u8; 16],
     /// Its label; at most 64 bytes.
@@ -78,7 +83,7 @@ impl Draft {
         raw.magic = MAGIC;
         raw.version.set(VERSION);
         raw.uuid = volume.uuid;
-        raw.kind.set(1);
+        raw.kind.set(IN_PLACE);
         raw.cipher.set(1);
         raw.sector_size.set(geometry.sector_size);
         raw.disk_bytes.set(geometry.disk_bytes);
@@ -86,6 +91,9 @@ impl Draft {
         raw.data_offset.set(geometry.data_offset);
         raw.volume_bytes.set(geometry.volume_bytes);
         raw.stages = [1, 2, 0, 0, 0, 0, 0, 0];
+        if let Some(mapped) = volume.mapped {
+            mapped.record(&mut raw);
+        }
         raw.created.set(volume.created);
         raw.label = label(volume.label)?;
         Ok(Self { raw })
@@ -97,6 +105,13 @@ impl Draft {
     /// [`DraftError::NoMemory`].
     pub fn of(header: Header<'_>) -> Result<Self, DraftError> {
         Ok(Self { raw: try_box(header.raw().clone()).ok_or(DraftError::NoMemory)? })
+    }
+
+    /// Leaves the volume key of a volume without cipher in the header.
+    pub fn leave_open(&mut self, key: &VolumeKey) {
+        if self.raw.cipher.get() == 0 {
+            self.raw.open_key = *key.as_bytes();
+        }
     }
 
     /// The volume's UUID.

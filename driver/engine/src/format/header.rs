@@ -2,7 +2,7 @@
 
 use crate::{
     keys::{Kek, KeyError, VolumeKey, header_mac, unwrap},
-    volume::InPlace,
+    volume::{ENCRYPT, InPlace, Kind, Mapped, PLACE},
 };
 
 use sluice_xts::wipe_stack;
@@ -58,6 +58,9 @@ impl<'a> Header<'a> {
         if raw.incompatible.get() != 0 || raw.read_only_compatible.get() != 0 {
             return Err(Problem::Newer);
         }
+        if !matches!(raw.kind.get(), IN_PLACE | MAPPED) {
+            return Err(Problem::Newer);
+        }
         let header = Self { raw };
         if header.is_consistent() { Ok(header) } else { Err(Problem::Inconsistent) }
     }
@@ -78,21 +81,28 @@ impl<'a> Header<'a> {
     /// What the driver relies on when it turns sectors into places. A header that passed the checksum was
     /// written by a program, but by which?
     fn is_consistent(&self) -> bool {
-        const ENCRYPT_PLACE: [u8; 8] = [1, 2, 0, 0, 0, 0, 0, 0];
+        let raw = self.raw;
+        let b = raw.copy_b_offset.get();
+        raw.version.get() == VERSION
+            && matches!(raw.sector_size.get(), 512 | 4096)
+            && b.checked_add(super::COPY_BYTES as u64).is_some_and(|end| end <= raw.disk_bytes.get())
+            && match raw.kind.get() {
+                MAPPED => Mapped::of(raw).is_consistent(raw),
+                _ => self.is_consistent_in_place(),
+            }
+    }
+
+    fn is_consistent_in_place(&self) -> bool {
         let raw = self.raw;
         let (data, volume, b) = (raw.data_offset.get(), raw.volume_bytes.get(), raw.copy_b_offset.get());
         let sector = u64::from(raw.sector_size.get());
-        raw.version.get() == VERSION
-            && raw.kind.get() == 1
-            && raw.cipher.get() == 1
-            && raw.stages == ENCRYPT_PLACE
-            && matches!(sector, 512 | 4096)
+        raw.cipher.get() == 1
+            && raw.stages == [ENCRYPT, PLACE, 0, 0, 0, 0, 0, 0]
             && data >= super::COPY_BYTES as u64
             && volume > 0
             && volume <= super::MAX_VOLUME_BYTES
             && [data, volume, b].iter().all(|bytes| bytes.is_multiple_of(sector))
             && data.checked_add(volume).is_some_and(|end| end <= b)
-            && b.checked_add(super::COPY_BYTES as u64).is_some_and(|end| end <= raw.disk_bytes.get())
     }
 
     /// The bytes.
@@ -135,14 +145,37 @@ impl<'a> Header<'a> {
         text(&self.raw.label)
     }
 
-    /// Where the volume lies, in sectors.
-    pub fn place(&self) -> InPlace {
+    /// What kind of volume it is, and where it lies.
+    pub fn kind(&self) -> Kind {
+        if self.raw.kind.get() == MAPPED {
+            return Kind::Mapped(Mapped::of(self.raw));
+        }
         let size = u64::from(self.sector_size());
-        InPlace {
+        Kind::InPlace(InPlace {
             sector_size: self.sector_size(),
             first_sector: self.data_offset() / size,
             sectors: self.volume_bytes() / size,
+        })
+    }
+
+    /// Whether it opens without a secret: nothing is encrypted.
+    pub fn is_open(&self) -> bool {
+        self.raw.cipher.get() == 0
+    }
+
+    /// Puts the volume key of a volume without cipher into `key`.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongKey`] for an encrypted volume; [`KeyError::Tampered`]. `key` is then zeros.
+    pub fn open(&self, key: &mut VolumeKey) -> Result<(), KeyError> {
+        key.wipe();
+        if !self.is_open() {
+            return Err(KeyError::WrongKey);
         }
+        *key = VolumeKey::from_random(&mut { self.raw.open_key });
+        let authentic = header_mac(key, self.raw) == self.raw.mac;
+        wipe_stack();
+        authentic.then_some(()).ok_or(KeyError::Tampered).inspect_err(|_| key.wipe())
     }
 
     /// Key slot `index`, if it is in use.
@@ -172,6 +205,10 @@ impl<'a> Header<'a> {
         result.inspect_err(|_| key.wipe())
     }
 }
+
+/// As in [`RawHeader::kind`].
+pub(super) const IN_PLACE: u32 = 1;
+pub(crate) const MAPPED: u32 = 2;
 
 /// What a slot's secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use zerocopy::{
     FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
-    little_endian::{U32, U64},
+    little_endian::{I32, U32, U64},
 };
 
 /// Bytes of one copy of the header.
@@ -36,9 +36,9 @@ pub struct RawHeader {
     pub sequence: U64,
     /// The volume's UUID.
     pub uuid: [u8; 16],
-    /// 1: in place.
+    /// 1: in place, 2: mapped.
     pub kind: U32,
-    /// 1: AES-256-XTS.
+    /// 0: none, 1: AES-256-XTS.
     pub cipher: U32,
     /// Bytes of a sector: 512 or 4096.
     pub sector_size: U32,
@@ -52,7 +52,7 @@ pub struct RawHeader {
     pub data_offset: U64,
     /// Bytes of the volume.
     pub volume_bytes: U64,
-    /// The stages from top to bottom, ending with zeros: 1 encrypt, 2 place.
+    /// The stages from top to bottom, ending with zeros: 1 encrypt, 2 place, 3 de-duplicate, 4 compress.
     pub stages: [u8; 8],
     /// When the volume was made: seconds since 1970-01-01 UTC, or 0.
     pub created: U64,
@@ -62,8 +62,20 @@ pub struct RawHeader {
     pub mac: [u8; 32],
     /// SHA-256 of the copy with this field zero.
     pub checksum: [u8; 32],
+    /// Mapped: bytes of the journal.
+    pub journal_bytes: U64,
+    /// Mapped: bytes of a segment.
+    pub segment_bytes: U64,
+    /// Mapped, with de-duplication: bytes of memory for the index.
+    pub index_bytes: U64,
+    /// Mapped, with compression: zstd's level.
+    pub level: I32,
+    /// Zero.
+    pub reserved3: U32,
+    /// Without cipher: the volume key, for everybody to see.
+    pub open_key: [u8; 64],
     /// Zeros.
-    pub reserved2: [u8; 1808],
+    pub reserved2: [u8; 1712],
     /// The key slots.
     pub slots: [RawSlot; SLOTS],
 }
@@ -106,6 +118,9 @@ const _: () = {
     assert!(offset_of!(RawHeader, label) == 112);
     assert!(offset_of!(RawHeader, mac) == 112 + 64);
     assert!(offset_of!(RawHeader, checksum) == 176 + 32);
+    assert!(offset_of!(RawHeader, journal_bytes) == 208 + 32);
+    // 240 + 3*8 + 2*4
+    assert!(offset_of!(RawHeader, open_key) == 272);
     assert!(offset_of!(RawHeader, slots) == 2048);
     assert!(size_of::<RawHeader>() == COPY_BYTES);
     // 6*4 + 32

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     };
     let cost = KdfCost::choose(args.cost)?;
     let now = now();
-    let volume = NewVolume { geometry, uuid: new_uuid()?, label: &args.label, created: now };
+    let volume = NewVolume { geometry, mapped: None, uuid: new_uuid()?, label: &args.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
     let key = VolumeKey::from_random(&mut random::<64>()?);
     let start = Instant::now();
