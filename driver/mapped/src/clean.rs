@@ -65,7 +65,17 @@ impl Volume {
     }
 
     fn begin_cleaning(&mut self) -> bool {
-        let Some(segment) = self.space.victim() else { return false };
+        // What is read from the device must be there: also the pages of a checkpoint.
+        let busy = |segment| {
+            let checkpoint = self.checkpoint.is_some() && self.space.holds_pages(segment);
+            checkpoint || self.is_on_its_way(segment)
+        };
+        let mistaken = if self.errs(Mutant::CleanedTooSoon) {
+            self.space.victim(|segment| !self.is_on_its_way(segment))
+        } else {
+            None
+        };
+        let Some(segment) = mistaken.or_else(|| self.space.victim(busy)) else { return false };
         let Some(buffer) = self.segment_buffer.take() else { return false };
         self.space.pinned = Some(segment);
         let offset = self.layout.segment_start(segment).0;

@@ -14,7 +14,7 @@ use crate::{
     operation::{Op, What},
     record::{self, Record},
     seal::Domain,
-    units::{Address, BLOCK, Lsn},
+    units::{Address, BLOCK, Lsn, Segment},
 };
 
 impl Volume {
@@ -75,7 +75,7 @@ impl Volume {
         };
         if self.space.free() <= kept {
             let idle = self.cleaning.is_none() && self.checkpoint.is_none();
-            let hopeless = idle && self.space.dead() == 0 && self.space.victim().is_none();
+            let hopeless = idle && self.space.dead() == 0 && self.space.victim(|_| false).is_none();
             return Err(if hopeless { Stop::Failed(Error::NoSpace) } else { Stop::Event });
         }
         let segment = self.space.take(stream == Stream::Pages).ok_or(Stop::Event)?;
@@ -261,6 +261,15 @@ impl Volume {
         }
         self.durable = self.durable.max(lsn);
         self.wake_for_frames();
+    }
+
+    /// Whether something in a segment is not on the device yet.
+    pub(crate) fn is_on_its_way(&self, segment: Segment) -> bool {
+        let gathered = self.gathering.extents.iter().flatten().map(|extent| extent.address);
+        let flying = self.flying.iter().flat_map(|frame| frame.extents.iter().flatten());
+        gathered
+            .chain(flying.map(|closed| closed.address))
+            .any(|at| self.layout.segment_of(at) == Some(segment))
     }
 
     /// A chunk's bytes, while the frame that speaks of them is not on the device.

@@ -21,6 +21,8 @@ pub enum Mutant {
     OneRootSlot,
     /// A dead segment is filled again before the checkpoint.
     SegmentFreedEarly,
+    /// The cleaner reads a segment while its end is still being written.
+    CleanedTooSoon,
     /// A frozen page is changed where it is.
     FrozenPageChanged,
     /// A chunk that another block shares counts no reference for it.
@@ -54,6 +56,7 @@ pub const MUTANTS: &[(&str, Mutant)] = &[
     ("root not flushed", Mutant::RootNotFlushed),
     ("one root slot", Mutant::OneRootSlot),
     ("segment freed early", Mutant::SegmentFreedEarly),
+    ("cleaned too soon", Mutant::CleanedTooSoon),
     ("frozen page changed", Mutant::FrozenPageChanged),
     ("reference forgotten", Mutant::ReferenceForgotten),
     ("reference kept", Mutant::ReferenceKept),

@@ -93,7 +93,7 @@ impl Volume {
         for frame in frames {
             volume.replay(disk, &frame)?;
         }
-        volume.space.settle_all();
+        volume.space.release_claims();
         volume.epoch = volume.root_number + 1;
         volume.checkpoint_now(disk)?;
         volume.recovering = false;

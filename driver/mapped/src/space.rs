@@ -180,31 +180,34 @@ impl Space {
         }
     }
 
-    /// Recovery: frames not applied yet speak of this segment.
+    /// Recovery: frames not applied yet speak of this segment. It is as if a stream still filled it: whatever becomes
+    /// of what is in it, a checkpoint in the middle of recovery must not free it.
     pub(crate) fn claim(&mut self, segment: Segment) {
         let one = &mut self.all[segment.0 as usize];
         if one.state == State::Free {
-            one.state = State::Full;
             self.free -= 1;
         }
+        one.state = State::Open;
     }
 
-    /// Recovery is over: what was claimed and is not live is dead.
-    pub(crate) fn settle_all(&mut self) {
+    /// Every frame is applied: what was claimed is filled.
+    pub(crate) fn release_claims(&mut self) {
         for at in 0..self.all.len() {
-            self.settle(Segment(at as u32), State::Dead);
+            if self.all[at].state == State::Open {
+                self.close(Segment(at as u32));
+            }
         }
     }
 
-    /// The filled segment with the fewest live bytes, if cleaning it gains anything. Pages are only worth it when much is
-    /// gained: moving them makes others.
-    pub(crate) fn victim(&self) -> Option<Segment> {
+    /// The filled segment with the fewest live bytes, if cleaning it gains anything, and unless it is `busy`. Pages are only
+    /// worth it when much is gained: moving them makes others.
+    pub(crate) fn victim(&self, busy: impl Fn(Segment) -> bool) -> Option<Segment> {
         let worth = |one: &One| {
             let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
             one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
         };
-        let worthy = self.all.iter().enumerate().filter(|(_, one)| worth(one));
-        worthy.min_by_key(|(_, one)| one.live).map(|(at, _)| Segment(at as u32))
+        let worthy = (0..).map(Segment).zip(&self.all).filter(|(segment, one)| worth(one) && !busy(*segment));
+        worthy.min_by_key(|(_, one)| one.live).map(|(segment, _)| segment)
     }
 
     /// The cleaner gives up on a segment.

@@ -128,7 +128,7 @@ impl Plan {
         Self {
             setup,
             order: *rng.pick(&[Order::First, Order::Last, Order::Any, Order::Any]),
-            stall: *rng.pick(&[0, 0, 20, 100]),
+            stall: *rng.pick(&[0, 5, 20, 100]),
             pace: *rng.pick(&[1, 2, 4, 16]),
             depth: rng.scale(1, if short { 8 } else { 64 }) as usize,
             crash_in_recovery: rng.between(2, 6),

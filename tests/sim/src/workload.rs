@@ -102,6 +102,9 @@ enum Phase {
     Fill,
     /// Small random overwrites.
     Overwrite,
+    /// The same small part overwritten whole, again and again, with what is new each time: segments die as they are
+    /// filled, and near 100 % the cleaner is on their heels.
+    Churn,
     /// Small writes, each flushed or FUA.
     Sync,
     /// Mostly discards.
@@ -164,8 +167,22 @@ impl Maker {
         if short {
             return Phase::Mixed;
         }
-        let phases = [Phase::Mixed, Phase::Fill, Phase::Overwrite, Phase::Sync, Phase::Discard, Phase::Read];
-        phases[self.rng.weighted(&[8, 3, 5, 3, 1, 1])]
+        let phases = [
+            Phase::Mixed,
+            Phase::Fill,
+            Phase::Overwrite,
+            Phase::Churn,
+            Phase::Sync,
+            Phase::Discard,
+            Phase::Read,
+        ];
+        let phase = phases[self.rng.weighted(&[8, 3, 5, 4, 3, 1, 1])];
+        if matches!(phase, Phase::Churn) {
+            self.hot.1 = self.hot.1.min(self.rng.scale(least, 1 << 20));
+            self.mix.duplicate = 0;
+            self.mix.zero = 0;
+        }
+        phase
     }
 
     /// One step of a phase.
@@ -175,6 +192,7 @@ impl Maker {
             Phase::Mixed => [20, 60, 6, 6, 2, 1, 2],
             Phase::Fill => [2, 200, 1, 2, 1, 1, 0],
             Phase::Overwrite => [5, 100, 1, 2, 1, 1, 1],
+            Phase::Churn => [1, 100, 1, 1, 1, 1, 0],
             Phase::Sync => [5, 50, 2, 50, 1, 1, 1],
             Phase::Discard => [10, 20, 50, 5, 1, 1, 1],
             Phase::Read => [100, 10, 1, 1, 1, 0, 1],
@@ -208,6 +226,7 @@ impl Maker {
                 (offset, length.min(self.volume))
             }
             Phase::Overwrite | Phase::Sync => self.range(BLOCK as u64),
+            Phase::Churn => (self.hot.0 & !(BLOCK as u64 - 1), self.hot.1 & !(BLOCK as u64 - 1)),
             _ => self.range(self.largest),
         };
         let fua = self.rng.chance(1, if matches!(phase, Phase::Sync) { 4 } else { 40 });
