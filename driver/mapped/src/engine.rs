@@ -109,6 +109,19 @@ pub struct Options {
     pub mutant: Option<crate::mutants::Mutant>,
 }
 
+impl Options {
+    /// Without mistakes.
+    pub const fn new(cache_bytes: usize, index_bytes: usize, level: Option<i32>) -> Self {
+        Self {
+            cache_bytes,
+            index_bytes,
+            level,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+}
+
 /// What a volume has counted since it was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -139,7 +152,9 @@ pub struct Usage {
     pub mapped_blocks: u64,
     /// Chunks stored.
     pub chunks: u64,
-    /// Live bytes, metadata with them.
+    /// Bytes of those chunks as they are stored.
+    pub data_bytes: u64,
+    /// Live bytes: chunks and metadata pages.
     pub live_bytes: u64,
     /// Most live bytes with which new data is taken.
     pub capacity_bytes: u64,
@@ -294,6 +309,8 @@ impl Volume {
         Usage {
             mapped_blocks: self.mapped,
             chunks: self.chunks,
+            data_bytes: self.space.live()
+                - self.space.page_segments().map(|(_, live)| u64::from(live)).sum::<u64>(),
             live_bytes: self.space.live(),
             capacity_bytes: self.space.capacity(),
             free_segments: self.space.free() as u64,

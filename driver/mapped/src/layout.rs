@@ -76,6 +76,20 @@ impl Layout {
         )
     }
 
+    /// Bytes of the journal and of a segment for a new volume on a device of `device` bytes: large enough to stream, small
+    /// enough that cleaning a segment is short work and a small device has many.
+    pub fn usual(device: u64) -> (u64, u64) {
+        let power = |bytes: u64| 1 << bytes.max(1).ilog2();
+        (power(device / 128).clamp(JOURNAL_LEAST, 64 << 20), power(device / 512).clamp(64 << 10, 4 << 20))
+    }
+
+    /// Bytes of a volume that fits although nothing is shared and nothing compresses: 85 % of the segments beyond the
+    /// fewest, the rest being for the cleaner, pages and headers.
+    pub fn without_savings(&self) -> u64 {
+        let bytes = u64::from(self.segments - SEGMENTS_LEAST + 1) * self.segment_bytes / 100 * 85;
+        bytes / BLOCK as u64 * BLOCK as u64
+    }
+
     /// Everything in front of the second header.
     fn before(
         copy_b: u64,

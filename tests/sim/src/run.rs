@@ -345,7 +345,8 @@ impl<S: Subject> Run<S> {
                 self.figures.no_space += 1;
                 let writes = matches!(request.kind, Kind::Write { .. });
                 let used = self.model.in_use() * BLOCK as u64;
-                writes && !request.fits && used >= S::guaranteed(&self.plan.setup)
+                // What is damaged cannot be emptied: it keeps its space.
+                writes && (lies || !request.fits && used >= S::guaranteed(&self.plan.setup))
             }
             // What a failed flush forgot is found missing by whoever reads it.
             Error::Medium => {

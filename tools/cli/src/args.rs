@@ -28,8 +28,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Make a volume on a disk or image. What lay there is lost.
     Format(Format),
-    /// Show what a disk or image is.
-    Info(Image),
+    /// Show what a disk or image is; with a key, also what space a mapped volume takes.
+    Info(Info),
+    /// Verify everything that is stored. Changes nothing.
+    Check(Info),
     /// Decrypt a volume, or a part of it, to standard output or a file.
     Cat(Cat),
     /// Look after the keys of a volume.
@@ -50,6 +52,14 @@ pub(crate) enum Command {
 pub(crate) struct Image {
     /// Image file, block device, or `\\.\PhysicalDriveN`.
     pub image: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Info {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
 }
 
 /// Where a secret comes from; asked for if nothing is given.
@@ -91,6 +101,8 @@ pub(crate) struct Format {
     /// A name for the volume, up to 64 bytes.
     #[arg(long, default_value = "")]
     pub label: String,
+    #[command(flatten)]
+    pub mapped: Mapped,
     /// Also make a recovery code, and print it.
     #[arg(long)]
     pub recovery_code: bool,
@@ -100,6 +112,40 @@ pub(crate) struct Format {
     /// Do not ask whether that is really meant.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// A mapped volume, and what it does.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Mapped {
+    /// De-duplicate, compress, and take space only for what is written, instead of encrypting in place.
+    #[arg(long)]
+    pub mapped: bool,
+    /// Size of the volume as the file system sees it, such as 500G or 10T; it may be more than the disk has. If not
+    /// given: what fits although nothing is saved.
+    #[arg(long, value_name = "BYTES", requires = "mapped", value_parser = bytes)]
+    pub size: Option<u64>,
+    /// zstd's level: higher saves more and takes longer.
+    #[arg(long, value_name = "-5..19", requires = "mapped", default_value_t = 1, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-5..=19))]
+    pub level: i32,
+    /// Memory for recognising blocks that are there already, such as 256M. If not given, a 4096th of the disk: then one
+    /// block in eight is remembered, and those that were written beside it are found with it.
+    #[arg(long, value_name = "BYTES", requires = "mapped", value_parser = bytes)]
+    pub dedup_memory: Option<u64>,
+    /// Store equal blocks as often as they are written.
+    #[arg(long, requires = "mapped", conflicts_with = "dedup_memory")]
+    pub no_dedup: bool,
+    /// Store blocks as they are.
+    #[arg(long, requires = "mapped", conflicts_with = "level")]
+    pub no_compression: bool,
+    /// Anybody can read the volume; it has no keys.
+    #[arg(long, requires = "mapped", conflicts_with_all = ["secret", "recovery_code", "kdf_memory", "kdf_time"])]
+    pub no_encryption: bool,
+}
+
+/// `500G`: powers of 1024.
+fn bytes(text: &str) -> Result<u64, parse_size::Error> {
+    parse_size::Config::new().with_binary().parse_size(text)
 }
 
 #[derive(Debug, ClapArgs)]
@@ -222,6 +268,7 @@ impl Command {
         match self {
             Self::Format(_) => "format",
             Self::Info(_) => "info",
+            Self::Check(_) => "check",
             Self::Cat(_) => "cat",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

@@ -3,6 +3,9 @@
 use std::{io, path::PathBuf};
 
 use sluice_engine::format::{Damage, DraftError, GeometryError, OtherCopy, Problem};
+use sluice_mapped::{OpenError, layout::LayoutError};
+
+use crate::{mapped::open_error_text, output::Report};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,16 @@ pub(crate) enum Failure {
     Unreadable { path: PathBuf },
     #[error("{path} cannot hold a volume: {}", geometry_text(*.error))]
     Geometry { path: PathBuf, error: GeometryError },
+    #[error("{path} cannot hold a mapped volume: {}", layout_text(*.error))]
+    Layout { path: PathBuf, error: LayoutError },
+    #[error("the mapped volume on {path} cannot be opened: {}", open_error_text(*.error))]
+    Mapped { path: PathBuf, error: OpenError },
+    #[error("between bytes {offset} and {end} of the volume on {path} something is damaged")]
+    Chunk { path: PathBuf, offset: u64, end: u64 },
+    #[error("not everything is as it should be")]
+    Found { report: Box<Report> },
+    #[error("the volume is not encrypted: it has no keys")]
+    NoKeys,
     #[error("no key slot opens with this {kind}")]
     NoKeyFits { kind: &'static str },
     #[error("the key is right, but the header has been tampered with")]
@@ -93,6 +106,11 @@ impl Failure {
                 "Copy the disk with a tool that skips bad sectors, and work on the copy."
             }
             Self::Geometry { .. } => "Use another disk, or make the image larger (at least 3 MiB).",
+            Self::Layout { .. }
+            | Self::Mapped { .. }
+            | Self::Chunk { .. }
+            | Self::Found { .. }
+            | Self::NoKeys => self.mapped_advice(),
             Self::NoKeyFits { .. } => {
                 "Check keyboard layout and capitals. `sluice key list` shows what keys there are."
             }
@@ -121,6 +139,25 @@ impl Failure {
         }
     }
 
+    fn mapped_advice(&self) -> &'static str {
+        match self {
+            Self::Layout { .. } => {
+                "Use another disk, make the image larger (at least 8 MiB), or choose another --size."
+            }
+            Self::Mapped { error: OpenError::NoMemory, .. } => {
+                "Close other programs, or use a machine with more memory. Nothing was changed."
+            }
+            Self::Mapped { .. } => {
+                "Copy the disk with a tool that skips bad sectors, and work on the copy. Nothing was changed."
+            }
+            Self::Chunk { .. } => "`sluice check` names what is lost; everything else can be read.",
+            Self::Found { .. } => {
+                "Save what can be read: `sluice cat` fails only where something is damaged."
+            }
+            _ => "Nothing was changed.",
+        }
+    }
+
     /// A word for scripts, in JSON.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -136,6 +173,11 @@ impl Failure {
             Self::Damaged { .. } => "damaged",
             Self::Unreadable { .. } => "unreadable",
             Self::Geometry { .. } => "geometry",
+            Self::Layout { .. } => "layout",
+            Self::Mapped { .. } => "volume_damaged",
+            Self::Chunk { .. } => "chunk_damaged",
+            Self::Found { .. } => "problems_found",
+            Self::NoKeys => "not_encrypted",
             Self::NoKeyFits { .. } => "no_key_fits",
             Self::Tampered => "tampered",
             Self::NotEmpty { .. } => "not_empty",
@@ -161,6 +203,8 @@ impl Failure {
             Self::NoKeyFits { .. } => 3,
             Self::NotSluice { .. } => 4,
             Self::Damaged { .. } | Self::Unreadable { .. } | Self::Tampered => 5,
+            Self::Mapped { error: OpenError::NoMemory, .. } => 1,
+            Self::Mapped { .. } | Self::Chunk { .. } | Self::Found { .. } => 5,
             Self::InUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Draft(DraftError::LastSlot) => 7,
@@ -224,6 +268,13 @@ fn geometry_text(error: GeometryError) -> &'static str {
         GeometryError::TooSmall => "it is smaller than 3 MiB",
         GeometryError::TooLarge => "it is larger than 256 TiB",
         GeometryError::SectorSize => "its sectors have neither 512 nor 4096 bytes",
+    }
+}
+
+fn layout_text(error: LayoutError) -> &'static str {
+    match error {
+        LayoutError::TooSmall => "it is too small",
+        LayoutError::Invalid => "sizes that it cannot have",
     }
 }
 

@@ -70,6 +70,16 @@ impl Image {
         system::read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))
     }
 
+    /// Writes bytes at byte `offset`.
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        system::write_at(&self.file, offset, bytes).map_err(|e| Failure::io("write to", &self.path, e))
+    }
+
+    /// Waits until everything written is on the medium.
+    pub(crate) fn flush(&self) -> Result<(), Failure> {
+        self.file.sync_all().map_err(|e| Failure::io("flush", &self.path, e))
+    }
+
     /// Takes the steps of a plan in order, and reads back what was written.
     pub(crate) fn carry_out(&self, steps: &[Step<'_>]) -> Result<(), Failure> {
         let failed = |what, error| Failure::io(what, &self.path, error);
@@ -85,10 +95,8 @@ impl Image {
         }
         for step in steps {
             match step {
-                Step::Write(offset, bytes) => {
-                    system::write_at(&self.file, *offset, *bytes).map_err(|e| failed("write to", e))?;
-                }
-                Step::Flush => self.file.sync_all().map_err(|e| failed("flush", e))?,
+                Step::Write(offset, bytes) => self.write(*offset, *bytes)?,
+                Step::Flush => self.flush()?,
             }
         }
         for (offset, bytes) in writes() {

@@ -4,6 +4,7 @@
 //!   args      what may be typed
 //!   commands  one file each
 //!   image     a volume on a file or block device: found, locked against others, changed safely
+//!   mapped    a mapped volume on it
 //!   secret    passphrases, key files, recovery codes; the cost of trying them
 //!   driver    the control device of the Windows driver
 //!   output    people's words or JSON
@@ -16,6 +17,7 @@ mod commands;
 mod driver;
 mod failure;
 mod image;
+mod mapped;
 mod output;
 mod progress;
 mod secret;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{args::Args, failure::Failure};
 
 /// What a command has to say: text for people, an object for programs.
+#[derive(Debug)]
 pub(crate) struct Report {
     pub text: String,
     pub json: Value,
@@ -35,7 +36,17 @@ pub(crate) fn finish(args: &Args, result: Result<Report, Failure>) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        Err(Failure::Found { report }) if args.json => {
+            let mut object = report.json;
+            (object["ok"], object["command"]) = (json!(false), json!(name));
+            object["error"] = json!("problems_found");
+            say(!data, &format!("{object:#}"));
+            ExitCode::from(5)
+        }
         Err(failure) => {
+            if let Failure::Found { report } = &failure {
+                say(true, report.text.trim_end());
+            }
             if args.json {
                 say(!data, &error_object(name, failure.code(), &failure.to_string(), failure.advice()));
             } else {

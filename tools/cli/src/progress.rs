@@ -25,6 +25,18 @@ pub(crate) fn bytes(total: u64, what: &'static str) -> ProgressBar {
     bar
 }
 
+/// A bar of things with time left.
+pub(crate) fn items(total: u64, what: &'static str) -> ProgressBar {
+    if !SHOWN.load(Relaxed) {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// Something that takes a second or two.
 pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     if !SHOWN.load(Relaxed) {

@@ -134,6 +134,17 @@ impl Secret {
     }
 }
 
+/// The volume key: from whatever secret is given or typed, or of a volume without encryption from its header.
+pub(crate) fn volume_key(header: &Header<'_>, source: &SecretSource) -> Result<Box<VolumeKey>, Failure> {
+    let mut key = Box::new(VolumeKey::zeroed());
+    if header.is_open() {
+        header.open(&mut key).map_err(|_| Failure::Tampered)?;
+    } else {
+        Secret::obtain(source)?.open(header, &mut key)?;
+    }
+    Ok(key)
+}
+
 /// For messages and lists.
 pub(crate) fn kind_name(kind: SlotKind) -> &'static str {
     match kind {

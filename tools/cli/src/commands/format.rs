@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, IsTerminal},
+    path::Path,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,7 +10,10 @@ use serde_json::json;
 use sluice_engine::{
     format::{DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
     keys::VolumeKey,
+    volume::Mapped,
 };
+use sluice_mapped::{layout::Layout, units::BLOCK};
+use zeroize::Zeroizing;
 
 use crate::{
     args::Format,
@@ -18,6 +22,8 @@ use crate::{
     output::{Report, size, uuid},
     secret::{KdfCost, Secret, random},
 };
+
+const MIB: u64 = 1 << 20;
 
 pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     let path = &args.image.image;
@@ -33,53 +39,128 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
     if !args.force {
         refuse_if_not_empty(&image)?;
     }
+    let mapped = args.mapped.mapped.then(|| mapped(args, geometry)).transpose()?;
+    let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
     confirm(args)?;
+    let now = now();
+    let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.label, created: now };
+    let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
+    let key = VolumeKey::from_random(&mut random::<64>()?);
+    let keys = if encrypted {
+        Some(first_keys(args, &mut draft, &key, now)?)
+    } else {
+        draft.leave_open(&key);
+        None
+    };
+    let sealed = draft.seal(&key);
+    if let Some(mapped) = &mapped {
+        crate::mapped::format(&image, mapped, &volume.uuid, &key)?;
+    }
+    image.carry_out(&plan::replace(&image.probe(&image.copies()), geometry.copy_b_offset, sealed))?;
+    Ok(report(path, &volume, keys.as_ref()))
+}
+
+/// What a new volume's keys are.
+struct Keys {
+    cost: KdfCost,
+    /// What deriving one took here.
+    seconds: f64,
+    recovery: Option<Zeroizing<String>>,
+}
+
+/// Fills the first slot with the secret that is given or typed, and the next with a recovery code if one is wanted.
+fn first_keys(args: &Format, draft: &mut Draft, key: &VolumeKey, now: u64) -> Result<Keys, Failure> {
     let secret = match (&args.secret.passphrase_file, &args.secret.key_file, &args.secret.recovery_file) {
         (None, None, Some(_)) => Secret::obtain(&args.secret)?,
         (passphrase, key_file, _) => Secret::obtain_new(passphrase.as_deref(), key_file.as_deref())?,
     };
     let cost = KdfCost::choose(args.cost)?;
-    let now = now();
-    let volume = NewVolume { geometry, mapped: None, uuid: new_uuid()?, label: &args.label, created: now };
-    let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
-    let key = VolumeKey::from_random(&mut random::<64>()?);
     let start = Instant::now();
-    add_slot(&mut draft, &secret, cost, "", &key, now)?;
+    add_slot(draft, &secret, cost, "", key, now)?;
     let seconds = start.elapsed().as_secs_f64();
     let recovery = if args.recovery_code {
         let (code, text) = Secret::new_recovery_code()?;
-        add_slot(&mut draft, &code, cost, "recovery", &key, now)?;
+        add_slot(draft, &code, cost, "recovery", key, now)?;
         Some(text)
     } else {
         None
     };
-    let sealed = draft.seal(&key);
-    image.carry_out(&plan::replace(&image.probe(&image.copies()), geometry.copy_b_offset, sealed))?;
+    Ok(Keys { cost, seconds, recovery })
+}
+
+/// What a mapped volume is to be.
+fn mapped(args: &Format, geometry: Geometry) -> Result<Mapped, Failure> {
+    let wanted = &args.mapped;
+    let disk = geometry.disk_bytes;
+    let (journal_bytes, segment_bytes) = Layout::usual(disk);
+    let layout = |bytes: u64| {
+        let blocks = bytes / BLOCK as u64;
+        Layout::new(disk, geometry.sector_size, blocks, journal_bytes, segment_bytes)
+            .map_err(|error| Failure::Layout { path: args.image.image.clone(), error })
+    };
+    let volume_bytes = match wanted.size {
+        Some(size) => size / BLOCK as u64 * BLOCK as u64,
+        None => layout(BLOCK as u64)?.without_savings(),
+    };
+    layout(volume_bytes)?;
+    // An entry for one block in eight, those that `sluice_mapped::index` keeps longest.
+    let hooks = (disk / BLOCK as u64).max(MIB);
+    Ok(Mapped {
+        sector_size: geometry.sector_size,
+        volume_bytes,
+        copy_b_offset: geometry.copy_b_offset,
+        journal_bytes,
+        segment_bytes,
+        index_bytes: (!wanted.no_dedup).then(|| wanted.dedup_memory.unwrap_or(hooks)),
+        level: (!wanted.no_compression).then_some(wanted.level),
+        encrypted: !wanted.no_encryption,
+    })
+}
+
+fn report(path: &Path, volume: &NewVolume<'_>, keys: Option<&Keys>) -> Report {
+    let bytes = volume.mapped.map_or(volume.geometry.volume_bytes, |mapped| mapped.volume_bytes);
+    let kind = if volume.mapped.is_some() { "mapped" } else { "in_place" };
+    let sector_size = volume.geometry.sector_size;
     let mut text = format!(
-        "{} is a Sluice volume now.\n  UUID    {}\n  size    {}, sectors of {sector_size} bytes\n  cipher  AES-256-XTS\n  key     Argon2id, {} MiB, {} passes, {:.1} s here\n",
+        "{} is a Sluice volume now.\n  UUID    {}\n  size    {}, sectors of {sector_size} bytes\n",
         path.display(),
         uuid(&volume.uuid),
-        size(geometry.volume_bytes),
-        cost.memory_kib >> 10,
-        cost.iterations,
-        seconds,
+        size(bytes),
     );
-    if let Some(code) = &recovery {
-        text += &format!(
-            "\nWrite this recovery code down and keep it apart; it opens the volume:\n  {}\n",
-            &**code
-        );
+    if let Some(mapped) = &volume.mapped {
+        text += &super::info::mapped_text(mapped);
     }
-    text += "\nWithout a key nobody can read it, sluice's makers included. `sluice header backup` saves its header.";
+    match keys {
+        Some(Keys { cost, seconds, recovery }) => {
+            text += &format!(
+                "  cipher  AES-256-XTS\n  key     Argon2id, {} MiB, {} passes, {seconds:.1} s here\n",
+                cost.memory_kib >> 10,
+                cost.iterations,
+            );
+            if let Some(code) = recovery {
+                text += &format!(
+                    "\nWrite this recovery code down and keep it apart; it opens the volume:\n  {}\n",
+                    &**code
+                );
+            }
+            text += "\nWithout a key nobody can read it, sluice's makers included. `sluice header backup` saves its \
+                     header.";
+        }
+        None => text += "  cipher  none: everybody can read it\n",
+    }
     let json = json!({
         "uuid": uuid(&volume.uuid),
-        "volume_bytes": geometry.volume_bytes,
-        "data_offset": geometry.data_offset,
+        "kind": kind,
+        "volume_bytes": bytes,
+        "data_offset": volume.geometry.data_offset,
         "sector_size": sector_size,
-        "kdf": {"memory_kib": cost.memory_kib, "iterations": cost.iterations, "seconds": seconds},
-        "recovery_code": recovery.as_ref().map(|code| code.as_str()),
+        "mapped": volume.mapped.as_ref().map(super::info::mapped_json),
+        "kdf": keys.map(|Keys { cost, seconds, .. }| {
+            json!({"memory_kib": cost.memory_kib, "iterations": cost.iterations, "seconds": seconds})
+        }),
+        "recovery_code": keys.and_then(|keys| keys.recovery.as_ref()).map(|code| code.as_str()),
     });
-    Ok(Report::new(text, json))
+    Report::new(text, json)
 }
 
 /// Fills the first free slot; answers which.

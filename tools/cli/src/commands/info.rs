@@ -1,31 +1,38 @@
 //! `sluice info`: what a disk or image is. Needs no key.
 
-use serde_json::json;
-use sluice_engine::format::{Copy, OtherCopy, Probe};
+use serde_json::{Value, json};
+use sluice_engine::{
+    format::{Copy, Header, OtherCopy, Probe},
+    volume::{Kind, Mapped},
+};
+use sluice_mapped::Usage;
 
 use crate::{
-    args,
+    args::Info,
     failure::{Failure, other_copy_text},
     image::Image,
+    mapped::ReadOnly,
     output::{Report, size, uuid},
-    secret::kind_name,
+    secret::{kind_name, volume_key},
 };
 
-pub(crate) fn run(args: &args::Image) -> Result<Report, Failure> {
-    let image = Image::open(&args.image, false)?;
+pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
+    let image = Image::open(&args.image.image, false)?;
     let copies = image.copies();
     let (header, probe) = image.header(&copies)?;
     let Probe::Valid { from, other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };
     let (good, bad) = if from == Copy::A { ("A", "B") } else { ("B", "A") };
     let mut text = format!(
-        "{}: Sluice volume, in place\n  UUID     {}\n  label    {}\n  size     {} ({} bytes), sectors of {} bytes\n  \
-         cipher   AES-256-XTS\n  header   copy {good} in use (change {}), copy {bad} {}\n",
+        "{}: Sluice volume, {}\n  UUID     {}\n  label    {}\n  size     {} ({} bytes), sectors of {} bytes\n  \
+         cipher   {}\n  header   copy {good} in use (change {}), copy {bad} {}\n",
         image.path.display(),
+        if matches!(header.kind(), Kind::Mapped(_)) { "mapped" } else { "in place" },
         uuid(&header.uuid()),
         header.label(),
         size(header.volume_bytes()),
         header.volume_bytes(),
         header.sector_size(),
+        if header.is_open() { "none: everybody can read it" } else { "AES-256-XTS" },
         header.sequence(),
         other_copy_text(other),
     );
@@ -36,24 +43,127 @@ pub(crate) fn run(args: &args::Image) -> Result<Report, Failure> {
         text += &format!("  key {}    {} {}\n", slot.index, kind_name(slot.kind), slot.label());
     }
     let slots: Vec<_> = header.slots().map(slot_json).collect();
-    let json = json!({
+    let mut json = json!({
         "kind": "in_place",
         "uuid": uuid(&header.uuid()),
         "label": header.label(),
         "volume_bytes": header.volume_bytes(),
         "data_offset": header.data_offset(),
         "sector_size": header.sector_size(),
-        "cipher": "aes-256-xts",
+        "cipher": if header.is_open() { "none" } else { "aes-256-xts" },
         "sequence": header.sequence(),
         "copy_in_use": good,
         "other_copy": other_copy_text(other),
         "slots": slots,
     });
+    if let Kind::Mapped(mapped) = header.kind() {
+        text += &mapped_text(&mapped);
+        json["kind"] = json!("mapped");
+        json["mapped"] = mapped_json(&mapped);
+        json["space"] = Value::Null;
+        if let Some(usage) = usage(args, &image, &header, &mapped)? {
+            text += &space_text(&mapped, &usage);
+            json["space"] = space_json(&mapped, &usage);
+        } else {
+            text += "  space    give a key (--passphrase-file, ...) to see it\n";
+        }
+    }
     Ok(Report::new(text, json))
 }
 
+/// What it holds, if it can be opened without asking.
+fn usage(args: &Info, image: &Image, header: &Header<'_>, mapped: &Mapped) -> Result<Option<Usage>, Failure> {
+    let secret = &args.secret;
+    let given = [&secret.passphrase_file, &secret.key_file, &secret.recovery_file];
+    if !header.is_open() && given.iter().all(|file| file.is_none()) {
+        return Ok(None);
+    }
+    let key = volume_key(header, secret)?;
+    Ok(Some(ReadOnly::open(image, header, mapped, &key)?.usage()))
+}
+
+pub(super) fn mapped_text(mapped: &Mapped) -> String {
+    let dedup = match mapped.index_bytes {
+        Some(bytes) => format!("de-duplicates with {} of memory", size(bytes)),
+        None => "does not de-duplicate".to_owned(),
+    };
+    let compression = match mapped.level {
+        Some(level) => format!("compresses with zstd at level {level}"),
+        None => "does not compress".to_owned(),
+    };
+    format!(
+        "  stages   {dedup}; {compression}\n  layout   journal of {}, segments of {}\n",
+        size(mapped.journal_bytes),
+        size(mapped.segment_bytes)
+    )
+}
+
+pub(super) fn mapped_json(mapped: &Mapped) -> Value {
+    json!({
+        "dedup_memory": mapped.index_bytes,
+        "level": mapped.level,
+        "journal_bytes": mapped.journal_bytes,
+        "segment_bytes": mapped.segment_bytes,
+    })
+}
+
+/// Bytes of a mapped volume by what became of them.
+struct Space {
+    written: u64,
+    unique: u64,
+    stored: u64,
+    metadata: u64,
+    used: u64,
+    free: u64,
+}
+
+fn space(mapped: &Mapped, usage: &Usage) -> Space {
+    Space {
+        written: usage.mapped_blocks * 4096,
+        unique: usage.chunks * 4096,
+        stored: usage.data_bytes,
+        metadata: usage.live_bytes - usage.data_bytes,
+        used: (usage.segments - usage.free_segments) * mapped.segment_bytes,
+        free: usage.capacity_bytes.saturating_sub(usage.live_bytes),
+    }
+}
+
+fn space_text(mapped: &Mapped, usage: &Usage) -> String {
+    let Space { written, unique, stored, metadata, used, free } = space(mapped, usage);
+    let saved = |from: u64, to: u64| {
+        let percent = if from == 0 { 0.0 } else { 100.0 - to as f64 * 100.0 / from as f64 };
+        format!("{} ({percent:.1} %) saved", size(from.saturating_sub(to)))
+    };
+    format!(
+        "  space    {} hold data\n           {} of them are unique: {} by de-duplication\n           \
+         {} stored: {} by compression\n           {} of metadata; {} in segments; room for {} more\n",
+        size(written),
+        size(unique),
+        saved(written, unique),
+        size(stored),
+        saved(unique, stored),
+        size(metadata),
+        size(used),
+        size(free),
+    )
+}
+
+fn space_json(mapped: &Mapped, usage: &Usage) -> Value {
+    let Space { written, unique, stored, metadata, used, free } = space(mapped, usage);
+    json!({
+        "written_bytes": written,
+        "unique_bytes": unique,
+        "stored_bytes": stored,
+        "metadata_bytes": metadata,
+        "segment_bytes_in_use": used,
+        "free_bytes": free,
+        "saved_by_dedup": written - unique.min(written),
+        "saved_by_compression": unique - stored.min(unique),
+    })
+}
+
 /// A key slot for programs.
-pub(crate) fn slot_json(slot: sluice_engine::format::Slot<'_>) -> serde_json::Value {
+pub(crate) fn slot_json(slot: sluice_engine::format::Slot<'_>) -> Value {
     json!({
         "slot": slot.index,
         "kind": kind_name(slot.kind),

@@ -8,7 +8,7 @@ use sluice_engine::{
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{self, Key, KeyAdd, KeyRemove},
+    args::{self, Key, KeyAdd, KeyRemove, SecretSource},
     commands::{
         format::{add_slot, now, put_slot},
         info::slot_json,
@@ -56,10 +56,17 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn new(image: &'a Image, copies: &'a crate::image::Copies, secret: &Secret) -> Result<Self, Failure> {
+    fn new(
+        image: &'a Image,
+        copies: &'a crate::image::Copies,
+        secret: &SecretSource,
+    ) -> Result<Self, Failure> {
         let (header, probe) = image.header(copies)?;
+        if header.is_open() {
+            return Err(Failure::NoKeys);
+        }
         let mut key = Box::new(VolumeKey::zeroed());
-        let slot = secret.open(&header, &mut key)?;
+        let slot = Secret::obtain(secret)?.open(&header, &mut key)?;
         Ok(Self { image, header, probe, key, slot })
     }
 
@@ -99,7 +106,7 @@ fn report(done: &str, slot: usize, code: Option<&Zeroizing<String>>) -> Report {
 fn add(args: &KeyAdd) -> Result<Report, Failure> {
     let image = Image::open(&args.image.image, true)?;
     let copies = image.copies();
-    let opened = Opened::new(&image, &copies, &Secret::obtain(&args.secret)?)?;
+    let opened = Opened::new(&image, &copies, &args.secret)?;
     let mut draft = opened.draft()?;
     draft.free_slot().map_err(Failure::Draft)?;
     let (secret, code) = new_secret(args)?;
@@ -111,7 +118,7 @@ fn add(args: &KeyAdd) -> Result<Report, Failure> {
 fn change(args: &KeyAdd) -> Result<Report, Failure> {
     let image = Image::open(&args.image.image, true)?;
     let copies = image.copies();
-    let opened = Opened::new(&image, &copies, &Secret::obtain(&args.secret)?)?;
+    let opened = Opened::new(&image, &copies, &args.secret)?;
     let (secret, code) = new_secret(args)?;
     let label = if args.label.is_empty() {
         opened.header.slot(opened.slot).map_or("", |s| s.label())
@@ -127,7 +134,7 @@ fn change(args: &KeyAdd) -> Result<Report, Failure> {
 fn remove(args: &KeyRemove) -> Result<Report, Failure> {
     let image = Image::open(&args.image.image, true)?;
     let copies = image.copies();
-    let opened = Opened::new(&image, &copies, &Secret::obtain(&args.secret)?)?;
+    let opened = Opened::new(&image, &copies, &args.secret)?;
     let mut draft = opened.draft()?;
     draft.clear(args.slot.into()).map_err(Failure::Draft)?;
     opened.write(&mut draft)?;

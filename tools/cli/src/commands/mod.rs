@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod cat;
+mod check;
 mod format;
 mod header;
 mod info;
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     match &args.command {
         Command::Format(args) => format::run(args),
         Command::Info(args) => info::run(args),
+        Command::Check(args) => check::run(args),
         Command::Cat(args) => cat::run(args),
         Command::Key(args) => key::run(args),
         Command::Header(args) => header::run(args),

@@ -5,4 +5,5 @@ mod bad_input;
 mod bench;
 mod headers;
 mod keys;
+mod mapped;
 mod reading;

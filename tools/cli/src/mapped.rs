@@ -1,0 +1,174 @@
+//! A mapped volume on a disk or image: made, and opened without changing anything.
+
+use std::collections::BTreeMap;
+
+use sluice_engine::{format::Header, keys::VolumeKey, volume::Mapped};
+use sluice_mapped::{
+    OpenError, Options, Report, Usage, Volume,
+    disk::Disk,
+    io::{DeviceError, Error, Request},
+    layout::Layout,
+    seal::Sealer,
+    units::SECTOR,
+};
+use sluice_xts::Backend;
+
+use crate::{failure::Failure, image::Image};
+
+/// Bytes of memory for metadata while a command runs.
+const CACHE: usize = 256 << 20;
+
+/// Makes the volume's first root record. The header comes after it.
+pub(crate) fn format(
+    image: &Image,
+    mapped: &Mapped,
+    uuid: &[u8; 16],
+    key: &VolumeKey,
+) -> Result<(), Failure> {
+    let (layout, sealer) = parts(image, mapped, uuid, key)?;
+    let mut disk = Direct { image, failure: None };
+    let made = Volume::format(&mut disk, &layout, &sealer);
+    made.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
+}
+
+fn parts(
+    image: &Image,
+    mapped: &Mapped,
+    uuid: &[u8; 16],
+    key: &VolumeKey,
+) -> Result<(Layout, Sealer), Failure> {
+    let layout = Layout::of(mapped).map_err(|error| Failure::Layout { path: image.path.clone(), error })?;
+    let sealer = Sealer::new(key.as_bytes(), uuid, mapped.encrypted, Backend::detect());
+    Ok((layout, sealer.map_err(|_| Failure::Memory)?))
+}
+
+/// A mapped volume that is looked at. What opening it would write stays in memory.
+pub(crate) struct ReadOnly<'a> {
+    volume: Volume,
+    disk: Shadow<'a>,
+}
+
+impl<'a> ReadOnly<'a> {
+    /// Opens it, after a crash or not.
+    pub(crate) fn open(
+        image: &'a Image,
+        header: &Header<'_>,
+        mapped: &Mapped,
+        key: &VolumeKey,
+    ) -> Result<Self, Failure> {
+        let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
+        let mut disk = Shadow { image, written: BTreeMap::new() };
+        let options = Options::new(CACHE, 0, None);
+        let volume = Volume::open(&mut disk, layout, sealer, options)
+            .map_err(|error| Failure::Mapped { path: image.path.clone(), error })?;
+        Ok(Self { volume, disk })
+    }
+
+    /// Fills `into` from byte `offset` of the volume. Both are multiples of 512 bytes, and it is 1 MiB at most.
+    pub(crate) fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
+        let buffer = vec![0; into.len()].into_boxed_slice();
+        self.volume.submit(0, Request::Read { offset, buffer });
+        self.volume.drive(&mut self.disk);
+        let done = self.volume.next_done();
+        match done.map(|done| (done.result, done.buffer)) {
+            Some((Ok(()), Some(buffer))) => into.copy_from_slice(&buffer),
+            Some((Err(Error::Range), _)) => {
+                let end = offset + into.len() as u64;
+                return Err(Failure::Range { offset, end, size: end });
+            }
+            _ => {
+                return Err(Failure::Chunk {
+                    path: self.disk.image.path.clone(),
+                    offset,
+                    end: offset + into.len() as u64,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What it holds.
+    pub(crate) fn usage(&self) -> Usage {
+        self.volume.usage()
+    }
+
+    /// Compares everything with everything. `progress` is told how many chunks of how many have been read.
+    pub(crate) fn check(&mut self, progress: impl FnMut(u64, u64)) -> Result<Report, Failure> {
+        let path = self.disk.image.path.clone();
+        self.volume.check(&mut self.disk, progress).map_err(|error| Failure::Mapped { path, error })
+    }
+}
+
+/// Writes go to the image. Keeps the reason of the first failure.
+struct Direct<'a> {
+    image: &'a Image,
+    failure: Option<Failure>,
+}
+
+impl Direct<'_> {
+    fn judge(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
+        result.map_err(|failure| {
+            self.failure.get_or_insert(failure);
+            DeviceError
+        })
+    }
+}
+
+impl Disk for Direct<'_> {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        let result = self.image.read(offset, buffer);
+        self.judge(result)
+    }
+
+    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        let result = self.image.write(offset, buffer);
+        self.judge(result)
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        let result = self.image.flush();
+        self.judge(result)
+    }
+}
+
+/// Writes stay in memory, in front of what the image holds.
+struct Shadow<'a> {
+    image: &'a Image,
+    written: BTreeMap<u64, Box<[u8]>>,
+}
+
+impl Disk for Shadow<'_> {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        self.image.read(offset, buffer).map_err(|_| DeviceError)?;
+        for (at, sector) in self.written.range(offset..offset + buffer.len() as u64) {
+            buffer[(at - offset) as usize..][..SECTOR].copy_from_slice(sector);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        for (at, sector) in (offset..).step_by(SECTOR).zip(buffer.chunks_exact(SECTOR)) {
+            self.written.insert(at, sector.into());
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Why a volume does not open, and what that means.
+pub(crate) fn open_error_text(error: OpenError) -> String {
+    match error {
+        OpenError::Device => "the device reports errors where its root, journal or map lies".into(),
+        OpenError::NoRoot => "no root record of it is good".into(),
+        OpenError::List => "the list of its metadata is damaged".into(),
+        OpenError::Page => "a page of its metadata is damaged".into(),
+        OpenError::Journal(frame) => {
+            format!("frame {frame} of its journal, which had been made durable, is missing or damaged")
+        }
+        OpenError::NoMemory => "memory has run out".into(),
+        OpenError::NoSpace => "the disk has no room for what opening must write".into(),
+    }
+}
