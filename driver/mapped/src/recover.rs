@@ -80,6 +80,9 @@ impl Volume {
         sealer: Sealer,
         options: Options,
     ) -> Result<Self, OpenError> {
+        // What is read from here on is durable. A root record that an earlier opening wrote and could not flush would
+        // otherwise be believed, what the one before it needs be written over, and then power could fail.
+        disk.flush().map_err(|_| OpenError::Device)?;
         let root = newest_root(disk, &layout, &sealer)?;
         let mut volume = Self::empty(layout, sealer, options, &root).ok_or(OpenError::NoMemory)?;
         volume.load_page_segments(disk, &root)?;
