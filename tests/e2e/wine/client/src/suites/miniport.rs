@@ -25,8 +25,9 @@ fn request(signature: &[u8; 8], code: u32, command: u8, features: u8, number: u8
 
 /// (name, whether it passes, the request).
 fn rows() -> Vec<(&'static str, bool, Vec<u8>)> {
-    let smart =
-        |code, command, features, number| request(b"SCSIDISK", 0x1b_0000 | code, command, features, number);
+    let smart = |code: u32, command, features, number| {
+        request(b"SCSIDISK", 0x1b_0000 | code, command, features, number)
+    };
     let mut short = smart(0x502, 0xb0, 0xd0, 0);
     short.truncate(38); // ends before the command register
     let mut header = smart(0x502, 0xb0, 0xd0, 0);
