@@ -19,6 +19,7 @@ mod image;
 mod output;
 mod progress;
 mod secret;
+mod volumes;
 
 use std::process::ExitCode;
 
