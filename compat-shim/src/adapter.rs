@@ -17,6 +17,10 @@ use crate::{
     storport::SrbKind,
 };
 
+/// What completing a request costs beside its payload's bytes, in bytes: finishing an IRP and starting the next
+/// takes about as long as decrypting this much.
+const REQUEST_COST: u64 = 4096;
+
 /// One miniport in the shim.
 pub struct Adapter {
     hw: Hw,
@@ -111,19 +115,48 @@ impl Adapter {
         self.deferring.load(Ordering::Acquire) == 0
     }
 
-    /// The DPC: takes everything completed through the second interception point. DISPATCH_LEVEL.
+    /// Takes everything completed through the second interception point, for hosts whose time nobody watches.
+    /// DISPATCH_LEVEL.
     pub fn complete_all(&self) {
-        while let Some(first) = self.completed.take() {
-            let mut rest = Some(first);
-            while let Some(pointer) = rest {
-                // SAFETY: the list owned it and gave it up; its unit outlives it.
-                let (unit, request) = unsafe {
-                    let request = Owned::taken(pointer);
-                    rest = NonNull::new(request.next);
-                    (&*request.unit, request)
-                };
-                interception::complete(unit, request);
+        while self.complete_some(u64::MAX) {}
+    }
+
+    /// The DPC: takes completed requests through the second interception point until `budget` is used up, at
+    /// least one. A request costs its payload's bytes and [`REQUEST_COST`]. `true` if some are left: the caller
+    /// sees to it that this is called again, as if [`Platform::schedule`] had been. DISPATCH_LEVEL.
+    #[must_use = "requests may be left"]
+    pub fn complete_some(&self, budget: u64) -> bool {
+        let (mut spent, budget) = (0u64, budget.max(1));
+        let mut rest = self.completed.take();
+        while let Some(pointer) = rest {
+            if spent >= budget {
+                return self.give_back(pointer);
+            }
+            // SAFETY: the list owned it and gave it up; its unit outlives it.
+            let (unit, mut request) = unsafe {
+                let request = Owned::taken(pointer);
+                rest = NonNull::new(request.next);
+                (&*request.unit, request)
+            };
+            spent = spent.saturating_add(REQUEST_COST + u64::from(request.io().length));
+            interception::complete(unit, request);
+            if rest.is_none() {
+                rest = self.completed.take();
             }
         }
+        false
+    }
+
+    /// Puts `first` and all that are linked behind it back on the list.
+    fn give_back(&self, first: NonNull<Request>) -> bool {
+        let mut rest = Some(first);
+        while let Some(pointer) = rest {
+            // SAFETY: taken off the list, so ours, until the push, which gives it up again.
+            unsafe {
+                rest = NonNull::new((*pointer.as_ptr()).next);
+                self.completed.push(pointer);
+            }
+        }
+        true
     }
 }

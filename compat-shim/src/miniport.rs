@@ -100,6 +100,16 @@ impl Srb {
         }
     }
 
+    /// The request around the SRB at `raw`, to look at: the right to complete it stays with whoever has it.
+    ///
+    /// # Safety
+    /// `raw` comes from [`Self::as_raw`] or [`Self::into_raw`], and the SRB has not been completed for as long as the
+    /// request is looked at.
+    pub unsafe fn request_at<'a>(raw: NonNull<c_void>) -> &'a Request {
+        // SAFETY: only the shim makes these, from a pinned request, which is not used again before it is completed.
+        unsafe { Request::of_srb(raw.cast()).as_ref() }
+    }
+
     /// Its address, to find it again; the right to complete it stays here.
     pub fn as_raw(&self) -> NonNull<c_void> {
         self.0.cast()

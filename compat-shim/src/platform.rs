@@ -25,7 +25,7 @@ pub unsafe trait Platform: Sync {
     /// The caller holds `lock`, and `old` comes from its `acquire`.
     unsafe fn release(&self, lock: &LockWord, old: OldIrql);
 
-    /// Has [`Adapter::complete_all`] called soon at DISPATCH_LEVEL (a DPC), outside any lock. Calls before it
+    /// Has [`Adapter::complete_some`] (or `complete_all`) called soon at DISPATCH_LEVEL (a DPC), outside any lock. Calls before it
     /// has begun may be answered by one run. Any IRQL up to DISPATCH_LEVEL.
     fn schedule(&self, adapter: &Adapter);
 

@@ -92,10 +92,15 @@ impl Carry {
         dpo: false,
     };
 
-    /// The flags that are taken over: those about the queue and the urgency, not those about memory that is not
-    /// the miniport's.
+    /// The flags that are taken over: those about the queue, the urgency, the bus, and whether the adapter may keep
+    /// the data in its cache (class drivers leave that one out to write through). Not those about memory that is not
+    /// the miniport's, nor those by which a class driver keeps its own books.
     pub const FLAGS: SrbFlags = SrbFlags(
         SrbFlags::QUEUE_ACTION_ENABLE.0
+            | SrbFlags::DISABLE_DISCONNECT.0
+            | SrbFlags::DISABLE_SYNCH_TRANSFER.0
+            | SrbFlags::ADAPTER_CACHE_ENABLE.0
+            | SrbFlags::CLASS_LOW_PRIORITY.0
             | SrbFlags::BYPASS_FROZEN_QUEUE.0
             | SrbFlags::BYPASS_LOCKED_QUEUE.0
             | SrbFlags::D3_PROCESSING.0

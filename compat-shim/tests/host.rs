@@ -170,6 +170,35 @@ fn each_submission_is_finished_once_and_left_once() {
     assert!(!rig.gate.release_oldest());
 }
 
+/// Numbers of the requests that were finished since the last time.
+fn finished(rig: &Rig) -> Vec<u32> {
+    let events = rig.scribe.events().into_iter();
+    events
+        .filter_map(|event| if let Event::Finished(number, _) = event { Some(number) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_turn_of_the_dpc_ends_when_its_budget_is_used_up_and_loses_nothing() {
+    const ONE: u64 = 4096 + 512; // what a request of a sector costs
+    let rig = rig(8);
+    (0..6).for_each(|number| rig.submit(number).unwrap());
+    while rig.gate.release_oldest() {}
+    assert!(rig.adapter.complete_some(1), "others are left");
+    assert_eq!(finished(&rig).len(), 1, "one, however little it may cost");
+    assert!(rig.adapter.complete_some(2 * ONE));
+    assert_eq!(finished(&rig).len(), 2);
+    // One that is completed meanwhile does not get lost either.
+    rig.submit(6).unwrap();
+    assert!(rig.gate.release_oldest());
+    assert!(rig.adapter.complete_some(2 * ONE - 1));
+    assert_eq!(finished(&rig).len(), 2);
+    assert!(!rig.adapter.complete_some(2 * ONE), "used up with the last one");
+    assert_eq!(finished(&rig).len(), 2);
+    assert!(!rig.adapter.complete_some(1));
+    assert!(rig.adapter.is_idle());
+}
+
 #[test]
 fn a_refused_submission_is_no_business_of_the_hosts() {
     let rig = rig(1);

@@ -7,6 +7,7 @@
 use super::{
     cdb::{AtaPassThrough, Command},
     ioctl::code,
+    miniport::MiniportControl,
     policy::RequestKind,
 };
 
@@ -41,8 +42,7 @@ pub fn inspect(code: u32, buffer: &[u8]) -> Option<RequestKind> {
                 features: u16::from(features),
             }))
         }
-        // SRB_IO_CONTROL: a length, then the signature.
-        code::SCSI_MINIPORT => RequestKind::MiniportControl(*buffer.get(4..)?.first_chunk()?),
+        code::SCSI_MINIPORT => RequestKind::MiniportControl(MiniportControl::parse(buffer)?),
         // STORAGE_PROPERTY_QUERY: the property comes first.
         code::STORAGE_QUERY_PROPERTY => RequestKind::Property(u32_at(buffer, 0)?),
         code::STORAGE_PROTOCOL_COMMAND => RequestKind::NvmeAdmin(nvme_admin(buffer)),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_task_file_the_signature_the_property_and_the_admin_command_are_found() {
+    fn the_task_file_the_miniports_request_the_property_and_the_admin_command_are_found() {
         let mut ata = vec![0; 48];
         ata[0] = 48;
         (ata[40], ata[46]) = (0xd0, 0xb0);
@@ -120,11 +120,12 @@ mod tests {
                 ..
             })))
         ));
-        assert_eq!(
-            inspect(code::SCSI_MINIPORT, b"\x1c\0\0\0SCSIDISK"),
-            Some(RequestKind::MiniportControl(*b"SCSIDISK"))
-        );
-        assert_eq!(inspect(code::SCSI_MINIPORT, b"\x1c\0\0\0SCSIDIS"), None);
+        let mut version = vec![0; 28];
+        version[..12].copy_from_slice(b"\x1c\0\0\0SCSIDISK");
+        version[16..20].copy_from_slice(&0x1B_0500u32.to_le_bytes());
+        let smart = RequestKind::MiniportControl(MiniportControl::Smart);
+        assert_eq!(inspect(code::SCSI_MINIPORT, &version), Some(smart));
+        assert_eq!(inspect(code::SCSI_MINIPORT, &version[..27]), None);
         assert_eq!(inspect(code::STORAGE_QUERY_PROPERTY, &[1, 0, 0, 0]), Some(RequestKind::Property(1)));
         let mut nvme = vec![0; 144];
         (nvme[8], nvme[56], nvme[80]) = (3, 1, 6);

@@ -67,9 +67,6 @@ pub mod property {
     pub const MEDIUM_PRODUCT_TYPE: u32 = 15;
 }
 
-/// SRB_IO_CONTROL's signature of the SMART requests that disk.sys sends for failure prediction.
-pub const SIGNATURE_SMART: [u8; 8] = *b"SCSIDISK";
-
 /// NVMe admin commands (NVM Express 5.x) that read about the device and no data from it.
 pub mod nvme {
     /// Get Log Page.

@@ -7,6 +7,7 @@
 //!   unmap    the parameter list of UNMAP
 //!   ioctl    device control codes
 //!   inspect  what their buffers ask
+//!   miniport requests for the miniport itself
 //!   mode     the parameter list of MODE SELECT
 //!   policy   Command, SRB function, IOCTL -> what a volume does about it: the one table
 //!   answers  the data of commands that we answer ourselves
@@ -18,6 +19,7 @@ pub mod cdb;
 pub mod encode;
 pub mod inspect;
 pub mod ioctl;
+pub mod miniport;
 pub mod mode;
 pub mod opcode;
 pub mod policy;

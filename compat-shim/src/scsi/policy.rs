@@ -10,6 +10,7 @@
 use super::{
     cdb::{AtaPassThrough, ByteCheck, Command},
     ioctl::{self, code, property},
+    miniport::MiniportControl,
     sense::Refusal,
 };
 use crate::storport::codes::SrbFunction;
@@ -23,8 +24,8 @@ pub enum RequestKind {
     Command(Command),
     /// A device control code.
     Ioctl(u32),
-    /// The signature of an SRB IO_CONTROL or IOCTL_SCSI_MINIPORT.
-    MiniportControl([u8; 8]),
+    /// What an SRB IO_CONTROL or IOCTL_SCSI_MINIPORT asks of the miniport.
+    MiniportControl(MiniportControl),
     /// The property of IOCTL_STORAGE_QUERY_PROPERTY.
     Property(u32),
     /// The NVMe admin command of IOCTL_STORAGE_PROTOCOL_COMMAND. Commands of an I/O queue are `None`.
@@ -60,8 +61,8 @@ pub enum Inspect {
     TaskFile,
     /// The NVMe command: [`RequestKind::NvmeAdmin`].
     Protocol,
-    /// The signature: [`RequestKind::MiniportControl`].
-    Signature,
+    /// The front of the data, [`super::miniport::FRONT`] bytes: [`RequestKind::MiniportControl`].
+    Miniport,
     /// The property: [`RequestKind::Property`].
     Property,
     /// MODE SELECT's parameters: pass what [`super::mode::changes_only_caching`] allows, refuse the rest.
@@ -176,9 +177,9 @@ pub fn row(request: &RequestKind) -> Row {
         RequestKind::Function(function) => function_row(function),
         RequestKind::Command(command) => command_row(&command),
         RequestKind::Ioctl(code) => ioctl_row(code),
-        // SMART and failure prediction; vendors' signatures reach the device's data in ways we cannot see.
-        RequestKind::MiniportControl(ioctl::SIGNATURE_SMART) => Row::all(Pass),
-        RequestKind::MiniportControl(_) => Row::UNLISTED,
+        // Failure prediction; all else reaches the device's data or firmware in ways we cannot see.
+        RequestKind::MiniportControl(MiniportControl::Smart) => Row::all(Pass),
+        RequestKind::MiniportControl(MiniportControl::Other) => Row::UNLISTED,
         RequestKind::Property(id) => property_row(id),
         // Get Log Page and Identify read about the device; all else may read or change its data.
         RequestKind::NvmeAdmin(Some(ioctl::nvme::GET_LOG_PAGE | ioctl::nvme::IDENTIFY)) => Row::all(Pass),
@@ -309,7 +310,7 @@ const fn ata_is_harmless(ata: AtaPassThrough) -> bool {
 fn function_row(function: SrbFunction) -> Row {
     match function {
         SrbFunction::EXECUTE_SCSI => Row::inspect(Inspect::Cdb),
-        SrbFunction::IO_CONTROL => Row::inspect(Inspect::Signature),
+        SrbFunction::IO_CONTROL => Row::inspect(Inspect::Miniport),
         SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
             Row { locked: Pass, broken: Pass, in_place: Drain, writes: false }
         }
@@ -344,7 +345,7 @@ fn ioctl_row(code: u32) -> Row {
         | code::SCSI_PASS_THROUGH_EX
         | code::SCSI_PASS_THROUGH_DIRECT_EX => Row::inspect(Inspect::Cdb),
         code::ATA_PASS_THROUGH | code::ATA_PASS_THROUGH_DIRECT => Row::inspect(Inspect::TaskFile),
-        code::SCSI_MINIPORT => Row::inspect(Inspect::Signature),
+        code::SCSI_MINIPORT => Row::inspect(Inspect::Miniport),
         code::STORAGE_PROTOCOL_COMMAND => Row::inspect(Inspect::Protocol),
         code::STORAGE_QUERY_PROPERTY => Row::inspect(Inspect::Property),
         // The class driver turns Trim and Allocation into UNMAP and GET LBA STATUS before they come here; what

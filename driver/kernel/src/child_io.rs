@@ -21,7 +21,7 @@ use wdk_sys::{
 
 use crate::nt::{
     cancel,
-    irp::{Irp, next, on_completion},
+    irp::{self, Irp, next, on_completion},
     is_success,
     mdl::{self, OwnMdl},
 };
@@ -97,6 +97,9 @@ impl DeviceBelow for Below {
             IoReuseIrp(child.irp.as_ptr(), STATUS_NOT_SUPPORTED);
             (*child.irp.as_ptr()).MdlAddress = transfer(srb.request(), &child, &mut view);
             view.set_original_request(child.irp.as_ptr().cast());
+            if let Some(caller) = caller {
+                irp::follow(caller, child.irp);
+            }
             let location = next(child.irp);
             (*location).MajorFunction = IRP_MJ_SCSI as u8;
             (*location).MinorFunction = SCSI_CLASS;
@@ -113,7 +116,8 @@ impl DeviceBelow for Below {
 }
 
 /// Two parties may be busy with a child IRP: its completion, and the cancellation of its caller. Whoever is done
-/// second goes on with the request; until then the IRP is not used again. The state lies in the caller's IRP.
+/// second goes on with the request, and only that one takes the SRB up; until then the IRP is not used again, and
+/// both may look at the request. The state lies in the caller's IRP.
 struct Cancellation;
 
 impl Cancellation {
@@ -152,18 +156,15 @@ unsafe extern "C" fn cancel_child(_device: PDEVICE_OBJECT, caller: PIRP) {
         return;
     };
     // SAFETY: neither the child's IRP nor the caller's is used for anything else until both parties are done. The
-    // SRB is only looked at until this one knows that it is the second.
+    // SRB is taken up only by the second of them.
     unsafe {
         IoReleaseCancelSpinLock((*caller.as_ptr()).CancelIrql);
-        let srb = Srb::from_raw(raw);
-        let irp = child(srb.request()).map(|child| child.irp);
+        let irp = child(Srb::request_at(raw)).map(|child| child.irp);
         let _ = irp.map(|irp| IoCancelIrp(irp.as_ptr()));
-        if state.fetch_or(Cancellation::CANCELLED, Ordering::AcqRel) & Cancellation::COMPLETED == 0 {
-            let _ = srb.into_raw();
-        } else {
+        if state.fetch_or(Cancellation::CANCELLED, Ordering::AcqRel) & Cancellation::COMPLETED != 0 {
             // The completion routine was here meanwhile, and left the rest to us.
             let status = irp.map_or(STATUS_CANCELLED, |irp| irp.as_ref().IoStatus.__bindgen_anon_1.Status);
-            returned(srb, failure(status));
+            returned(Srb::from_raw(raw), failure(status));
         }
     }
 }
@@ -216,15 +217,12 @@ unsafe extern "C" fn back(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) ->
     // SAFETY: `send` gave the SRB into the keeping of this IRP. The IRP is not touched after `returned`: the
     // request may be in use again by then.
     unsafe {
-        let srb = Srb::from_raw(raw);
         let status = (*irp).IoStatus.__bindgen_anon_1.Status;
         // The caller's MDL must not be found on a reused IRP.
         (*irp).MdlAddress = ptr::null_mut();
-        let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);
+        let caller = NonNull::new(Srb::request_at(raw).waiting()).map(Irp::of_waiting);
         if caller.is_none_or(|caller| Cancellation::completed(caller)) {
-            returned(srb, failure(status));
-        } else {
-            let _ = srb.into_raw();
+            returned(Srb::from_raw(raw), failure(status));
         }
     }
     STATUS_MORE_PROCESSING_REQUIRED

@@ -8,10 +8,7 @@ use core::{
 
 use sluice_chain::rundown::{Inside, Rundown};
 use sluice_engine::volume::InPlace;
-use wdk_sys::{
-    DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, STATUS_NO_SUCH_DEVICE,
-    ntddk::{IoAttachDeviceToDeviceStack, IoDetachDevice},
-};
+use wdk_sys::{DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, ntddk::IoDetachDevice};
 
 use crate::{
     nt::{
@@ -48,7 +45,8 @@ pub(crate) struct Disk {
     pub(crate) next: AtomicPtr<Disk>,
     pub(crate) id: u32,
     pub(crate) device: NonNull<DEVICE_OBJECT>,
-    pub(crate) lower: NonNull<DEVICE_OBJECT>,
+    /// The device below. Null until attached; see [`Self::lower`].
+    lower: AtomicPtr<DEVICE_OBJECT>,
     pub(crate) pdo: NonNull<DEVICE_OBJECT>,
     pub(crate) remove_lock: RemoveLock,
     state: AtomicU32,
@@ -86,18 +84,11 @@ impl Disk {
     ) -> Result<(), NTSTATUS> {
         // SAFETY: the caller's contract. The type is the stack's, so that it looks the same with the filter.
         let device = unsafe { device::create::<Self>(driver, None, (*pdo.as_ptr()).DeviceType)? };
-        // SAFETY: both are live, and the new one is not attached to anything.
-        let lower = NonNull::new(unsafe { IoAttachDeviceToDeviceStack(device.as_ptr(), pdo.as_ptr()) });
-        let Some(lower) = lower else {
-            // SAFETY: not attached, never seen by anybody.
-            unsafe { device::delete(device) };
-            return Err(STATUS_NO_SUCH_DEVICE);
-        };
         let disk = Self {
             next: AtomicPtr::new(ptr::null_mut()),
             id: registry::next_id(),
             device,
-            lower,
+            lower: AtomicPtr::new(ptr::null_mut()),
             pdo,
             remove_lock: RemoveLock::uninit(),
             state: AtomicU32::new(DiskState::Plain as u32),
@@ -123,9 +114,20 @@ impl Disk {
             disk.turn.initialize();
             disk
         };
+        // Only now: from the moment it is attached, requests may come, and they look at the extension.
+        // SAFETY: both are live, the extension is complete, and the new device is not attached to anything.
+        if let Err(status) = unsafe { device::attach(device, pdo, disk.lower.as_ptr()) } {
+            // SAFETY: not attached, never seen by anybody.
+            unsafe {
+                ptr::drop_in_place(ptr::from_ref(disk).cast_mut());
+                device::delete(device);
+            }
+            return Err(status);
+        }
+        disk.follow_lower();
         registry::remember(disk);
-        // SAFETY: just attached.
-        unsafe { device::follow(device, lower) };
+        // SAFETY: attached, known, complete.
+        unsafe { device::open(device) };
         Ok(())
     }
 
@@ -138,12 +140,18 @@ impl Disk {
         unsafe { &*(*device).DeviceExtension.cast::<Self>() }
     }
 
+    /// The device below. Attaching sets it before the first request can come, so that the physical device, which is
+    /// below as well, never has to stand in for it.
+    pub(crate) fn lower(&self) -> NonNull<DEVICE_OBJECT> {
+        NonNull::new(self.lower.load(Ordering::Acquire)).unwrap_or(self.pdo)
+    }
+
     /// Detaches and deletes the device object.
     ///
     /// # Safety
     /// The disk is out of the registry, its remove lock has been drained, its volume closed.
     pub(crate) unsafe fn destroy(disk: &'static Self) {
-        let (device, lower) = (disk.device, disk.lower);
+        let (device, lower) = (disk.device, disk.lower());
         // SAFETY: the caller's contract: this is the last use.
         unsafe {
             ptr::drop_in_place(ptr::from_ref(disk).cast_mut());
@@ -250,7 +258,7 @@ impl Disk {
     /// Takes over the lower device's flags; they may have changed while it started.
     pub(crate) fn follow_lower(&self) {
         // SAFETY: attached.
-        unsafe { device::follow(self.device, self.lower) };
+        unsafe { device::follow(self.device, self.lower()) };
     }
 
     /// Counts page files that come and go; answers how many there were before.

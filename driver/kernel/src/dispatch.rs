@@ -62,7 +62,7 @@ pub(crate) fn pass(disk: &'static Disk, irp: Irp) -> NTSTATUS {
     if let Err(status) = disk.remove_lock.acquire(tag) {
         return irp.complete(status, 0);
     }
-    let status = irp.pass(disk.lower);
+    let status = irp.pass(disk.lower());
     disk.remove_lock.release(tag);
     status
 }

@@ -79,7 +79,7 @@ impl Disk {
     }
 
     fn read_identity(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
-        let ask = Probe::new(self.lower, at);
+        let ask = Probe::new(self.lower(), at);
         let identity = self.identity.with(turn);
         identity.kind = ask.kind();
         let (state, error) = match read_headers(&ask, identity) {

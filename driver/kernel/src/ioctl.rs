@@ -61,7 +61,7 @@ fn pass_and_edit(disk: &'static Disk, irp: Irp) -> NTSTATUS {
         return irp.complete(status, 0);
     }
     // SAFETY: the routine takes the disk, which the remove lock holds until it has run.
-    unsafe { irp.pass_and_see(disk.lower, Some(lower_limit), core::ptr::from_ref(disk).cast_mut().cast()) }
+    unsafe { irp.pass_and_see(disk.lower(), Some(lower_limit), core::ptr::from_ref(disk).cast_mut().cast()) }
 }
 
 /// Completion routine of [`pass_and_edit`]. Up to DISPATCH_LEVEL.

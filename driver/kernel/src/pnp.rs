@@ -22,7 +22,7 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NTSTAT
         IRP_MN_SURPRISE_REMOVAL => surprise_removal(disk, irp),
         IRP_MN_REMOVE_DEVICE => return remove(disk, irp, at),
         IRP_MN_DEVICE_USAGE_NOTIFICATION => usage::notification(disk, irp, at),
-        _ => irp.pass(disk.lower),
+        _ => irp.pass(disk.lower()),
     };
     disk.remove_lock.release(tag);
     status
@@ -31,7 +31,7 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NTSTAT
 /// The disk below starts first; then its header is read, so that the first request from above already finds
 /// the disk locked if it is one of ours.
 fn start(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NTSTATUS {
-    let (irp, status) = irp.forward_and_wait(disk.lower, at);
+    let (irp, status) = irp.forward_and_wait(disk.lower(), at);
     if is_success(status) {
         disk.follow_lower();
         disk.identify(at);
@@ -43,7 +43,7 @@ fn start(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NTSTATUS {
 fn surprise_removal(disk: &'static Disk, mut irp: Irp) -> NTSTATUS {
     disk.gone();
     irp.set_status(wdk_sys::STATUS_SUCCESS);
-    irp.pass(disk.lower)
+    irp.pass(disk.lower())
 }
 
 /// The device object goes. From here on nobody finds the disk, and its key is wiped.
@@ -51,7 +51,7 @@ fn remove(disk: &'static Disk, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let tag = irp.tag();
     registry::forget(disk);
     disk.gone();
-    let lower = disk.lower;
+    let lower = disk.lower();
     // Requests under way end below, whose device has gone; an administrator may just be unlocking. All hold the
     // remove lock. Only then the volume, which an unlocking may have opened until now.
     disk.remove_lock.release_and_wait(tag, at);

@@ -11,7 +11,7 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp) -> NTSTATUS {
     if let Err(status) = disk.remove_lock.acquire(tag) {
         return irp.complete(status, 0);
     }
-    let status = irp.pass_power(disk.lower);
+    let status = irp.pass_power(disk.lower());
     disk.remove_lock.release(tag);
     status
 }

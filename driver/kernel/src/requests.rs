@@ -10,6 +10,7 @@ use sluice_shim::{
     scsi::{
         answers::Capacity,
         cdb::{Command, Form, Transfer},
+        miniport::{self, MiniportControl},
         mode,
         policy::{Answer, Inspect, RequestKind, Treatment, VolumeState, treatment},
         sense::Refusal,
@@ -33,7 +34,7 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp) -> NTSTATUS {
         return irp.complete(status, 0);
     }
     if disk.state() == DiskState::Plain {
-        let status = irp.pass(disk.lower);
+        let status = irp.pass(disk.lower());
         disk.remove_lock.release(tag);
         return status;
     }
@@ -75,7 +76,7 @@ fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
     match treatment {
         // In place the chain holds nothing back, so there is nothing to quiesce and no queue to jump.
         Treatment::Pass | Treatment::PassUnqueued | Treatment::Quiesce | Treatment::Edit(_) => {
-            let status = irp.pass(disk.lower);
+            let status = irp.pass(disk.lower());
             disk.remove_lock.release(tag);
             status
         }
@@ -97,15 +98,12 @@ fn decide(irp: &Irp, view: &SrbView, state: VolumeState) -> Treatment {
     }
     match answer {
         Treatment::Inspect(Inspect::ModeParameters) => mode_select(irp, view),
-        Treatment::Inspect(Inspect::Signature) => {
-            // SRB_IO_CONTROL: a length, then the signature.
-            let mut head = [0; 12];
-            match copy_data(irp, view, &mut head) {
-                12 => {
-                    let [_, _, _, _, signature @ ..] = head;
-                    treatment(&RequestKind::MiniportControl(signature), state)
-                }
-                _ => Treatment::Refuse(Refusal::InvalidField),
+        Treatment::Inspect(Inspect::Miniport) => {
+            let mut front = [0; miniport::FRONT];
+            let length = copy_data(irp, view, &mut front);
+            match front.get(..length).and_then(MiniportControl::parse) {
+                Some(control) => treatment(&RequestKind::MiniportControl(control), state),
+                None => Treatment::Refuse(Refusal::InvalidField),
             }
         }
         Treatment::Inspect(_) => Treatment::Refuse(Refusal::InvalidOpcode),

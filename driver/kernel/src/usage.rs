@@ -22,14 +22,14 @@ pub(crate) fn notification(disk: &'static Disk, irp: Irp, at: Passive<'_>) -> NT
         return irp.complete(STATUS_NOT_SUPPORTED, 0);
     }
     if usage.Type != PAGING {
-        return irp.pass(disk.lower);
+        return irp.pass(disk.lower());
     }
     // The pageable flag must be right before the devices below see the change, and is put back if they refuse.
     let before = disk.count_paging(arrives);
     if !arrives && before == 1 {
         disk.set_power_pagable(true);
     }
-    let (irp, status) = irp.forward_and_wait(disk.lower, at);
+    let (irp, status) = irp.forward_and_wait(disk.lower(), at);
     if is_success(status) {
         if arrives {
             disk.set_power_pagable(false);

@@ -59,7 +59,7 @@ impl Volume {
     fn try_start(disk: &'static Disk, chain: Chain, sector_size: u32, kind: SrbKind) -> Option<Box<Self>> {
         let parts = try_box(Parts {
             platform: Kernel::uninit(),
-            miniport: Lower(Below { device: disk.lower, kind }),
+            miniport: Lower(Below { device: disk.lower(), kind }),
             callers: Callers::new(disk, sector_size),
         })?;
         // SAFETY: boxed, so it stays where it is; `Volume` drops it after the adapter and the unit that borrow it.
@@ -76,7 +76,7 @@ impl Volume {
         requests.0.try_reserve_exact(REQUESTS).ok()?;
         for _ in 0..REQUESTS {
             // SAFETY: the device below stays while this driver is attached to it.
-            requests.0.push(unsafe { child_io::new_request(disk.lower, MAX_TRANSFER) }?);
+            requests.0.push(unsafe { child_io::new_request(disk.lower(), MAX_TRANSFER) }?);
         }
         let requests = core::mem::take(&mut requests.0);
         let unit = try_box(Unit::new(host, &borrowed.callers, chain, sector_size, requests, spares))?;

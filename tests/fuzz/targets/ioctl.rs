@@ -44,6 +44,18 @@ fuzz_target!(|input: &[u8]| {
                 0x20 | 0x25 | 0x30 | 0x35 | 0x60 | 0x61 | 0xC8 | 0xCA | 0x06 | 0xF4
             ));
         }
+        RequestKind::MiniportControl(_) if passed => {
+            // The registers that a miniport sends: IDENTIFY, or a part of SMART that writes nothing. SMART_VERSION has
+            // none.
+            let (code, command, features) = (&buffer[16..20], buffer.get(38), buffer.get(32));
+            assert_eq!(buffer[4..12], *b"SCSIDISK");
+            assert!(
+                code == 0x1B_0500u32.to_le_bytes()
+                    || matches!(command, Some(0xEC | 0xA1))
+                    || command == Some(&0xB0)
+                        && matches!(features, Some(0xD0 | 0xD1 | 0xD4 | 0xD5 | 0xD8 | 0xDA))
+            );
+        }
         _ => {}
     }
 });

@@ -42,8 +42,8 @@ pub(crate) enum Command {
     Header(Header),
     /// Unlock a disk in the Windows driver.
     Unlock(Unlock),
-    /// Lock a disk in the Windows driver.
-    Lock(Disk),
+    /// Lock a disk in the Windows driver; its volumes are dismounted first.
+    Lock(Lock),
     /// Show the disks of the Windows driver, and what has passed through them.
     Status,
 }
@@ -255,6 +255,15 @@ pub(crate) struct Disk {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Lock {
+    #[command(flatten)]
+    pub disk: Disk,
+    /// Lock although files are open on the disk. Programs that use them fail, and may lose what they have not written.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Unlock {
     #[command(flatten)]
     pub disk: Disk,
@@ -286,5 +295,31 @@ impl Command {
     /// Whether standard output carries data, so that nothing else may.
     pub(crate) fn fills_stdout(&self) -> bool {
         matches!(self, Self::Cat(cat) if cat.output.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Args::try_parse_from(line.split(' ')).map(|args| args.command)
+    }
+
+    #[test]
+    fn lock_takes_a_disk_and_force() {
+        for (line, disk, forced) in [
+            ("sluice lock", None, false),
+            ("sluice lock 2", Some("2"), false),
+            ("sluice lock --force", None, true),
+            ("sluice lock 2 --force", Some("2"), true),
+            ("sluice lock --force 2", Some("2"), true),
+        ] {
+            let Ok(Command::Lock(lock)) = parse(line) else { panic!("{line}") };
+            assert_eq!((lock.disk.disk.as_deref(), lock.force), (disk, forced), "{line}");
+        }
+        assert!(parse("sluice lock -f 2").is_err(), "too easily typed");
+        assert!(parse("sluice lock --force=no").is_err());
+        assert!(parse("sluice unlock --force").is_err(), "there is nothing to force");
     }
 }

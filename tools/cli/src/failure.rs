@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     WriteProtected { path: PathBuf },
     #[error("{path} is in use")]
     InUse { path: PathBuf },
+    #[error("files are open on volume {volume}: {source}")]
+    VolumeInUse { volume: String, source: io::Error },
     #[error("{path} is not a Sluice volume")]
     NotSluice { path: PathBuf },
     #[error("{path} holds a Sluice volume whose header is damaged: {}", damage_text(*.damage))]
@@ -84,6 +86,10 @@ impl Failure {
             }
             Self::InUse { .. } => {
                 "Another program has it open, or it is mounted: wait, stop it, or unmount. Nothing was changed."
+            }
+            Self::VolumeInUse { .. } => {
+                "Close the files and programs that use it, or give --force: they then fail, and may lose what they \
+                 have not written. Nothing was changed."
             }
             Self::NotSluice { .. } => {
                 "If it should be one, `sluice header restore` puts a header back from a backup."
@@ -165,7 +171,7 @@ impl Failure {
             Self::Io { .. } => "io",
             Self::Full { .. } => "full",
             Self::WriteProtected { .. } => "write_protected",
-            Self::InUse { .. } => "in_use",
+            Self::InUse { .. } | Self::VolumeInUse { .. } => "in_use",
             Self::NotSluice { .. } => "not_sluice",
             Self::Damaged { damage: Damage::Newer, .. } => "newer_version",
             Self::Damaged { damage: Damage::Misfit(Problem::DiskTooSmall { .. }), .. } => "disk_too_small",
@@ -205,7 +211,7 @@ impl Failure {
             Self::Damaged { .. } | Self::Unreadable { .. } | Self::Tampered => 5,
             Self::Mapped { error: OpenError::NoMemory, .. } => 1,
             Self::Mapped { .. } | Self::Chunk { .. } | Self::Found { .. } => 5,
-            Self::InUse { .. } => 6,
+            Self::InUse { .. } | Self::VolumeInUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Draft(DraftError::LastSlot) => 7,
             Self::NoDriver => 8,

@@ -21,6 +21,7 @@ mod mapped;
 mod output;
 mod progress;
 mod secret;
+mod volumes;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 use crate::scsi::{
     cdb::{AtaPassThrough, Command},
     ioctl::{code, property},
+    miniport::MiniportControl,
     policy::{Answer, Edit, Inspect, RequestKind, Treatment, VolumeState, treatment},
     sense::Refusal,
 };
@@ -212,7 +213,7 @@ fn control_codes_pass_by_list() {
     }
     all(0x4D02C, Treatment::Inspect(Inspect::TaskFile));
     all(0x4D030, Treatment::Inspect(Inspect::TaskFile));
-    all(0x4D008, Treatment::Inspect(Inspect::Signature));
+    all(0x4D008, Treatment::Inspect(Inspect::Miniport));
     all(0x2D_D3C0, Treatment::Inspect(Inspect::Protocol));
     all(0x2D_1400, Treatment::Inspect(Inspect::Property));
     all(0x2D_9404, INVALID);
@@ -227,8 +228,8 @@ fn control_codes_pass_by_list() {
 
 #[test]
 fn what_inspection_finds_is_judged() {
-    row("SMART", RequestKind::MiniportControl(*b"SCSIDISK"), PASSED);
-    row("vendor's", RequestKind::MiniportControl(*b"NvmeMini"), REFUSED);
+    row("SMART", RequestKind::MiniportControl(MiniportControl::Smart), PASSED);
+    row("vendor's", RequestKind::MiniportControl(MiniportControl::Other), REFUSED);
     row("Get Log Page", RequestKind::NvmeAdmin(Some(2)), PASSED);
     row("Identify", RequestKind::NvmeAdmin(Some(6)), PASSED);
     for admin in [Some(0x10), Some(0x11), Some(0x80), Some(0x84), Some(0xC0), None] {
@@ -248,7 +249,7 @@ fn what_inspection_finds_is_judged() {
 fn functions() {
     let function = |function, expected| row("function", RequestKind::Function(function), expected);
     function(SrbFunction::EXECUTE_SCSI, [Treatment::Inspect(Inspect::Cdb); 4]);
-    function(SrbFunction::IO_CONTROL, [Treatment::Inspect(Inspect::Signature); 4]);
+    function(SrbFunction::IO_CONTROL, [Treatment::Inspect(Inspect::Miniport); 4]);
     for code in [SrbFunction::LOCK_QUEUE, SrbFunction::QUIESCE_DEVICE] {
         function(code, [PassUnqueued, PassUnqueued, Quiesce, Quiesce]);
     }

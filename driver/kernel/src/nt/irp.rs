@@ -9,9 +9,10 @@ use core::{
 use sluice_shim::queue::Waiting;
 use wdk_sys::{
     DEVICE_OBJECT, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIRP, PVOID,
-    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
-    STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
-    ntddk::{IofCallDriver, IofCompleteRequest},
+    SL_FT_SEQUENTIAL_WRITE, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
+    SL_OVERRIDE_VERIFY_VOLUME, SL_PENDING_RETURNED, SL_WRITE_THROUGH, STATUS_MORE_PROCESSING_REQUIRED,
+    STATUS_PENDING,
+    ntddk::{IoGetIoPriorityHint, IoSetIoPriorityHint, IofCallDriver, IofCompleteRequest},
 };
 
 use super::{event::Event, irql::Passive};
@@ -218,6 +219,22 @@ unsafe fn copy_to_next(irp: NonNull<IRP>) {
         let length = offset_of!(IO_STACK_LOCATION, CompletionRoutine);
         ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), length);
         (*to).Control = 0;
+    }
+}
+
+/// Gives a child IRP what its caller's says beside the request itself: the stack location's flags that concern a
+/// transfer (write through, sequential, on an unverified volume too), and the I/O priority, by which port drivers
+/// let foreground I/O pass. Up to DISPATCH_LEVEL.
+///
+/// # Safety
+/// Both IRPs are this driver's; `child` is about to be sent.
+pub(crate) unsafe fn follow(caller: NonNull<IRP>, child: NonNull<IRP>) {
+    let taken_over = (SL_WRITE_THROUGH | SL_FT_SEQUENTIAL_WRITE | SL_OVERRIDE_VERIFY_VOLUME) as u8;
+    // SAFETY: the caller's contract.
+    unsafe {
+        (*next(child)).Flags = (*current(caller)).Flags & taken_over;
+        // Fails only for a priority that does not exist; this one comes from an IRP.
+        let _ = IoSetIoPriorityHint(child.as_ptr(), IoGetIoPriorityHint(caller.as_ptr()));
     }
 }
 

@@ -188,6 +188,13 @@ NTSTATUS packet_send(packet *p)
     PIO_STACK_LOCATION next = IoGetNextIrpStackLocation(p->irp);
     next->MajorFunction = IRP_MJ_SCSI;
     next->MinorFunction = IRP_MN_SCSI_CLASS;
+    /* What has to arrive with a write, whoever carries it; see check_own. */
+    if (p->write) {
+        next->Flags = SL_WRITE_THROUGH | SL_FT_SEQUENTIAL_WRITE;
+        IoSetIoPriorityHint(p->irp, IoPriorityLow);
+        if (p->extended) p->srb.extended.SrbFlags |= SRB_FLAGS_ADAPTER_CACHE_ENABLE;
+        else p->srb.legacy.SrbFlags |= SRB_FLAGS_ADAPTER_CACHE_ENABLE;
+    }
     next->Parameters.Scsi.Srb = p->missing & RAW_NULL_SRB ? NULL : &p->srb.legacy;
     if (p->missing & RAW_READ_WRITE_IRP) {
         RtlZeroMemory(&next->Parameters, sizeof next->Parameters);

@@ -175,6 +175,23 @@ void EXPORT(IoReuseIrp)(IRP *irp, NTSTATUS status)
     irp->IoStatus.Status = status;
 }
 
+/* The hint lies in three bits of the IRP's flags, 0 for none: as it comes back from IoGet, so IoSet put it. */
+#define PRIORITY_SHIFT 17
+#define PRIORITY_MASK (7u << PRIORITY_SHIFT)
+IO_PRIORITY_HINT EXPORT(IoGetIoPriorityHint)(IRP *irp)
+{
+    ULONG hint = (irp->Flags & PRIORITY_MASK) >> PRIORITY_SHIFT;
+    irql_at_most(DISPATCH_LEVEL, "IoGetIoPriorityHint", CALLER);
+    return hint ? (IO_PRIORITY_HINT)(hint - 1) : IoPriorityNormal;
+}
+NTSTATUS EXPORT(IoSetIoPriorityHint)(IRP *irp, IO_PRIORITY_HINT hint)
+{
+    irql_at_most(DISPATCH_LEVEL, "IoSetIoPriorityHint", CALLER);
+    if ((ULONG)hint >= MaxIoPriorityTypes) return STATUS_INVALID_PARAMETER;
+    irp->Flags = (irp->Flags & ~PRIORITY_MASK) | ((ULONG)hint + 1) << PRIORITY_SHIFT;
+    return STATUS_SUCCESS;
+}
+
 /* ---- IoBuild...Request ---- */
 
 static BOOLEAN attach_mdl(IRP *irp, PVOID buffer, ULONG length, void *caller)

@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     output::{Report, uuid},
     secret::Secret,
+    volumes,
 };
 
 pub(crate) fn run(args: &Unlock) -> Result<Report, Failure> {
@@ -28,11 +29,13 @@ pub(crate) fn run(args: &Unlock) -> Result<Report, Failure> {
     for (slot, candidate) in secret.candidates(&header) {
         let kek = candidate.derive(slot.raw, slot.uuid, slot.index)?;
         if driver.unlock(disk.id, slot.index as u32, kek.as_bytes())? {
+            // Windows has read the partition table when the disk came, and found it locked.
+            let partitions = volumes::read_partitions(&disk);
             let text = format!("Disk {} is unlocked.", disk.id);
-            return Ok(Report::new(
-                text,
-                json!({"disk": disk.id, "uuid": uuid(&disk.uuid), "slot": slot.index}),
-            ));
+            let uuid = uuid(&disk.uuid);
+            let json =
+                json!({"disk": disk.id, "uuid": uuid, "slot": slot.index, "partitions_read": partitions});
+            return Ok(Report::new(text, json));
         }
     }
     Err(Failure::NoKeyFits { kind: secret.kind_name() })

@@ -4,6 +4,7 @@ mod control;
 mod endings;
 mod faults;
 mod lies;
+mod miniport;
 mod policy;
 
 use crate::{disk::Disk, report};

@@ -244,7 +244,7 @@ fn table(disk: &Disk, state: State, volume: u64) -> Result<(), Error> {
     for c in CONTROLS {
         control(disk, state, c)?;
     }
-    Ok(())
+    super::miniport::run(disk, state)
 }
 
 /// The short form for a locked volume: only its reads and writes.
