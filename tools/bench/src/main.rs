@@ -1,16 +1,20 @@
 //! `sluice-bench`: what Sluice costs, measured on this machine beside what it is compared with.
 
+mod data;
 mod intercept;
+mod mapped;
 mod parts;
 mod port;
 mod xts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...]]
+const USAGE: &str =
+    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
   xts         AES-256-XTS on each backend beside `openssl speed`
   parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others
+  mapped      a whole mapped volume beside its parts: speed, space, write amplification, recovery
  Without a word: all.";
 
 fn main() -> ExitCode {
@@ -19,9 +23,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["parts", ..] => parts::run(&arguments[1..]),
         [] => {
-            let all = [intercept::run(false), xts::run(&[]), parts::run(&[])];
+            let all = [intercept::run(false), xts::run(&[]), parts::run(&[]), mapped::run()];
             all.into_iter().collect()
         }
+        ["mapped"] => mapped::run(),
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
         ["xts", rest @ ..] => xts::run(rest),

@@ -15,7 +15,7 @@ use sluice_mapped::{
 use sluice_xts::Backend;
 use zstd_safe::{CCtx, CParameter, FrameFormat};
 
-type Page = [u8; BLOCK];
+use crate::data::{Page, Random};
 
 const ROUNDS: usize = 41;
 /// Blocks of a set: a mebibyte, which stays in the cache.
@@ -76,42 +76,6 @@ impl<'a> Contest<'a> {
                 BLOCK as f64 / median / 1e9
             );
         }
-    }
-}
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn noise(&mut self) -> Page {
-        core::array::from_fn(|_| self.next() as u8)
-    }
-
-    /// Noise in pieces, more than half of them copied from earlier and half of the others letters: zstd halves it.
-    fn half(&mut self) -> Page {
-        let mut page = self.noise();
-        let mut at = 64;
-        while at < BLOCK {
-            let end = (at + 16 + (self.next() % 32) as usize).min(BLOCK);
-            match self.next() % 20 {
-                0..10 => {
-                    let back = 1 + (self.next() % at as u64) as usize;
-                    (at..end).for_each(|i| page[i] = page[i - back]);
-                }
-                10..14 => page[at..end].iter_mut().for_each(|byte| *byte = b'a' + *byte % 26),
-                _ => {}
-            }
-            at = end;
-        }
-        page
     }
 }
 
