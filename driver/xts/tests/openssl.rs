@@ -5,20 +5,16 @@ use openssl::symm::{Cipher, Crypter, Mode};
 use sluice_chain::bytes::{Source, Target};
 use sluice_xts::{Backend, Error, Xts256};
 
-/// splitmix64: the same bytes for the same seed, always.
-struct Random(u64);
+/// The same bytes for the same seed.
+struct Random(fastrand::Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
+        (0..length).map(|_| self.0.u8(..)).collect()
     }
 
     fn key(&mut self) -> [u8; 64] {
@@ -58,7 +54,7 @@ fn ours(xts: &Xts256, unit: u64, size: usize, data: &[u8]) -> Vec<u8> {
 }
 
 fn check_one_unit(random: &mut Random, length: usize) {
-    let (key, number, data) = (random.key(), random.next(), random.bytes(length));
+    let (key, number, data) = (random.key(), random.0.u64(..), random.bytes(length));
     let expected = openssl(Mode::Encrypt, &key, number >> 1, &data);
     for backend in backends() {
         let xts = Xts256::new(&key, backend).unwrap();
@@ -71,13 +67,13 @@ fn check_one_unit(random: &mut Random, length: usize) {
 
 #[test]
 fn every_length_up_to_two_sectors_of_4096_agrees_with_openssl() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     (16..=8192).for_each(|length| check_one_unit(&mut random, length));
 }
 
 #[test]
 fn tweaks_of_sixteen_bytes_agree_with_openssl() {
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     for length in (16..=600).chain([4095, 4096]) {
         let (key, data) = (random.key(), random.bytes(length));
         let tweak: [u8; 16] = random.bytes(16).try_into().unwrap();
@@ -97,9 +93,9 @@ fn tweaks_of_sixteen_bytes_agree_with_openssl() {
 
 #[test]
 fn random_lengths_up_to_a_mebibyte_agree_with_openssl() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     for _ in 0..64 {
-        let length = 16 + (random.next() % ((1 << 20) - 15)) as usize;
+        let length = random.0.usize(16..=1 << 20);
         check_one_unit(&mut random, length);
     }
     check_one_unit(&mut random, 1 << 20);
@@ -107,11 +103,11 @@ fn random_lengths_up_to_a_mebibyte_agree_with_openssl() {
 
 #[test]
 fn runs_of_sectors_agree_with_openssl_sector_by_sector() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     for (size, units) in
         [(512, 1), (512, 7), (512, 8), (512, 129), (4096, 1), (4096, 9), (4096, 256), (528, 5)]
     {
-        let (key, first, data) = (random.key(), random.next() >> 20, random.bytes(size * units));
+        let (key, first, data) = (random.key(), random.0.u64(..) >> 20, random.bytes(size * units));
         let expected: Vec<u8> = (first..)
             .zip(data.chunks(size))
             .flat_map(|(number, sector)| openssl(Mode::Encrypt, &key, number, sector))
@@ -128,7 +124,7 @@ fn runs_of_sectors_agree_with_openssl_sector_by_sector() {
 
 #[test]
 fn unaligned_and_in_place_give_the_same() {
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     let key = random.key();
     for backend in backends() {
         let xts = Xts256::new(&key, backend).unwrap();
@@ -143,7 +139,7 @@ fn unaligned_and_in_place_give_the_same() {
 
 #[test]
 fn what_makes_no_sense_is_refused_and_touches_nothing() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let key = random.key();
     let mut equal = key;
     equal.copy_within(..32, 32);

@@ -150,12 +150,12 @@ struct Corpus {
 
 impl Corpus {
     fn new(blocks: usize) -> Self {
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         let pool = (0..1024).map(|_| random.half()).collect();
         let (mut contents, mut unique) = (Vec::with_capacity(blocks), 0);
         for _ in 0..blocks {
-            if unique > 0 && random.next().is_multiple_of(2) {
-                contents.push((random.next() % u64::from(unique)) as u32);
+            if unique > 0 && random.0.bool() {
+                contents.push(random.0.u32(..unique));
             } else {
                 contents.push(unique);
                 unique += 1;
@@ -350,10 +350,10 @@ fn overwrites() -> Result<(), String> {
     let live = DEVICE / 10 * 8 / BLOCK as u64;
     let options = Options::new(8 << 20, 0, None);
     let mut bench = Bench::new(DEVICE, live * BLOCK as u64, (4 * MIB, MIB), options)?;
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     let mut page = random.noise();
     let mut write = |random: &mut Random, block: u64| {
-        page[..8].copy_from_slice(&random.next().to_le_bytes());
+        page[..8].copy_from_slice(&random.0.u64(..).to_le_bytes());
         Request::Write { offset: block * BLOCK as u64, buffer: page.to_vec().into(), fua: false }
     };
     for first in (0..live).step_by(64) {
@@ -367,7 +367,7 @@ fn overwrites() -> Result<(), String> {
         if round == 2 * live / 64 {
             counted = Some((bench.volume.stats(), bench.disk.written));
         }
-        let blocks: Vec<_> = (0..64).map(|_| random.next() % live).collect();
+        let blocks: Vec<_> = (0..64).map(|_| random.0.u64(..live)).collect();
         let mut requests: Vec<_> = blocks.into_iter().map(|block| write(&mut random, block)).collect();
         if round % 16 == 15 {
             requests.push(Request::Flush);
@@ -391,7 +391,7 @@ fn overwrites() -> Result<(), String> {
 fn recovery() -> Result<(), String> {
     let options = Options::new(64 << 20, 64 << 20, Some(LEVEL));
     let mut bench = Bench::new(10 * TIB, 10 * TIB, (64 * MIB, 4 * MIB), options)?;
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let page = random.half();
     let mut worst = Duration::ZERO;
     for _ in 0..5 {
@@ -399,8 +399,8 @@ fn recovery() -> Result<(), String> {
             let requests: Vec<_> = (0..64)
                 .map(|_| {
                     let mut buffer: Buffer = page.into();
-                    buffer[..8].copy_from_slice(&random.next().to_le_bytes());
-                    let offset = random.next() % (10 * TIB / BLOCK as u64) * BLOCK as u64;
+                    buffer[..8].copy_from_slice(&random.0.u64(..).to_le_bytes());
+                    let offset = random.0.u64(..10 * TIB / BLOCK as u64) * BLOCK as u64;
                     Request::Write { offset, buffer, fua: false }
                 })
                 .collect();

@@ -92,7 +92,7 @@ fn of_files(files: &[String]) -> Result<Vec<Page>, String> {
 
 /// Measures and prints. `files` are compressed too, beside made data and this program.
 pub(crate) fn run(files: &[String]) -> Result<(), String> {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let noise: Vec<Page> = (0..BLOCKS).map(|_| random.noise()).collect();
     let half: Vec<Page> = (0..BLOCKS).map(|_| random.half()).collect();
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -154,8 +154,8 @@ fn sealing<'a>(contest: &mut Contest<'a>, sealer: &'a Sealer, pages: &[Page]) {
 }
 
 fn look_ups(contest: &mut Contest<'_>) -> Result<(), String> {
-    let mut random = Random(2);
-    let mut tag = move || Tag((u128::from(random.next()) << 64 | u128::from(random.next())).to_le_bytes());
+    let mut random = Random::new(2);
+    let mut tag = move || Tag(random.0.u128(..).to_le_bytes());
     let mut index = Index::new(64 << 20).ok_or("no memory")?;
     let count = index.capacity() as u64 * 7 / 10;
     let tags: Vec<Tag> = (0..count).map(|_| tag()).collect();

@@ -21,7 +21,8 @@ const HELP: &str = "usage: ./x COMMAND
   windows-cli                 build sluice.exe
   demo                        an NTFS file system through the driver, under Wine; a minute or two
   e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
-  bench [xts|intercept] ...   the benchmarks, each beside its rival in one run
+  bench [xts|intercept|parts|mapped] ...
+                              the benchmarks, each beside its rival in one run
   fuzz SECONDS [SEED]         every fuzz target for so long
   sim [mutants] [--seconds N] [--seed N] ...
                               the mapped volume on a simulated device that crashes, reorders, tears and lies
