@@ -96,6 +96,8 @@ impl Volume {
         for frame in frames {
             volume.replay(disk, &frame)?;
         }
+        // Checkpoints on the way may have begun a segment of pages. What is claimed is closed, and that one with it.
+        volume.tails = [Tail::default(); 3];
         volume.space.release_claims();
         volume.epoch = volume.root_number + 1;
         volume.checkpoint_now(disk)?;
@@ -410,24 +412,37 @@ fn dirty_most(layout: &Layout, pages: usize) -> usize {
     (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
 }
 
-/// The newest root record of the four. A slot of which nothing can be said might hold it: that is an error.
+/// The newest root record of the four.
+///
+/// A crash can leave a newer record in one copy of a slot than in the other. Before anything else is written, both are
+/// made to hold the newer one: what is believed now must be what is believed after the next crash, whichever copy that
+/// damages, and a copy that cannot be read now must not come back with something newer.
 fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
-    let mut newest: Option<Root> = None;
+    let (mut newest, mut mended) = (None::<Root>, false);
     let mut page = [0; BLOCK];
     for slot in [0, 1] {
-        let mut unreadable = false;
-        let mut found = None;
-        for offset in layout.roots(slot) {
-            if disk.read(offset, &mut page).is_err() {
-                unreadable = true;
-            } else {
-                found = found.or(Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0));
+        let places = layout.roots(slot);
+        let copies = places.map(|offset| {
+            disk.read(offset, &mut page)
+                .map(|()| Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0))
+        });
+        let Some(newer) = copies.iter().flatten().flatten().max_by_key(|root| root.number).copied() else {
+            // Of a slot that cannot be read nothing can be said: it might hold the newest.
+            if copies.iter().any(Result::is_err) {
+                return Err(OpenError::Device);
+            }
+            continue;
+        };
+        for (offset, copy) in places.into_iter().zip(copies) {
+            if copy != Ok(Some(newer)) {
+                disk.write(offset, &newer.encode(sealer)).map_err(|_| OpenError::Device)?;
+                mended = true;
             }
         }
-        if unreadable && found.is_none() {
-            return Err(OpenError::Device);
-        }
-        newest = newest.into_iter().chain(found).max_by_key(|root| root.number);
+        newest = newest.into_iter().chain([newer]).max_by_key(|root| root.number);
+    }
+    if mended {
+        disk.flush().map_err(|_| OpenError::Device)?;
     }
     newest.ok_or(OpenError::NoRoot)
 }
