@@ -161,7 +161,7 @@ impl Volume {
         match u32::try_from(bytes) {
             Ok(more) => self.space.add(segment, more, false),
             Err(_) => {
-                self.space.remove(segment, bytes.unsigned_abs() as u32, false);
+                self.space.remove(segment, bytes.unsigned_abs() as u32, Some(self.lsn));
                 if self.errs(Mutant::SegmentFreedEarly) {
                     self.space.checkpoint_begins();
                     self.space.checkpoint_ends();

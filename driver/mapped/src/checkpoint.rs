@@ -71,7 +71,10 @@ impl Volume {
     }
 
     fn wants_checkpoint(&self) -> bool {
-        let starved = self.space.free() < self.space.reserve() + AHEAD && self.space.dead() > 0;
+        // Of what is dead, pages need it.
+        let starved = self.space.free() < self.space.reserve() + AHEAD
+            && (self.space.dead() > 0 || self.pages_leave)
+            && self.space.first_waiting().is_none();
         self.checkpoint_wanted
             || starved
             || self.ring.percent() > JOURNAL_PERCENT
@@ -105,6 +108,7 @@ impl Volume {
             return false;
         }
         self.checkpoint_wanted = false;
+        self.pages_leave = false;
         self.cache.freeze();
         self.space.checkpoint_begins();
         let root = Root {
@@ -166,8 +170,7 @@ impl Volume {
                     checkpoint.phase = Phase::Root;
                 }
                 Phase::Root if checkpoint.left == 0 || self.errs(Mutant::RootBeforePages) => {
-                    self.durable = self.durable.max(Lsn(checkpoint.root.lsn.0 - 1));
-                    self.wake_for_frames();
+                    self.set_durable(Lsn(checkpoint.root.lsn.0 - 1));
                     self.write_root(checkpoint);
                     checkpoint.phase = Phase::FlushRoot;
                 }
@@ -237,7 +240,7 @@ impl Volume {
             self.space.add(segment, bytes, true);
         }
         if let Some(segment) = self.layout.segment_of(old) {
-            self.space.remove(segment, bytes, true);
+            self.space.remove(segment, bytes, None);
         }
     }
 
@@ -267,7 +270,7 @@ impl Volume {
                 return Err(Stop::Failed(Error::NoSpace));
             }
             if let Some(segment) = tail.segment.take() {
-                self.space.close(segment);
+                self.space.close(segment, self.lsn);
             }
             extent = self.open_extent(Stream::Pages, Holds::List)?;
         }
@@ -280,7 +283,7 @@ impl Volume {
         if let Some((old, bytes)) = old
             && let Some(segment) = self.layout.segment_of(old)
         {
-            self.space.remove(segment, bytes, true);
+            self.space.remove(segment, bytes, None);
         }
         let mut bytes = Vec::new();
         for (segment, live) in self.space.page_segments() {
@@ -345,6 +348,7 @@ impl Volume {
 
     fn end_checkpoint(&mut self, checkpoint: &Checkpoint) {
         self.root_number = checkpoint.root.number;
+        self.known = self.known.max(Lsn(checkpoint.root.lsn.0 - 1));
         self.ring.used -= checkpoint.journal;
         self.space.checkpoint_ends();
         self.stats.checkpoints += 1;

@@ -8,7 +8,7 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Holds, Item, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
-    limits::AHEAD,
+    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE},
     mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
@@ -35,7 +35,8 @@ pub(crate) struct Cleaning {
 
 impl Volume {
     fn wants_cleaning(&self) -> bool {
-        self.space.free() + self.space.dead() < self.space.reserve() + AHEAD
+        let ahead = (self.layout.segments as usize / CLEANED_SHARE).clamp(AHEAD, CLEANED_MOST);
+        self.space.free() + self.space.dead() < self.space.reserve() + ahead
     }
 
     /// Goes on with cleaning, or begins; whether anything moved.
@@ -199,7 +200,7 @@ impl Volume {
         if self.space.live_in(segment) > 0 {
             // Pages leave with the next checkpoint. Chunks that stayed are damaged.
             self.space.set_stuck(segment);
-            self.checkpoint_wanted |= pages;
+            self.pages_leave |= pages;
         }
         self.stats.segments_cleaned += 1;
     }

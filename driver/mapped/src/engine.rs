@@ -22,6 +22,7 @@ use crate::{
     operation::{Op, What},
     pages::TreeRoot,
     read::Run,
+    reuse::Evidence,
     seal::{Domain, Sealer},
     space::Space,
     units::{Address, BLOCK, Lsn, Segment, Tag},
@@ -188,6 +189,10 @@ pub struct Volume {
     pub(crate) written: Lsn,
     /// and up to here flushed.
     pub(crate) durable: Lsn,
+    /// and up to here recovery would know that they were;
+    pub(crate) known: Lsn,
+    /// which this frame will carry further once it is durable.
+    pub(crate) evidence: Option<Evidence>,
     pub(crate) flushing: bool,
 
     pub(crate) table_size: u64,
@@ -224,6 +229,8 @@ pub struct Volume {
 
     pub(crate) checkpoint: Option<Box<Checkpoint>>,
     pub(crate) checkpoint_wanted: bool,
+    /// The cleaner has marked pages: the next checkpoint empties their segments.
+    pub(crate) pages_leave: bool,
     pub(crate) cleaning: Option<Box<Cleaning>>,
     /// The next leaf of the table whose tags go into the index; `None` when all are in.
     pub(crate) indexing: Option<u64>,
@@ -341,11 +348,13 @@ impl Volume {
             while let Some(op) = self.ready.pop_front() {
                 self.step(op);
             }
-            let mut moved = self.step_checkpoint();
-            moved |= self.step_cleaner();
+            let mut moved = self.step_cleaner();
             moved |= self.step_indexing();
             moved |= self.close_if_idle();
             moved |= self.flush_if_wanted();
+            moved |= self.step_reuse();
+            // The last: any of these may want it.
+            moved |= self.step_checkpoint();
             if moved {
                 self.ready.extend(self.stalled.drain(..));
             }

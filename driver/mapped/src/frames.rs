@@ -53,7 +53,7 @@ impl Volume {
         let tail = &mut self.tails[stream as usize];
         if let Some(full) = tail.segment.filter(|_| self.layout.segment_bytes - tail.filled < least) {
             tail.segment = None;
-            self.space.close(full);
+            self.space.close(full, self.lsn);
         }
         if self.tails[stream as usize].segment.is_none() {
             self.take_segment(stream)?;
@@ -105,9 +105,15 @@ impl Volume {
     }
 
     pub(crate) fn close_frame_leaving(&mut self, spare: u64) -> Result<(), Stop> {
-        if self.gathering.records.is_empty() {
-            return Ok(());
-        }
+        if self.gathering.records.is_empty() { Ok(()) } else { self.send_frame(spare) }
+    }
+
+    /// Sends it even if nothing is in it, for what its head says.
+    pub(crate) fn close_frame_even_empty(&mut self) -> Result<(), Stop> {
+        self.send_frame(2 * self.layout.frame_bytes() as u64)
+    }
+
+    fn send_frame(&mut self, spare: u64) -> Result<(), Stop> {
         if self.failed {
             return Err(Stop::Failed(Error::Write));
         }
@@ -146,6 +152,7 @@ impl Volume {
             journal::encode(&self.sealer, &head, &mentions[..count], &self.gathering.records, sector, frame)
                 .ok_or(Stop::Failed(Error::Write))?;
         let at = self.ring.take(length as u64).ok_or(Stop::Event)?;
+        self.note_evidence();
         self.gathering.records.clear();
         self.fly(extents, buffer, length, JOURNAL_START + at);
         self.lsn = Lsn(self.lsn.0 + 1);
@@ -247,11 +254,15 @@ impl Volume {
             return true;
         }
         if wanted {
-            self.flushing = true;
-            self.stats.flushes += 1;
-            self.issue(IoKind::Flush(self.written), DeviceOp::Flush);
+            self.flush_device();
         }
         wanted
+    }
+
+    pub(crate) fn flush_device(&mut self) {
+        self.flushing = true;
+        self.stats.flushes += 1;
+        self.issue(IoKind::Flush(self.written), DeviceOp::Flush);
     }
 
     pub(crate) fn flushed(&mut self, lsn: Lsn, result: Result<(), DeviceError>) {
@@ -259,8 +270,7 @@ impl Volume {
         if result.is_err() {
             return self.fail();
         }
-        self.durable = self.durable.max(lsn);
-        self.wake_for_frames();
+        self.set_durable(lsn);
     }
 
     /// Whether something in a segment is not on the device yet.

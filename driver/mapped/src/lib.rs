@@ -44,6 +44,7 @@ mod pages;
 mod read;
 mod record;
 mod recover;
+mod reuse;
 mod root;
 pub mod seal;
 mod space;

@@ -37,8 +37,14 @@ pub const FULL_PERCENT: u64 = 92;
 pub const WORTH_PERCENT: u64 = 96;
 /// The same for a segment of pages.
 pub const PAGES_WORTH_PERCENT: u64 = 70;
-/// Segments beyond the reserve that the cleaner keeps free for new data, if it can.
+/// Segments beyond the reserve that are always to be free for new data: with fewer, dead ones are made free.
 pub const AHEAD: usize = 2;
+/// The cleaner works ahead of that, so that many segments become free at once: by this share of all segments,
+pub const CLEANED_SHARE: usize = 64;
+/// and by so many at most.
+pub const CLEANED_MOST: usize = 64;
+/// Dead segments that can become free without a checkpoint: many more than the cleaner works ahead.
+pub const WAITING: usize = 1024;
 /// Pages of metadata the cache holds at least: each of a request's records needs at most eight at once, and a
 /// checkpoint a path.
 pub const PAGES_LEAST: usize = 64;

@@ -2,8 +2,9 @@
 //! with the feature `mutants`, which no product has.
 //!
 //! Not among them, because the simulator takes longer than a minute to find them: a journal freed before the checkpoint is
-//! done (the journal must go round once within it), and a volume opened without a flush (a recovery must fail to write one
-//! copy of its root record, another one follow at once, and power fail during that).
+//! done (the journal must go round once within it), a volume opened without a flush (a recovery must fail to write one
+//! copy of its root record, another one follow at once, and power fail during that), and a dead segment filled again when
+//! the frame in which it died is durable, without a durable frame that says so (three minutes).
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Mutant {
     OneRootSlot,
     /// A dead segment is filled again before the checkpoint.
     SegmentFreedEarly,
+    /// A dead segment is filled again while recovery could still read what was in it.
+    ReusedUnproven,
     /// The cleaner reads a segment while its end is still being written.
     CleanedTooSoon,
     /// A frozen page is changed where it is.
@@ -57,6 +60,7 @@ pub const MUTANTS: &[(&str, Mutant)] = &[
     ("root not flushed", Mutant::RootNotFlushed),
     ("one root slot", Mutant::OneRootSlot),
     ("segment freed early", Mutant::SegmentFreedEarly),
+    ("reused unproven", Mutant::ReusedUnproven),
     ("cleaned too soon", Mutant::CleanedTooSoon),
     ("frozen page changed", Mutant::FrozenPageChanged),
     ("reference forgotten", Mutant::ReferenceForgotten),

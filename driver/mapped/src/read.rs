@@ -7,12 +7,13 @@ use crate::{
     codec::Decompressor,
     engine::{IoKind, Stop},
     io::{Buffer, DeviceError, DeviceOp, Error},
+    layout::Layout,
     leaf::Entry,
     limits::{EXTENT, RUNS},
     mutants::Mutant,
     operation::{Op, What},
     seal::{Domain, Sealer},
-    units::{BLOCK, Block, Kind},
+    units::{BLOCK, Block, Kind, Segment},
     write::empty_block,
 };
 
@@ -33,6 +34,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether it reads in a segment.
+    pub(crate) fn touches(&self, layout: &Layout, segment: Segment) -> bool {
+        let start = layout.segment_start(segment).0;
+        self.base < start + layout.segment_bytes && start < self.end
+    }
+
     fn takes(&self, entry: &Entry) -> bool {
         let (start, end) = span(entry);
         start >= self.end && start - self.end <= GAP && end - self.base <= EXTENT as u64

@@ -10,7 +10,7 @@ use crate::{
     cache::{Cache, PageKey, Tree},
     codec::{Compressor, Decompressor},
     disk::Disk,
-    engine::{Gathering, Options, Stats, Stop, Tail},
+    engine::{Gathering, Options, Stats, Stop, Stream, Tail},
     index::Index,
     io::{DeviceIo, DeviceOp, Error},
     journal::{Frame, Mention, Ring},
@@ -96,9 +96,12 @@ impl Volume {
         for frame in frames {
             volume.replay(disk, &frame)?;
         }
-        // Checkpoints on the way may have begun a segment of pages. What is claimed is closed, and that one with it.
-        volume.tails = [Tail::default(); 3];
-        volume.space.release_claims();
+        // A checkpoint on the way may have begun a segment of pages.
+        if let Some(segment) = volume.tails[Stream::Pages as usize].segment.take() {
+            volume.space.close(segment, volume.lsn);
+        }
+        volume.space.release_claims(volume.lsn);
+        volume.free_dead();
         volume.epoch = volume.root_number + 1;
         volume.checkpoint_now(disk)?;
         volume.recovering = false;
@@ -132,6 +135,8 @@ impl Volume {
             flying: VecDeque::with_capacity(FRAMES),
             written: Lsn(root.lsn.0 - 1),
             durable: Lsn(root.lsn.0 - 1),
+            known: Lsn(root.lsn.0 - 1),
+            evidence: None,
             flushing: false,
             table_size: root.table_size,
             cursor: root.cursor,
@@ -161,6 +166,7 @@ impl Volume {
             scratch: buffer(2 * BLOCK),
             checkpoint: None,
             checkpoint_wanted: false,
+            pages_leave: false,
             cleaning: None,
             indexing: None,
             recovering: true,
@@ -309,6 +315,7 @@ impl Volume {
         if durable >= expected {
             return Err(OpenError::Journal(expected.0));
         }
+        self.known = durable;
         // Behind what is known to be durable, a frame counts only with the data it speaks of.
         let mut whole = found.iter().take_while(|frame| frame.lsn <= durable).count();
         while let Some(frame) = found.get(whole) {
@@ -394,6 +401,7 @@ impl Volume {
         (self.written, self.durable) = (found.lsn, found.lsn);
         (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
         if self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT {
+            self.free_dead();
             self.checkpoint_now(disk)?;
             self.replayed = found.used;
         }

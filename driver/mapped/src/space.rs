@@ -1,10 +1,11 @@
 //! The segments: which are free, how much in the others is live, and which the cleaner should take.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
     limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, STREAMS, WORTH_PERCENT},
-    units::{BLOCK, Segment},
+    reuse::Waiting,
+    units::{BLOCK, Lsn, Segment},
 };
 
 /// What a segment is used for.
@@ -16,7 +17,8 @@ enum State {
     Open,
     /// Filled.
     Full,
-    /// Filled, and nothing in it is live. A crash now would need it nevertheless: it waits for a checkpoint.
+    /// Filled, and nothing in it is live. A crash now would need it nevertheless: it waits for the journal ([`Waiting`])
+    /// or a checkpoint.
     Dead,
     /// Dead before the checkpoint under way began: free when that is done.
     Dying,
@@ -39,6 +41,9 @@ pub(crate) struct Space {
     free: usize,
     /// Dead or dying.
     dead: usize,
+    waiting: Waiting,
+    /// Recovery: segments of which frames speak that are not applied yet, and the frame in which each died.
+    claims: BTreeMap<u32, Option<Lsn>>,
     live: u64,
     /// Segments that new data may not take: the cleaner's and the checkpoint's.
     reserve: usize,
@@ -58,6 +63,8 @@ impl Space {
             hand: 0,
             free: count as usize,
             dead: 0,
+            waiting: Waiting::new()?,
+            claims: BTreeMap::new(),
             live: 0,
             reserve,
             pinned: None,
@@ -125,10 +132,10 @@ impl Space {
         None
     }
 
-    /// A stream has filled it.
-    pub(crate) fn close(&mut self, segment: Segment) {
+    /// A stream has filled it. `now`: the frame being gathered.
+    pub(crate) fn close(&mut self, segment: Segment, now: Lsn) {
         self.all[segment.0 as usize].state = State::Full;
-        self.settle(segment, State::Dead);
+        self.settle(segment, Some(now));
     }
 
     /// Something was stored in it. In recovery, a free one is in use by that.
@@ -144,19 +151,43 @@ impl Space {
         (one.state, one.pages, one.stuck) = (State::Full, pages, false);
     }
 
-    /// Something in it is no longer needed. `now`: the checkpoint under way has replaced it.
-    pub(crate) fn remove(&mut self, segment: Segment, bytes: u32, now: bool) {
+    /// Something in it is no longer needed, as the frame being gathered, `now`, says; without that, because the checkpoint
+    /// under way has replaced it.
+    pub(crate) fn remove(&mut self, segment: Segment, bytes: u32, now: Option<Lsn>) {
         self.live -= u64::from(bytes);
         self.all[segment.0 as usize].live -= bytes;
-        self.settle(segment, if now { State::Dying } else { State::Dead });
+        if let Some(died) = self.claims.get_mut(&segment.0) {
+            *died = now;
+        }
+        self.settle(segment, now);
     }
 
-    fn settle(&mut self, segment: Segment, state: State) {
+    fn settle(&mut self, segment: Segment, now: Option<Lsn>) {
         let one = &mut self.all[segment.0 as usize];
-        if one.live == 0 && one.state == State::Full {
-            one.state = state;
-            self.dead += 1;
+        if one.live > 0 || one.state != State::Full {
+            return;
         }
+        self.dead += 1;
+        one.state = if now.is_some() { State::Dead } else { State::Dying };
+        if let Some(now) = now.filter(|_| !one.pages) {
+            self.waiting.add(segment, now);
+        }
+    }
+
+    /// The frame in which the first segment died that could become free without a checkpoint.
+    pub(crate) fn first_waiting(&self) -> Option<Lsn> {
+        self.waiting.first()
+    }
+
+    /// Segments that died up to `known` are free, but for those that are `busy`; whether there were any.
+    pub(crate) fn free_waiting(&mut self, known: Lsn, busy: impl Fn(Segment) -> bool) -> bool {
+        let (pinned, before) = (self.pinned, self.free);
+        while let Some(segment) = self.waiting.take(known, |one| pinned == Some(one) || busy(one)) {
+            self.all[segment.0 as usize].state = State::Free;
+            self.free += 1;
+            self.dead -= 1;
+        }
+        self.free > before
     }
 
     /// A checkpoint begins: what is dead now will be free when it is done.
@@ -178,6 +209,8 @@ impl Space {
                 self.dead -= 1;
             }
         }
+        let all = &self.all;
+        self.waiting.retain(|one| matches!(all[one.0 as usize].state, State::Dead | State::Dying));
     }
 
     /// Recovery: frames not applied yet speak of this segment. It is as if a stream still filled it: whatever becomes
@@ -188,14 +221,13 @@ impl Space {
             self.free -= 1;
         }
         one.state = State::Open;
+        self.claims.insert(segment.0, None);
     }
 
-    /// Every frame is applied: what was claimed is filled.
-    pub(crate) fn release_claims(&mut self) {
-        for at in 0..self.all.len() {
-            if self.all[at].state == State::Open {
-                self.close(Segment(at as u32));
-            }
+    /// Every frame is applied: what was claimed is filled. `now`: the next frame.
+    pub(crate) fn release_claims(&mut self, now: Lsn) {
+        for (segment, died) in core::mem::take(&mut self.claims) {
+            self.close(Segment(segment), died.unwrap_or(now));
         }
     }
 

@@ -344,12 +344,13 @@ fn small_index() -> Result<(), String> {
     Ok(())
 }
 
-/// Write amplification of small overwrites.
-fn overwrites() -> Result<(), String> {
-    const DEVICE: u64 = 512 * MIB;
-    let live = DEVICE / 10 * 8 / BLOCK as u64;
-    let options = Options::new(8 << 20, 0, None);
-    let mut bench = Bench::new(DEVICE, live * BLOCK as u64, (4 * MIB, MIB), options)?;
+/// Write amplification of small overwrites, with `percent` of the device, or of what the volume takes, live.
+fn overwrites(cache: u64, percent: u64, of_device: bool) -> Result<(), String> {
+    const DEVICE: u64 = 2 * GIB;
+    let options = Options::new(cache as usize, 0, None);
+    let mut bench = Bench::new(DEVICE, DEVICE, (16 * MIB, MIB), options)?;
+    let whole = if of_device { DEVICE } else { bench.volume.usage().capacity_bytes };
+    let live = whole / 100 * percent / BLOCK as u64;
     let mut random = Random::new(4);
     let mut page = random.noise();
     let mut write = |random: &mut Random, block: u64| {
@@ -359,7 +360,7 @@ fn overwrites() -> Result<(), String> {
     for first in (0..live).step_by(64) {
         let blocks = first..(first + 64).min(live);
         if !bench.run(blocks.map(|block| write(&mut random, block)).collect::<Vec<_>>())? {
-            return Err("80 % do not fit".into());
+            return Err(format!("{percent} % do not fit"));
         }
     }
     let mut counted = None;
@@ -377,14 +378,25 @@ fn overwrites() -> Result<(), String> {
     let (before, device_before) = counted.ok_or("nothing was counted")?;
     let stats = bench.volume.stats();
     let user = (stats.user_written - before.user_written) as f64;
-    println!("\n4 KiB random overwrites, 80 % of the device live, flushed every 1024, after twice its size");
     println!(
-        "  written to the device for each byte: {:.2} by the engine's count, {:.2} by the device's (target: at most 3)",
+        "  {percent} % of {:23} cache {:2} MiB: {:5.2} by the engine's count, {:5.2} by the device's; cleaner {:.2}",
+        if of_device { "the device live," } else { "what the volume takes," },
+        cache / MIB,
         (stats.device_written - before.device_written) as f64 / user,
-        (bench.disk.written - device_before) as f64 / user
+        (bench.disk.written - device_before) as f64 / user,
+        (stats.cleaned - before.cleaned) as f64 / user
     );
-    println!("  of that, {:.2} moved by the cleaner", (stats.cleaned - before.cleaned) as f64 / user);
     Ok(())
+}
+
+fn write_amplification() -> Result<(), String> {
+    println!(
+        "\nWritten to the device for each byte of 4 KiB random overwrites, flushed every 1024: a device of 2 GiB,"
+    );
+    println!("after twice its size; the metadata are 13 MiB (target: at most 3 at 80 %)");
+    overwrites(64 * MIB, 80, false)?;
+    overwrites(64 * MIB, 80, true)?;
+    overwrites(8 * MIB, 80, false)
 }
 
 /// Opening a large volume after a crash.
@@ -426,6 +438,6 @@ pub(crate) fn run() -> Result<(), String> {
     );
     sequential()?;
     small_index()?;
-    overwrites()?;
+    write_amplification()?;
     recovery()
 }
