@@ -33,6 +33,8 @@ pub enum OpenError {
     Device,
     /// There is no root record that this key fits.
     NoRoot,
+    /// The newest root record is damaged in both copies: the journal goes on after a later one than is left.
+    RootLost,
     /// The list of segments that hold metadata is damaged.
     List,
     /// A metadata page is damaged.
@@ -311,7 +313,7 @@ impl Volume {
             found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
             expected = Lsn(expected.0 + 1);
         }
-        durable = durable.max(self.durable_elsewhere(disk, root.epoch, expected)?);
+        durable = durable.max(self.look_elsewhere(disk, root.epoch, expected)?);
         if durable >= expected {
             return Err(OpenError::Journal(expected.0));
         }
@@ -350,7 +352,10 @@ impl Volume {
     }
 
     /// Up to which frame a frame beyond the first missing one says that all were durable.
-    fn durable_elsewhere(&self, disk: &mut dyn Disk, epoch: u64, missing: Lsn) -> Result<Lsn, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::RootLost`]: there is a frame of a later epoch. Its root record was durable before it was written.
+    fn look_elsewhere(&self, disk: &mut dyn Disk, epoch: u64, missing: Lsn) -> Result<Lsn, OpenError> {
         let sector = self.layout.sector as usize;
         let mut durable = Lsn(0);
         let mut bytes = vec![0; EXTENT];
@@ -367,8 +372,17 @@ impl Volume {
             }
             for at in (0..length).step_by(sector) {
                 let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
-                let later = word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
-                if later && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64) {
+                let says_more =
+                    word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
+                // Of what is no frame at all, hardly anything looks like this.
+                let of_later =
+                    (epoch.saturating_add(1)..=epoch.saturating_add(1 << 32)).contains(&word(at + 24));
+                if (says_more || of_later)
+                    && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64)
+                {
+                    if frame.head.epoch > epoch {
+                        return Err(OpenError::RootLost);
+                    }
                     durable = durable.max(frame.head.durable);
                 }
             }

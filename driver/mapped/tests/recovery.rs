@@ -159,3 +159,24 @@ fn a_damaged_frame_that_was_durable_is_reported_and_nothing_is_written() {
         }
     }
 }
+
+#[test]
+fn a_volume_does_not_go_back_to_an_older_root_record_when_both_copies_of_the_newest_are_damaged() {
+    let (mut disk, mut volume) = formatted();
+    write(&mut volume, &mut disk, 1);
+    ask(&mut volume, &mut disk, Request::Checkpoint);
+    drop(volume);
+    let before = disk.bytes.clone();
+    let mut volume = open(&mut disk).unwrap();
+    write(&mut volume, &mut disk, 2);
+    drop(volume);
+    let slot = (0..2)
+        .map(|slot| layout().roots(slot).map(|offset| range(offset, BLOCK)))
+        .find(|[place, _]| before[place.clone()] != disk.bytes[place.clone()])
+        .unwrap();
+    for place in slot {
+        disk.bytes[place.start + 1000] ^= 1;
+    }
+    disk.writes = 0;
+    assert_eq!((open(&mut disk).err(), disk.writes), (Some(OpenError::RootLost), 0));
+}

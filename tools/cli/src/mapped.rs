@@ -163,6 +163,7 @@ pub(crate) fn open_error_text(error: OpenError) -> String {
     match error {
         OpenError::Device => "the device reports errors where its root, journal or map lies".into(),
         OpenError::NoRoot => "no root record of it is good".into(),
+        OpenError::RootLost => "both copies of its newest root record are damaged".into(),
         OpenError::List => "the list of its metadata is damaged".into(),
         OpenError::Page => "a page of its metadata is damaged".into(),
         OpenError::Journal(frame) => {
