@@ -2,9 +2,12 @@
 
 use core::{ffi::c_void, ptr::NonNull};
 
+use sluice_chain::bytes::Target;
+
 use crate::{
     request::Request,
-    storport::{SrbKind, SrbView},
+    scsi::sense::Refusal,
+    storport::{ScsiStatus, SrbKind, SrbStatus, SrbView},
 };
 
 /// `HwStorStartIo`: TRUE, or FALSE if the miniport has no room.
@@ -83,6 +86,34 @@ impl Srb {
     pub fn view(&mut self) -> Option<SrbView> {
         // SAFETY: the shim built this SRB in its own storage, of the size that its header says.
         unsafe { SrbView::parse(self.0.as_ptr().cast()) }.ok()
+    }
+
+    /// The data that it carries. Others may see and change it at any moment.
+    pub fn data(&mut self) -> Target<'_> {
+        let Some(view) = self.view() else { return Target::from(&mut [][..]) };
+        let (start, length) = (view.data_buffer().cast::<u8>(), view.data_transfer_length() as usize);
+        let length = if start.is_null() { 0 } else { length };
+        // SAFETY: the shim builds its SRBs over memory that stays mapped until they are completed, which consumes this.
+        unsafe { Target::from_raw(start, length) }
+    }
+
+    /// Completes it as having moved so many bytes.
+    pub fn succeed(mut self, bytes: u32) {
+        if let Some(mut view) = self.view() {
+            view.set_data_transfer_length(bytes);
+            view.set_scsi_status(ScsiStatus::GOOD);
+            view.set_srb_status(SrbStatus::SUCCESS);
+        }
+        self.complete();
+    }
+
+    /// Completes it as refused.
+    pub fn refuse(mut self, refusal: Refusal) {
+        if let Some(mut view) = self.view() {
+            // SAFETY: the shim's SRBs have its own sense buffer, of the length that they name.
+            unsafe { refusal.write(&mut view) };
+        }
+        self.complete();
     }
 
     /// The shim's request around it.

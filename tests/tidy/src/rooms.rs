@@ -61,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver/control", &["sluice-chain"]),
     ("compat-shim", &["sluice-chain"]),
     ("compat-shim/miniports/lower", &["sluice-shim"]),
+    ("compat-shim/miniports/mapped", &["sluice-chain", "sluice-mapped", "sluice-shim"]),
     ("compat-shim/miniports/ram", &["sluice-chain", "sluice-shim"]),
 ];
 
