@@ -30,11 +30,17 @@ pub enum Refusal {
     NoMemory,
     /// The volume is of a kind that this driver cannot host.
     Kind,
+    /// The disk reports errors.
+    Device,
+    /// The volume's metadata is damaged.
+    Damaged,
+    /// The disk has no room for what opening must write.
+    DiskFull,
 }
 
 impl Refusal {
     /// Every refusal: the NTSTATUS (ntstatus.h) and the Win32 error that RtlNtStatusToDosError makes of it.
-    const TABLE: [(Self, u32, u32); 12] = [
+    const TABLE: [(Self, u32, u32); 15] = [
         (Self::WrongKey, 0xc000_006a, 86), // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
         (Self::NoSuchSlot, 0xc000_0225, 1168), // STATUS_NOT_FOUND, ERROR_NOT_FOUND
         (Self::Tampered, 0xc000_0032, 1393), // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
@@ -47,6 +53,9 @@ impl Refusal {
         (Self::NoRoom, 0xc000_0023, 122),  // STATUS_BUFFER_TOO_SMALL, ERROR_INSUFFICIENT_BUFFER
         (Self::NoMemory, 0xc000_009a, 1450), // STATUS_INSUFFICIENT_RESOURCES, ERROR_NO_SYSTEM_RESOURCES
         (Self::Kind, 0xc000_00bb, 50),     // STATUS_NOT_SUPPORTED, ERROR_NOT_SUPPORTED
+        (Self::Device, 0xc000_0185, 1117), // STATUS_IO_DEVICE_ERROR, ERROR_IO_DEVICE
+        (Self::Damaged, 0xc000_0102, 1392), // STATUS_FILE_CORRUPT_ERROR, ERROR_FILE_CORRUPT
+        (Self::DiskFull, 0xc000_007f, 112), // STATUS_DISK_FULL, ERROR_DISK_FULL
     ];
 
     /// What the driver completes the IRP with. Not a warning or success: nothing is copied back to the caller.
@@ -82,7 +91,7 @@ mod tests {
             assert_eq!(refusal.nt_status(), status as i32);
             assert_eq!(Refusal::from_win32(error), Some(refusal));
         }
-        assert_eq!(Refusal::TABLE.len(), Refusal::Kind as usize + 1);
+        assert_eq!(Refusal::TABLE.len(), Refusal::DiskFull as usize + 1);
         assert_eq!(Refusal::from_win32(5), None);
     }
 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 
-use sluice_chain::{try_box, try_zeros};
+use sluice_chain::{Chain, try_box, try_zeros};
 use sluice_engine::{
     format::{
         COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, second_copy_offset,
@@ -11,15 +11,17 @@ use sluice_engine::{
     keys::{Kek, KeyError, VolumeKey},
     volume::{InPlace, Kind},
 };
-use sluice_shim::storport::SrbKind;
+use sluice_miniport_lower::Lower;
 use sluice_xts::Backend;
 use wdk_sys::{NTSTATUS, STATUS_DISK_CORRUPT_ERROR, STATUS_INSUFFICIENT_RESOURCES, STATUS_REVISION_MISMATCH};
 
 use crate::{
+    child_io::Below,
     disk::{Disk, DiskState},
+    mapped::{Hosted, Start},
     nt::{event::TurnGuard, irql::Passive},
-    probe::{Capacity, Probe, Silence},
-    volume::Volume,
+    probe::{Adapter, Capacity, Probe, Silence},
+    volume::{Miniport, REQUESTS, Volume},
 };
 use sluice_control::Refusal;
 
@@ -29,8 +31,8 @@ pub(crate) struct Identity {
     pub(crate) capacity: Capacity,
     /// A good header, if it has one.
     pub(crate) header: Option<Box<[u8; COPY_BYTES]>>,
-    /// Which SRBs the device below takes.
-    pub(crate) kind: SrbKind,
+    /// What the adapter below takes.
+    pub(crate) adapter: Adapter,
     /// What went wrong last, or 0.
     pub(crate) last_error: NTSTATUS,
 }
@@ -42,7 +44,7 @@ impl IdentityCell {
     /// Nothing is known yet.
     pub(crate) const fn new() -> Self {
         let capacity = Capacity { sector_size: 512, sectors: 0, physical_exponent: 0, lowest_aligned: 0 };
-        Self(UnsafeCell::new(Identity { capacity, header: None, kind: SrbKind::Legacy, last_error: 0 }))
+        Self(UnsafeCell::new(Identity { capacity, header: None, adapter: Adapter::LEAST, last_error: 0 }))
     }
 
     /// What is known, for whoever has the disk's turn.
@@ -81,7 +83,7 @@ impl Disk {
     fn read_identity(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
         let ask = Probe::new(self.lower(), at);
         let identity = self.identity.with(turn);
-        identity.kind = ask.kind();
+        identity.adapter = ask.adapter();
         let (state, error) = match read_headers(&ask, identity) {
             Ok(found) => found,
             // Nothing in it: nothing of ours.
@@ -116,17 +118,23 @@ impl Disk {
             return Err(Refusal::WrongState);
         }
         let header = identity.header().ok_or(Refusal::WrongState)?;
-        let Kind::InPlace(place) = header.kind() else { return Err(Refusal::Kind) };
-        // On the heap, so that no copy stays behind on a stack.
-        let mut volume_key = try_box(VolumeKey::zeroed()).ok_or(Refusal::NoMemory)?;
-        header.unlock(slot as usize, &kek, &mut volume_key).map_err(|error| match error {
-            KeyError::EmptySlot => Refusal::NoSuchSlot,
-            KeyError::WrongKey => Refusal::WrongKey,
-            KeyError::Tampered => Refusal::Tampered,
-        })?;
-        let chain = place.chain(volume_key.as_bytes(), Backend::detect_xmm());
-        let chain = chain.map_err(|_| Refusal::NoMemory)?;
-        let volume = Volume::start(self, chain, header.sector_size(), identity.kind);
+        let volume_key = volume_key(&header, slot, &kek)?;
+        let (sector, adapter) = (header.sector_size(), identity.adapter);
+        let (chain, miniport) = match header.kind() {
+            Kind::InPlace(place) => {
+                let chain = place.chain(volume_key.as_bytes(), Backend::detect_xmm());
+                let below = Below { device: self.lower(), kind: adapter.kind };
+                (chain.map_err(|_| Refusal::NoMemory)?, Miniport::Lower(Lower(below)))
+            }
+            Kind::Mapped(mapped) => {
+                let start = Start::new(&mapped, &header.uuid(), &volume_key)?;
+                drop(volume_key);
+                // SAFETY: the device below stays while this driver is attached to it, which outlasts its volume.
+                let hosted = unsafe { Hosted::open(self.lower(), adapter, start, REQUESTS, at) }?;
+                (Chain::new(), Miniport::Mapped(hosted))
+            }
+        };
+        let volume = Volume::start(self, chain, sector, miniport);
         self.open_volume(volume.map_err(|_| Refusal::NoMemory)?);
         identity.last_error = 0;
         Ok(())
@@ -149,6 +157,20 @@ impl Disk {
         self.close_volume(at);
         Ok(())
     }
+}
+
+/// The volume's key, on the heap, so that no copy stays behind on a stack. A volume that is not encrypted has it in its
+/// header: any slot and key will do.
+fn volume_key(header: &Header<'_>, slot: u32, kek: &Kek) -> Result<Box<VolumeKey>, Refusal> {
+    let mut key = try_box(VolumeKey::zeroed()).ok_or(Refusal::NoMemory)?;
+    let unlocked =
+        if header.is_open() { header.open(&mut key) } else { header.unlock(slot as usize, kek, &mut key) };
+    unlocked.map_err(|error| match error {
+        KeyError::EmptySlot => Refusal::NoSuchSlot,
+        KeyError::WrongKey => Refusal::WrongKey,
+        KeyError::Tampered => Refusal::Tampered,
+    })?;
+    Ok(key)
 }
 
 /// Where the volume lies. A mapped one has no place; its size is what a locked disk shows.

@@ -18,8 +18,10 @@
 
 extern crate alloc;
 // For its panic handler.
+use sluice_mapped as _;
 use wdk_panic as _;
 
+mod below;
 mod child_io;
 mod completion;
 mod control;
@@ -27,6 +29,7 @@ mod disk;
 mod dispatch;
 mod identity;
 mod ioctl;
+mod mapped;
 mod nt;
 mod platform;
 mod pnp;
@@ -35,6 +38,7 @@ mod probe;
 mod registry;
 mod requests;
 mod usage;
+mod verdict;
 mod volume;
 
 use nt::irql::Passive;

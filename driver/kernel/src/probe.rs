@@ -10,10 +10,9 @@ use sluice_shim::{
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
-        sense::{Sense, key},
     },
     storport::{
-        SrbFlags, SrbKind, SrbStatus,
+        SrbFlags, SrbKind,
         srb::{SrbRequest, SrbStorage},
     },
 };
@@ -31,6 +30,7 @@ use crate::nt::{
     is_success,
     mdl::{self, OwnMdl},
 };
+use crate::verdict::{Verdict, judge};
 
 /// Seconds that the disk has for an answer; as long as disk.sys gives it by default.
 const TIME_OUT: u32 = 60;
@@ -44,21 +44,26 @@ pub(crate) enum Silence {
     Failed(NTSTATUS),
 }
 
-/// One answer that is none.
-#[derive(Clone, Copy)]
-enum Answer {
-    NoMedium,
-    /// It is becoming ready, or waits to be started.
-    Becoming,
-    /// It was reset, is busy, or did not get it.
-    Again,
-    Failed(NTSTATUS),
+/// What the adapter above the disk takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Adapter {
+    /// Which SRBs.
+    pub(crate) kind: SrbKind,
+    /// Most bytes that one of them may move.
+    pub(crate) most_bytes: u32,
+    /// Bits of a buffer's address that must be zero.
+    pub(crate) alignment: u32,
+}
+
+impl Adapter {
+    /// What any adapter takes: legacy SRBs, 64 KiB, and what memory from the pool has.
+    pub(crate) const LEAST: Self = Self { kind: SrbKind::Legacy, most_bytes: 64 << 10, alignment: 0 };
 }
 
 /// The disk below, to be asked.
 pub(crate) struct Probe<'a> {
     lower: NonNull<DEVICE_OBJECT>,
-    kind: SrbKind,
+    adapter: Adapter,
     at: Passive<'a>,
 }
 
@@ -81,16 +86,16 @@ impl Capacity {
 }
 
 impl<'a> Probe<'a> {
-    /// A way to ask the device `lower`. Asks it first which SRBs it takes.
+    /// A way to ask the device `lower`. Asks it first what its adapter takes.
     pub(crate) fn new(lower: NonNull<DEVICE_OBJECT>, at: Passive<'a>) -> Self {
-        let mut probe = Self { lower, kind: SrbKind::Legacy, at };
-        probe.kind = probe.srb_kind();
+        let mut probe = Self { lower, adapter: Adapter::LEAST, at };
+        probe.adapter = probe.ask_adapter();
         probe
     }
 
-    /// Which SRBs the device takes.
-    pub(crate) fn kind(&self) -> SrbKind {
-        self.kind
+    /// What its adapter takes.
+    pub(crate) fn adapter(&self) -> Adapter {
+        self.adapter
     }
 
     /// READ CAPACITY(16), or (10) if the disk does not know it (SBC-4 5.15, 5.16).
@@ -141,10 +146,11 @@ impl<'a> Probe<'a> {
         loop {
             let (most, status) = match self.data_in_once(cdb, into) {
                 Ok(length) => return Ok(length),
-                Err(Answer::NoMedium) => return Err(Silence::NoMedium),
-                Err(Answer::Becoming) => (BECOMING, STATUS_DEVICE_NOT_READY),
-                Err(Answer::Again) => (AGAIN, STATUS_IO_DEVICE_ERROR),
-                Err(Answer::Failed(status)) => (0, status),
+                Err(Verdict::NoMedium) => return Err(Silence::NoMedium),
+                Err(Verdict::Becoming) => (BECOMING, STATUS_DEVICE_NOT_READY),
+                Err(Verdict::Again) => (AGAIN, STATUS_IO_DEVICE_ERROR),
+                Err(Verdict::Failed(status)) => (0, status),
+                Err(Verdict::Unknown | Verdict::Done(_)) => (0, STATUS_IO_DEVICE_ERROR),
             };
             tries += 1;
             if tries > most {
@@ -157,9 +163,9 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn data_in_once(&self, cdb: &Cdb, into: &mut [u8]) -> Result<usize, Answer> {
+    fn data_in_once(&self, cdb: &Cdb, into: &mut [u8]) -> Result<usize, Verdict> {
         // The answer is transferred to pool memory: `into` may lie on a stack that is not mapped for a device.
-        let no_memory = Answer::Failed(STATUS_INSUFFICIENT_RESOURCES);
+        let no_memory = Verdict::Failed(STATUS_INSUFFICIENT_RESOURCES);
         let mut buffer: Vec<u8> = Vec::new();
         buffer.try_reserve_exact(into.len()).map_err(|_| no_memory)?;
         buffer.resize(into.len(), 0);
@@ -175,28 +181,17 @@ impl<'a> Probe<'a> {
                 length,
             )
         };
-        let failed = Answer::Failed(STATUS_IO_DEVICE_ERROR);
-        storage.fill(self.kind, &command).map_err(|_| failed)?;
+        let failed = Verdict::Failed(STATUS_IO_DEVICE_ERROR);
+        storage.fill(self.adapter.kind, &command).map_err(|_| failed)?;
         let memory = NonNull::new(buffer.as_mut_ptr()).ok_or(no_memory)?;
         let status = self.send(&mut storage, memory, length);
         let view = storage.view().map_err(|_| failed)?;
-        let code = view.srb_status().code();
-        let sense = Sense::parse(&sense).filter(|_| view.srb_status().has_sense());
-        let recovered = sense.is_some_and(|sense| sense.key == key::RECOVERED_ERROR);
-        if (code == SrbStatus::SUCCESS && is_success(status)) || code == SrbStatus::DATA_OVERRUN || recovered
-        {
-            into.copy_from_slice(&buffer);
-            return Ok(view.data_transfer_length().min(length) as usize);
-        }
-        const NO_MEDIUM: u8 = 0x3a; // SPC-5 table 56, MEDIUM NOT PRESENT
-        match (code, sense.map(|sense| (sense.key, sense.asc))) {
-            (_, Some((key::NOT_READY, NO_MEDIUM))) => Err(Answer::NoMedium),
-            (_, Some((key::NOT_READY, _))) => Err(Answer::Becoming),
-            (_, Some((key::UNIT_ATTENTION, _))) => Err(Answer::Again),
-            (SrbStatus::BUSY | SrbStatus::BUS_RESET | SrbStatus::TIMEOUT | SrbStatus::COMMAND_TIMEOUT, _) => {
-                Err(Answer::Again)
+        match judge(&view, &sense, status) {
+            Verdict::Done(moved) => {
+                into.copy_from_slice(&buffer);
+                Ok(moved.min(length) as usize)
             }
-            _ => Err(Answer::Failed(if is_success(status) { STATUS_IO_DEVICE_ERROR } else { status })),
+            other => Err(other),
         }
     }
 
@@ -230,13 +225,11 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// IOCTL_STORAGE_QUERY_PROPERTY for the adapter; `SrbType` of the answer. Drivers from before Windows 8
-    /// answer with a shorter descriptor and take legacy SRBs.
-    fn srb_kind(&self) -> SrbKind {
+    /// IOCTL_STORAGE_QUERY_PROPERTY for the adapter. Drivers from before Windows 8 answer with a shorter descriptor and
+    /// take legacy SRBs.
+    fn ask_adapter(&self) -> Adapter {
         const IOCTL_STORAGE_QUERY_PROPERTY: u32 = 0x002d_1400;
         const STORAGE_ADAPTER_PROPERTY: u32 = 1;
-        // STORAGE_ADAPTER_DESCRIPTOR: five u32, five u8, padding, two u16, SrbType.
-        const SRB_TYPE_OFFSET: usize = 5 * 4 + 5 + 1 + 2 * 2;
         let mut query = [STORAGE_ADAPTER_PROPERTY, 0, 0];
         let (mut answer, done) = ([0u8; 64], Event::uninit());
         let mut status = IO_STATUS_BLOCK::default();
@@ -255,7 +248,7 @@ impl<'a> Probe<'a> {
                 &raw mut status,
             );
             if irp.is_null() {
-                return SrbKind::Legacy;
+                return Adapter::LEAST;
             }
             let result = IofCallDriver(self.lower.as_ptr(), irp);
             if result == STATUS_PENDING {
@@ -264,8 +257,7 @@ impl<'a> Probe<'a> {
             let result = if result == STATUS_PENDING { status.__bindgen_anon_1.Status } else { result };
             (result, status.Information as usize)
         };
-        let extended = is_success(result) && length > SRB_TYPE_OFFSET && answer[SRB_TYPE_OFFSET] == 1;
-        if extended { SrbKind::Extended } else { SrbKind::Legacy }
+        if is_success(result) { described(answer.get(..length).unwrap_or(&answer)) } else { Adapter::LEAST }
     }
 }
 
@@ -273,6 +265,27 @@ unsafe extern "C" fn signal(_device: PDEVICE_OBJECT, _irp: PIRP, context: PVOID)
     // SAFETY: `send` passes its event, and waits for it in any case.
     unsafe { (*context.cast::<Event>()).set() };
     STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// STORAGE_ADAPTER_DESCRIPTOR (ntddstor.h): five u32, five u8, padding, two u16, SrbType.
+fn described(answer: &[u8]) -> Adapter {
+    const MAXIMUM_TRANSFER_LENGTH: usize = 8;
+    const MAXIMUM_PHYSICAL_PAGES: usize = 12;
+    const ALIGNMENT_MASK: usize = 16;
+    const SRB_TYPE: usize = 5 * 4 + 5 + 1 + 2 * 2;
+    const PAGE: u32 = 4096;
+    let word =
+        |at: usize| answer.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_le_bytes);
+    // A buffer need not begin on a page, and then lies on one more. Zero pages: no limit is told.
+    let by_pages = match word(MAXIMUM_PHYSICAL_PAGES) {
+        0 => u32::MAX,
+        pages => (pages - 1).saturating_mul(PAGE),
+    };
+    Adapter {
+        kind: if answer.get(SRB_TYPE) == Some(&1) { SrbKind::Extended } else { SrbKind::Legacy },
+        most_bytes: word(MAXIMUM_TRANSFER_LENGTH).min(by_pages).max(PAGE),
+        alignment: word(ALIGNMENT_MASK),
+    }
 }
 
 fn be32(bytes: &[u8], at: usize) -> u32 {

@@ -5,19 +5,20 @@ use core::ptr::NonNull;
 
 use sluice_chain::{Chain, try_box};
 use sluice_miniport_lower::Lower;
-use sluice_shim::{adapter::Adapter, miniport::Hw, spare::Spares, storport::SrbKind, unit::Unit};
+use sluice_shim::{adapter::Adapter, miniport::Hw, request::Request, spare::Spares, unit::Unit};
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
 use crate::{
     child_io::{self, Below},
     completion::Callers,
     disk::Disk,
+    mapped::Hosted,
     nt::irql::Passive,
     platform::Kernel,
 };
 
 /// Requests under way at once; more wait in order. As many as SATA NCQ has tags, twice.
-const REQUESTS: usize = 64;
+pub(crate) const REQUESTS: usize = 64;
 /// Private memory for writes of up to 64 KiB, which nearly all are: as many as half the requests.
 const SMALL: (usize, usize) = (32, 64 << 10);
 /// Private memory for writes of any size: enough for sequential writers to overlap.
@@ -38,8 +39,30 @@ pub(crate) struct Volume {
 
 struct Parts {
     platform: Kernel,
-    miniport: Lower<Below>,
+    miniport: Miniport,
     callers: Callers,
+}
+
+/// Who answers the requests.
+pub(crate) enum Miniport {
+    /// The device below, for a volume in place.
+    Lower(Lower<Below>),
+    /// The engine, for a mapped volume.
+    Mapped(Hosted),
+}
+
+impl Miniport {
+    fn hw(&'static self) -> Hw {
+        match self {
+            Self::Lower(lower) => Hw::of(lower),
+            Self::Mapped(hosted) => Hw::of(hosted.miniport()),
+        }
+    }
+
+    /// Whether requests carry IRPs of their own to the device below.
+    fn sends_irps(&self) -> bool {
+        matches!(self, Self::Lower(_))
+    }
 }
 
 impl Volume {
@@ -51,20 +74,26 @@ impl Volume {
         disk: &'static Disk,
         chain: Chain,
         sector_size: u32,
-        kind: SrbKind,
+        miniport: Miniport,
     ) -> Result<Box<Self>, NTSTATUS> {
-        Self::try_start(disk, chain, sector_size, kind).ok_or(STATUS_INSUFFICIENT_RESOURCES)
+        Self::try_start(disk, chain, sector_size, miniport).ok_or(STATUS_INSUFFICIENT_RESOURCES)
     }
 
-    fn try_start(disk: &'static Disk, chain: Chain, sector_size: u32, kind: SrbKind) -> Option<Box<Self>> {
+    fn try_start(
+        disk: &'static Disk,
+        chain: Chain,
+        sector_size: u32,
+        miniport: Miniport,
+    ) -> Option<Box<Self>> {
+        let sends_irps = miniport.sends_irps();
         let parts = try_box(Parts {
             platform: Kernel::uninit(),
-            miniport: Lower(Below { device: disk.lower(), kind }),
+            miniport,
             callers: Callers::new(disk, sector_size),
         })?;
         // SAFETY: boxed, so it stays where it is; `Volume` drops it after the adapter and the unit that borrow it.
         let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };
-        let adapter = try_box(Adapter::new(Hw::of(&borrowed.miniport), &borrowed.platform))?;
+        let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;
         // SAFETY: as above, dropped after the unit.
         let host: &'static Adapter = unsafe { NonNull::from(&*adapter).as_ref() };
         // SAFETY: once, at its final address; `stop` settles the DPC before the adapter goes.
@@ -75,8 +104,12 @@ impl Volume {
         let mut requests = Requests(Vec::new());
         requests.0.try_reserve_exact(REQUESTS).ok()?;
         for _ in 0..REQUESTS {
-            // SAFETY: the device below stays while this driver is attached to it.
-            requests.0.push(unsafe { child_io::new_request(disk.lower(), MAX_TRANSFER) }?);
+            requests.0.push(if sends_irps {
+                // SAFETY: the device below stays while this driver is attached to it.
+                unsafe { child_io::new_request(disk.lower(), MAX_TRANSFER) }?
+            } else {
+                Request::new([0; 4])
+            });
         }
         let requests = core::mem::take(&mut requests.0);
         let unit = try_box(Unit::new(host, &borrowed.callers, chain, sector_size, requests, spares))?;
@@ -105,7 +138,7 @@ impl Volume {
 }
 
 /// Requests that are not yet the unit's.
-struct Requests(Vec<sluice_shim::request::Request>);
+struct Requests(Vec<Request>);
 
 impl Drop for Requests {
     fn drop(&mut self) {

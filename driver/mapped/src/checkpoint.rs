@@ -1,6 +1,6 @@
 //! Checkpoints: changed pages to new places, leaves first, then the root record that refers to them.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 
 use crate::{
     Volume,
@@ -306,7 +306,10 @@ impl Volume {
         for (root, tree) in checkpoint.root.trees.iter_mut().zip(&self.trees) {
             *root = tree.root;
         }
-        let page: Arc<[u8]> = Arc::from(&checkpoint.root.encode(&self.sealer)[..]);
+        let mut page: Arc<[u8]> = Arc::from(vec![0; BLOCK]);
+        if let Some(page) = Arc::get_mut(&mut page) {
+            checkpoint.root.encode(&self.sealer, page);
+        }
         let slot = if self.errs(Mutant::OneRootSlot) { 1 } else { checkpoint.root.number };
         for offset in self.layout.roots(slot) {
             self.checkpoint_io(checkpoint, DeviceOp::Write { offset, length: BLOCK, data: page.clone() });

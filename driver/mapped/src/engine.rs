@@ -225,7 +225,9 @@ pub struct Volume {
     pub(crate) page_buffers: Vec<Arc<[u8]>>,
     pub(crate) segment_buffer: Option<Buffer>,
     pub(crate) lists: Vec<Vec<u8>>,
+    /// A block that is being compressed or opened, and one as it is stored.
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) copy: Box<[u8]>,
 
     pub(crate) checkpoint: Option<Box<Checkpoint>>,
     pub(crate) checkpoint_wanted: bool,

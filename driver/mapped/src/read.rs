@@ -149,10 +149,16 @@ impl Volume {
 
     fn decode_in_memory(&mut self, op: &mut Op, block: u64, entry: &Entry) -> bool {
         let length = usize::from(entry.place.length);
-        let Some(bytes) = self.in_memory(entry.place.address, length) else { return false };
-        let mut copy = [0; BLOCK];
-        copy[..length].copy_from_slice(bytes);
-        self.decode(op, block, entry, &mut copy[..length])
+        let mut copy = core::mem::take(&mut self.copy);
+        let good = match self.in_memory(entry.place.address, length) {
+            Some(bytes) => {
+                copy[..length].copy_from_slice(bytes);
+                self.decode(op, block, entry, &mut copy[..length])
+            }
+            None => false,
+        };
+        self.copy = copy;
+        good
     }
 
     /// Opens a chunk into the part of the request that wants it; `false` if it is not what it should be.

@@ -3,7 +3,9 @@
 //! Recovery finds the newest root record, follows the journal from there, decides where the crash was, applies the
 //! frames before that, and makes a checkpoint. It writes nothing that an interrupted recovery would need.
 
-use alloc::{collections::VecDeque, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec, vec::Vec};
+
+use sluice_chain::try_box;
 
 use crate::{
     Volume,
@@ -63,11 +65,13 @@ impl Volume {
     /// [`OpenError::Device`].
     pub fn format(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<(), OpenError> {
         let root = Root { number: 1, lsn: Lsn(1), epoch: 1, ..Root::default() };
+        let mut page = vec![0; BLOCK];
         for offset in layout.roots(0) {
-            disk.write(offset, &[0; BLOCK]).map_err(|_| OpenError::Device)?;
+            disk.write(offset, &page).map_err(|_| OpenError::Device)?;
         }
+        root.encode(sealer, &mut page);
         for offset in layout.roots(1) {
-            disk.write(offset, &root.encode(sealer)).map_err(|_| OpenError::Device)?;
+            disk.write(offset, &page).map_err(|_| OpenError::Device)?;
         }
         disk.flush().map_err(|_| OpenError::Device)
     }
@@ -81,7 +85,7 @@ impl Volume {
         layout: Layout,
         sealer: Sealer,
         options: Options,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Box<Self>, OpenError> {
         // What is read from here on is durable. A root record that an earlier opening wrote and could not flush would
         // otherwise be believed, what the one before it needs be written over, and then power could fail.
         disk.flush().map_err(|_| OpenError::Device)?;
@@ -111,7 +115,9 @@ impl Volume {
         Ok(volume)
     }
 
-    fn empty(layout: Layout, sealer: Sealer, options: Options, root: &Root) -> Option<Self> {
+    // Apart from its caller: kernel stacks are small, and the values here are not.
+    #[inline(never)]
+    fn empty(layout: Layout, sealer: Sealer, options: Options, root: &Root) -> Option<Box<Self>> {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
         let depths = depths(&layout);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
@@ -121,7 +127,7 @@ impl Volume {
         let buffer = |length: usize| vec![0; length].into_boxed_slice();
         let shared = |length: usize| Arc::<[u8]>::from(buffer(length));
         let extent = EXTENT.min(layout.segment_bytes as usize);
-        Some(Self {
+        try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
@@ -165,7 +171,8 @@ impl Volume {
             page_buffers: Vec::new(),
             segment_buffer: Some(buffer(layout.segment_bytes as usize)),
             lists: Vec::new(),
-            scratch: buffer(2 * BLOCK),
+            scratch: buffer(BLOCK),
+            copy: buffer(BLOCK),
             checkpoint: None,
             checkpoint_wanted: false,
             pages_leave: false,
@@ -287,6 +294,7 @@ impl Volume {
     }
 
     /// The frames to be applied, in order.
+    #[inline(never)]
     fn find_frames(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<Vec<Found>, OpenError> {
         let mut found: Vec<Found> = Vec::new();
         let mut durable = Lsn(root.lsn.0 - 1);
@@ -439,9 +447,10 @@ fn dirty_most(layout: &Layout, pages: usize) -> usize {
 /// A crash can leave a newer record in one copy of a slot than in the other. Before anything else is written, both are
 /// made to hold the newer one: what is believed now must be what is believed after the next crash, whichever copy that
 /// damages, and a copy that cannot be read now must not come back with something newer.
+#[inline(never)]
 fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
     let (mut newest, mut mended) = (None::<Root>, false);
-    let mut page = [0; BLOCK];
+    let mut page = vec![0; BLOCK];
     for slot in [0, 1] {
         let places = layout.roots(slot);
         let copies = places.map(|offset| {
@@ -457,7 +466,8 @@ fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<
         };
         for (offset, copy) in places.into_iter().zip(copies) {
             if copy != Ok(Some(newer)) {
-                disk.write(offset, &newer.encode(sealer)).map_err(|_| OpenError::Device)?;
+                newer.encode(sealer, &mut page);
+                disk.write(offset, &page).map_err(|_| OpenError::Device)?;
                 mended = true;
             }
         }

@@ -10,9 +10,9 @@
 //! | 128 | 24 each | references to the roots of map, table and space tree |
 
 use crate::{
-    leaf::{Page, Ref},
+    leaf::Ref,
     seal::{Domain, Sealer},
-    units::{Address, BLOCK, Lsn, Tag},
+    units::{Address, Lsn, Tag},
 };
 
 /// See the table above.
@@ -35,8 +35,9 @@ pub(crate) struct Root {
 const SEALED: usize = 24;
 
 impl Root {
-    pub(crate) fn encode(&self, sealer: &Sealer) -> Page {
-        let mut page = [0; BLOCK];
+    /// Writes it into `page`, all of which it takes: kernel stacks have no room for one.
+    pub(crate) fn encode(&self, sealer: &Sealer, page: &mut [u8]) {
+        page.fill(0);
         let numbers = [
             self.number,
             self.lsn.0,
@@ -61,11 +62,10 @@ impl Root {
         let tag = sealer.tag(Domain::Root, self.number, &[&page[16..]]);
         page[..16].copy_from_slice(&tag.0);
         sealer.seal(&tag, &mut page[SEALED..]);
-        page
     }
 
     /// `None` if `page` is no root record, or was damaged.
-    pub(crate) fn decode(sealer: &Sealer, page: &mut Page) -> Option<Self> {
+    pub(crate) fn decode(sealer: &Sealer, page: &mut [u8]) -> Option<Self> {
         let tag = Tag(page[..16].try_into().ok()?);
         sealer.open(&tag, &mut page[SEALED..]);
         let number = |i: usize| page[16 + 8 * i..24 + 8 * i].try_into().map(u64::from_le_bytes).unwrap_or(0);

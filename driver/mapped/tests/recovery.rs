@@ -56,11 +56,11 @@ fn sealer() -> Sealer {
     Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
 }
 
-fn open(disk: &mut Memory) -> Result<Volume, OpenError> {
+fn open(disk: &mut Memory) -> Result<Box<Volume>, OpenError> {
     Volume::open(disk, layout(), sealer(), Options::new(1 << 20, 1 << 16, None))
 }
 
-fn formatted() -> (Memory, Volume) {
+fn formatted() -> (Memory, Box<Volume>) {
     let mut disk = Memory { bytes: vec![0; DEVICE], bad: None, writes: 0 };
     Volume::format(&mut disk, &layout(), &sealer()).unwrap();
     let volume = open(&mut disk).unwrap();

@@ -22,7 +22,7 @@ const OWN: u64 = u64::MAX;
 
 /// A mapped volume.
 pub struct Mapped {
-    volume: Volume,
+    volume: Box<Volume>,
 }
 
 fn layout(setup: &Setup) -> Result<Layout, String> {

@@ -93,7 +93,7 @@ impl Disk for Memory {
 /// A volume, its disk, and the processor time that the volume has taken.
 struct Bench {
     disk: Memory,
-    volume: Volume,
+    volume: Box<Volume>,
     layout: Layout,
     time: Duration,
 }

@@ -156,7 +156,12 @@ mod windows {
             Some(Refusal::InUse) => "a page file lies on the disk".into(),
             Some(Refusal::NoSuchDisk) => "the disk has gone".into(),
             Some(Refusal::NoMemory) => "memory has run out".into(),
-            Some(Refusal::Kind) => "it cannot host mapped volumes yet".into(),
+            Some(Refusal::Kind) => "it cannot host this volume on this disk".into(),
+            Some(Refusal::Device) => {
+                "the disk reports errors where the volume's root, journal or map lies".into()
+            }
+            Some(Refusal::Damaged) => "the volume's metadata is damaged; `sluice check` says where".into(),
+            Some(Refusal::DiskFull) => "the disk has no room for what opening the volume must write".into(),
             Some(Refusal::Version | Refusal::Code | Refusal::Length) => {
                 "it speaks another version; update the driver or sluice".into()
             }

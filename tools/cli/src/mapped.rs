@@ -44,7 +44,7 @@ fn parts(
 
 /// A mapped volume that is looked at. What opening it would write stays in memory.
 pub(crate) struct ReadOnly<'a> {
-    volume: Volume,
+    volume: Box<Volume>,
     disk: Shadow<'a>,
 }
 

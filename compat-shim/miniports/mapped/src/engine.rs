@@ -1,5 +1,7 @@
 //! The engine as its thread runs it.
 
+use alloc::boxed::Box;
+
 use sluice_mapped::{
     Volume,
     io::{Buffer, DeviceError, DeviceIo, IoId, Request},
@@ -38,7 +40,7 @@ pub trait Device {
 
 /// A volume, its device, and the SRBs between them. One thread has it.
 pub struct Engine<D> {
-    volume: Volume,
+    volume: Box<Volume>,
     device: D,
     front: Front,
     /// What the device had no room for.
@@ -49,7 +51,7 @@ pub struct Engine<D> {
 
 impl<D: Device> Engine<D> {
     /// `requests`: SRBs at once. `sector`: bytes of the volume's. `None` when memory has run out.
-    pub fn new(volume: Volume, device: D, requests: usize, sector: u32) -> Option<Self> {
+    pub fn new(volume: Box<Volume>, device: D, requests: usize, sector: u32) -> Option<Self> {
         Some(Self { volume, device, front: Front::new(requests, sector)?, held: None, closing: None })
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod pool;
 pub(crate) mod remove_lock;
 pub(crate) mod security;
 pub(crate) mod string;
+pub(crate) mod thread;
 
 /// Whether `status` is a success or informational code.
 pub(crate) const fn is_success(status: wdk_sys::NTSTATUS) -> bool {

@@ -60,3 +60,42 @@ unsafe impl GlobalAlloc for NonPaged {
         }
     }
 }
+
+/// For zstd. What it holds, it takes when a volume is unlocked, and gives back when that is locked.
+///
+/// # Safety
+/// None is needed: any size will do.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc(size: usize) -> PVOID {
+    // SAFETY: any size above zero may be asked for at up to DISPATCH_LEVEL.
+    unsafe { ExAllocatePoolWithTag(NON_PAGED_NX, size.max(1) as SIZE_T, TAG) }
+}
+
+/// As [`malloc`], zeroed.
+///
+/// # Safety
+/// As [`malloc`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn calloc(count: usize, size: usize) -> PVOID {
+    let Some(bytes) = count.checked_mul(size) else { return core::ptr::null_mut() };
+    // SAFETY: as above; so many bytes are there if the answer is not null.
+    unsafe {
+        let block = malloc(bytes);
+        if !block.is_null() {
+            block.cast::<u8>().write_bytes(0, bytes);
+        }
+        block
+    }
+}
+
+/// Gives it back.
+///
+/// # Safety
+/// `block` is null, or from [`malloc`] or [`calloc`], and not used again.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn free(block: PVOID) {
+    if !block.is_null() {
+        // SAFETY: the caller's contract.
+        unsafe { ExFreePoolWithTag(block, TAG) };
+    }
+}

@@ -109,17 +109,37 @@ fn environment(cargo: &mut Command, arch: Arch) -> Result<()> {
         .env("LIBCLANG_PATH", "/usr/lib/llvm-19/lib")
         .env(format!("BINDGEN_EXTRA_CLANG_ARGS_{lower}"), clang_arguments(arch))
         .env(format!("CARGO_TARGET_{upper}_LINKER"), paths::root().join("tools/wdk/link.sh"))
+        .env(format!("CC_{lower}"), "clang-19")
+        .env(format!("AR_{lower}"), "llvm-lib-19")
+        .env(format!("CFLAGS_{lower}"), c_flags()?)
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
     Ok(())
 }
 
+fn cargo_home() -> Result<PathBuf> {
+    match std::env::var_os("CARGO_HOME") {
+        Some(home) => Ok(PathBuf::from(home)),
+        None => Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cargo")),
+    }
+}
+
+/// For zstd, the only C in the driver. Without a C library; without code that asks the processor for BMI2, which has
+/// VEX prefixes; and without stack probes, for which there is no `__chkstk`: the check of the product's stack frames
+/// sees to it that none is larger than a page.
+fn c_flags() -> Result<String> {
+    Ok(format!(
+        "-U_MSC_VER -fno-ms-compatibility -ffreestanding -fno-stack-protector -mstack-probe-size=65536 -g0 \
+         -DDYNAMIC_BMI2=0 -DNDEBUG -isystem {}/tools/wdk/c -ffile-prefix-map={}=/cargo -ffile-prefix-map={}=/sluice",
+        paths::root().display(),
+        cargo_home()?.display(),
+        paths::root().display()
+    ))
+}
+
 /// wdk-build demands `crt-static`. The rest keeps the paths of this machine out of the product.
 fn rust_flags() -> Result<Vec<String>> {
-    let cargo_home = match std::env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cargo"),
-    };
+    let cargo_home = cargo_home()?;
     Ok(vec![
         "-Ctarget-feature=+crt-static".to_owned(),
         format!("--remap-path-prefix={}=/sluice", paths::root().display()),
