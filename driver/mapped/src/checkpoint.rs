@@ -45,6 +45,8 @@ pub(crate) struct Checkpoint {
     extent: Option<Filling>,
     /// The frames whose pages are in `extent`.
     frames: Vec<FrameId>,
+    /// Leaves written.
+    leaves: usize,
     /// I/Os not ended.
     left: u32,
     /// Bytes of the journal that are not needed once it is done.
@@ -127,6 +129,7 @@ impl Volume {
             root,
             extent: None,
             frames: Vec::new(),
+            leaves: 0,
             left: 0,
             journal: self.ring.used,
         }));
@@ -211,6 +214,7 @@ impl Volume {
         let stored = extent.push(key.raw(), page).ok_or(Stop::Event)?;
         self.sealer.seal(&tag, stored);
         checkpoint.frames.push(frame);
+        checkpoint.leaves += usize::from(key.level() == 0);
 
         let new = Ref { address, tag };
         let old = match above {
@@ -314,6 +318,12 @@ impl Volume {
         for offset in self.layout.roots(slot) {
             self.checkpoint_io(checkpoint, DeviceOp::Write { offset, length: BLOCK, data: page.clone() });
         }
+    }
+
+    /// Leaves that recovery would have to hold, changed, before it can write any: those of the cache, and those of the
+    /// checkpoint under way, which will not have been.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.cache.dirty() + self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.leaves)
     }
 
     fn checkpoint_io(&mut self, checkpoint: &mut Checkpoint, op: DeviceOp) {

@@ -9,7 +9,7 @@ use crate::{
     io::{DeviceError, DeviceOp, Error},
     journal::{self, EXTENTS, Head, Mention},
     layout::JOURNAL_START,
-    limits::{CHECKPOINT_SEGMENTS, FRAMES},
+    limits::{CHECKPOINT_SEGMENTS, FRAMES, RESERVE_SEGMENTS},
     mutants::Mutant,
     operation::{Op, What},
     record::{self, Record},
@@ -70,7 +70,7 @@ impl Volume {
     fn take_segment(&mut self, stream: Stream) -> Result<(), Stop> {
         let kept = match stream {
             Stream::Data => self.space.reserve(),
-            Stream::Cleaned => CHECKPOINT_SEGMENTS,
+            Stream::Cleaned => self.space.reserve() - RESERVE_SEGMENTS + CHECKPOINT_SEGMENTS,
             Stream::Pages => 0,
         };
         if self.space.free() <= kept {

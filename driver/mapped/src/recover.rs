@@ -18,7 +18,7 @@ use crate::{
     journal::{Frame, Mention, Ring},
     layout::{JOURNAL_START, Layout},
     leaf::{self, SPACE_ENTRIES},
-    limits::{DIRTY_MOST_PERCENT, DIRTY_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
+    limits::{DIRTY_MOST_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
     mutants::Mutant,
     pages::{TreeRoot, depths},
     root::Root,
@@ -422,7 +422,9 @@ impl Volume {
         self.lsn = Lsn(found.lsn.0 + 1);
         (self.written, self.durable) = (found.lsn, found.lsn);
         (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
-        if self.cache.dirty() * 100 > self.dirty_most * DIRTY_PERCENT {
+        // The same changes have fitted before. Only with less memory than then, a checkpoint is needed on the way, for which
+        // there is less room than at the end: what later frames speak of cannot be filled yet.
+        if self.cache.dirty() > self.dirty_most {
             self.free_dead();
             self.checkpoint_now(disk)?;
             self.replayed = found.used;

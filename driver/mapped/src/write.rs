@@ -42,7 +42,7 @@ impl Volume {
 
     /// Changes wait while too much of the cache waits for a checkpoint.
     pub(crate) fn throttle(&mut self) -> Result<(), Stop> {
-        if self.cache.dirty() >= self.dirty_most {
+        if self.unsettled() >= self.dirty_most {
             self.checkpoint_wanted = true;
             return Err(Stop::Event);
         }

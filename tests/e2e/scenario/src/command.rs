@@ -48,12 +48,22 @@ fn must(what: &str, out: &Output) -> Result<()> {
 
 /// `sluice format` on an image file, with the cheapest key derivation it offers.
 pub(crate) fn format(bench: &Bench, image: &Path, sector: u32) -> Result<()> {
+    format_as(bench, image, sector, &[])
+}
+
+/// The same for a mapped volume of a size such as `1G`.
+pub(crate) fn format_mapped(bench: &Bench, image: &Path, sector: u32, size: &str) -> Result<()> {
+    format_as(bench, image, sector, &["--mapped", "--size", size, "--dedup-memory", "8M"])
+}
+
+fn format_as(bench: &Bench, image: &Path, sector: u32, more: &[&str]) -> Result<()> {
     let (key, sector) = (passphrase_file(bench, PASSPHRASE)?, sector.to_string());
     let out = run(
         bench,
         &[
             &["format", text(image)?, "--yes", "--quiet", "--passphrase-file", text(&key)?][..],
             &["--sector-size", &sector, "--kdf-memory", "8", "--kdf-time", "1"],
+            more,
         ]
         .concat(),
         Stdio::piped(),
@@ -67,6 +77,15 @@ pub(crate) fn cat(bench: &Bench, image: &Path, length: u64, to: &Path) -> Result
     let args = ["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", &length, "--quiet"];
     let out = run(bench, &args, Stdio::from(File::create(to)?))?;
     must("cat", &out)
+}
+
+/// `sluice check`: what it says if it finds anything.
+pub(crate) fn check(bench: &Bench, image: &Path) -> Result<std::result::Result<(), String>> {
+    let key = passphrase_file(bench, PASSPHRASE)?;
+    let args = ["check", text(image)?, "--passphrase-file", text(&key)?, "--quiet"];
+    let out = run(bench, &args, Stdio::piped())?;
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    Ok(if out.status.success() { Ok(()) } else { Err(said.trim().to_owned()) })
 }
 
 /// `sluice cat` with a wrong passphrase; its error text, if it fails as it should.

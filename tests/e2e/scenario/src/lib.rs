@@ -19,6 +19,7 @@
 mod bench;
 mod client;
 mod command;
+mod mapped;
 mod memory;
 mod ntfs;
 mod report;
@@ -123,6 +124,7 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
         Mode::Test => {
             suites::bench_alone(&bench, report)?;
             scenario::run(&bench, report)?;
+            mapped::all(&bench, report)?;
             suites::all(&bench, report)?;
             memory::run(&bench, report, options.long)
         }
