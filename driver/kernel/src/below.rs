@@ -78,7 +78,7 @@ struct Slot {
     index: usize,
     returns: &'static Returns,
     irp: NonNull<IRP>,
-    mdl: Option<OwnMdl>,
+    mdl: OwnMdl,
     srb: SrbStorage,
     sense: [u8; SENSE],
     piece: Piece,
@@ -175,7 +175,7 @@ impl Below {
         below.operations.resize_with(OPERATIONS, || None);
         below.at_once.try_reserve_exact(OPERATIONS).ok()?;
         for index in 0..SLOTS {
-            let mdl = Some(OwnMdl::new(MOST)?);
+            let mdl = OwnMdl::new(MOST)?;
             // SAFETY: the caller's contract; no quota.
             let irp = NonNull::new(unsafe { IoAllocateIrp((*lower.as_ptr()).StackSize, 0) })?;
             let slot = Slot {
@@ -252,11 +252,9 @@ impl Below {
         unsafe {
             IoReuseIrp(irp.as_ptr(), STATUS_NOT_SUPPORTED);
             (*irp.as_ptr()).MdlAddress = ptr::null_mut();
-            if let (Some(address), Some(own)) = (NonNull::new(address), slot.mdl.take()) {
-                let raw = own.into_raw();
-                mdl::point_at(raw, address, piece.length);
-                (*irp.as_ptr()).MdlAddress = raw.as_ptr();
-                slot.mdl = Some(OwnMdl::from_raw(raw));
+            if let Some(address) = NonNull::new(address) {
+                mdl::point_at(slot.mdl.raw(), address, piece.length);
+                (*irp.as_ptr()).MdlAddress = slot.mdl.raw().as_ptr();
             }
             if let Ok(mut view) = slot.srb.view() {
                 view.set_original_request(irp.as_ptr().cast());

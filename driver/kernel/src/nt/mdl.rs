@@ -58,6 +58,11 @@ impl OwnMdl {
         Self(raw)
     }
 
+    /// The MDL, to be pointed somewhere and put into an IRP.
+    pub(crate) fn raw(&self) -> NonNull<MDL> {
+        self.0
+    }
+
     /// Gives it into the keeping of a request.
     pub(crate) fn into_raw(self) -> NonNull<MDL> {
         let raw = self.0;

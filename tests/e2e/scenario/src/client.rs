@@ -30,13 +30,21 @@ pub(crate) struct Shape {
     /// The adapter takes SCSI_REQUEST_BLOCK only.
     pub(crate) legacy: bool,
     pub(crate) read_only: bool,
+    /// The filter writes on its own account: a mapped volume.
+    pub(crate) own_writes: bool,
     /// Bytes.
     pub(crate) max_transfer: u32,
 }
 
 impl Shape {
-    pub(crate) const USUAL: Shape =
-        Shape { sector: 512, filter: true, legacy: false, read_only: false, max_transfer: 131_072 };
+    pub(crate) const USUAL: Shape = Shape {
+        sector: 512,
+        filter: true,
+        legacy: false,
+        read_only: false,
+        own_writes: false,
+        max_transfer: 131_072,
+    };
 }
 
 /// A disk in a session.
@@ -101,10 +109,15 @@ impl<'b> Session<'b> {
             format!("max-transfer={}", shape.max_transfer),
         ];
         args.extend(
-            [(!shape.filter, "no-filter"), (shape.legacy, "legacy"), (shape.read_only, "read-only")]
-                .iter()
-                .filter(|(on, _)| *on)
-                .map(|(_, name)| (*name).to_owned()),
+            [
+                (!shape.filter, "no-filter"),
+                (shape.legacy, "legacy"),
+                (shape.read_only, "read-only"),
+                (shape.own_writes, "own-writes"),
+            ]
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| (*name).to_owned()),
         );
         let r = self.call(report, "create", &args)?;
         let good = |name: &str| r[name] == 0;

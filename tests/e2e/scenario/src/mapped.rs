@@ -38,9 +38,9 @@ fn unlocked<'b>(bench: &'b Bench, report: &mut Report, shape: Shape) -> Result<(
 
 fn open<'b>(bench: &'b Bench, report: &mut Report, shape: Shape) -> Result<(Session<'b>, Disk)> {
     let session = Session::start(bench, report)?;
-    let disk = session.create(report, &image(bench), shape)?;
+    let disk = session.create(report, &image(bench), Shape { own_writes: true, ..shape })?;
     let (opened, said) = command::unlock(&session, command::PASSPHRASE)?;
-    report.check("the mapped volume unlocks", opened, &said);
+    report.check("the mapped volume unlocks", opened, &format!("{said}\n{}", session.prefix.last_words()));
     Ok((session, disk))
 }
 
@@ -95,10 +95,22 @@ fn file_system(bench: &Bench, report: &mut Report) -> Result<()> {
     report.check("there is no plaintext on the raw disk", found.count == 0, &format!("{found:?}"));
     let (session, disk) = open(bench, report, Shape::USUAL)?;
     session.on(report, disk, "verify", &[format!("file={}", windows_path(&file))])?;
-    for suite in ["cancel", "pnp", "surprise"] {
-        report.section(&format!("A mapped volume: {suite}"));
-        session.suite(report, disk, suite)?;
-    }
+    trouble(report, session, disk)
+}
+
+/// A device that is busy, full, broken, and pulled out.
+fn trouble(report: &mut Report, session: Session<'_>, disk: Disk) -> Result<()> {
+    report.section("A mapped volume: durable, discarded, disturbed, full");
+    session.suite(report, disk, "mapped")?;
+    report.section("A mapped volume: the device fails a write");
+    session.suite(report, disk, "mapped-fails")?;
+    let (locked, said) = command::lock(&session)?;
+    report.check("it locks", locked, &said);
+    let (opened, said) = command::unlock(&session, command::PASSPHRASE)?;
+    report.check("and unlocks", opened, &said);
+    session.suite(report, disk, "mapped-mended")?;
+    report.section("A mapped volume: surprise removal");
+    session.suite(report, disk, "mapped-surprise")?;
     session.stop(report)
 }
 

@@ -124,7 +124,7 @@ static const char *check_command(disk *d, request *r)
 }
 
 /* Rules for what the filter itself makes, as against what it lets pass. */
-static const char *check_own(PIRP irp, PIO_STACK_LOCATION at, request *r)
+static const char *check_own(disk *d, PIRP irp, PIO_STACK_LOCATION at, request *r)
 {
     extent e;
     PVOID original = r->extended ? ((srbx *)r->srb)->OriginalRequest : ((PSCSI_REQUEST_BLOCK)r->srb)->OriginalRequest;
@@ -133,8 +133,8 @@ static const char *check_own(PIRP irp, PIO_STACK_LOCATION at, request *r)
     if (r->function == SRB_FUNCTION_EXECUTE_SCSI) {
         if (!(r->flags & SRB_FLAGS_NO_QUEUE_FREEZE)) return "own SRB without NO_QUEUE_FREEZE";
         if (!timeout) return "own SRB without a time-out";
-        /* The class driver sends all writes with these (packet_send); the filter writes for it only. */
-        if (decode_extent(r->cdb, r->cdb_length, &e) && e.write) {
+        /* The class driver sends all writes with these (packet_send); for a volume in place, the filter writes for it only. */
+        if (!(d->flags & CREATE_OWN_WRITES) && decode_extent(r->cdb, r->cdb_length, &e) && e.write) {
             if (at->Flags != (SL_WRITE_THROUGH | SL_FT_SEQUENTIAL_WRITE)) return "a write without its caller's stack flags";
             if (IoGetIoPriorityHint(irp) != IoPriorityLow) return "a write without its caller's I/O priority";
             if (!(r->flags & SRB_FLAGS_ADAPTER_CACHE_ENABLE)) return "a write without its caller's ADAPTER_CACHE_ENABLE";
@@ -157,7 +157,7 @@ BOOLEAN check_request(disk *d, PIRP irp, PIO_STACK_LOCATION at, request *r)
     if (good && !why && ((PSCSI_REQUEST_BLOCK)srb)->SrbStatus != SRB_STATUS_PENDING) why = "SrbStatus is not PENDING at the start";
     if (good && !why) why = check_data(d, irp, r);
     if (good && !why && r->function == SRB_FUNCTION_EXECUTE_SCSI) why = check_command(d, r);
-    if (good && !why && own) why = check_own(irp, at, r);
+    if (good && !why && own) why = check_own(d, irp, at, r);
     if (own) d->seen.own_srbs++;
     if (why) complain(d, "port", "%s SRB: %s (function %lx, opcode %x)", own ? "filter's" : "class driver's", why,
                       r->function, r->cdb ? r->cdb[0] : 0xff);

@@ -51,6 +51,7 @@
 
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
+#define CREATE_OWN_WRITES 0x4 /* the filter writes on its own account, as for a mapped volume, not for a caller */
 
 typedef struct test_create {
     ULONG sector_size;

@@ -89,6 +89,9 @@ fn create(o: &Options) {
     if o.flag("read-only") {
         flags |= CREATE_READ_ONLY;
     }
+    if o.flag("own-writes") {
+        flags |= CREATE_OWN_WRITES;
+    }
     let filter = if o.flag("no-filter") { "" } else { "sluice" };
     let sector = o.number_or("sector", 512) as u32;
     let c = must(

@@ -27,6 +27,7 @@ pub(crate) const CONTROL_DACL: u32 = code(17);
 
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;
+pub(crate) const CREATE_OWN_WRITES: u32 = 4;
 
 #[repr(C)]
 #[derive(Clone, FromZeros, IntoBytes, Immutable, KnownLayout)]

@@ -4,6 +4,7 @@ mod control;
 mod endings;
 mod faults;
 mod lies;
+mod mapped;
 mod miniport;
 mod policy;
 
@@ -20,6 +21,10 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "lies" => lies::run(&disk, volume),
         "locked-reads" => policy::reads_locked(&disk),
         "damaged" => policy::damaged(&disk),
+        "mapped" => mapped::run(&disk, volume),
+        "mapped-fails" => mapped::fails(&disk),
+        "mapped-mended" => mapped::mended(&disk),
+        "mapped-surprise" => mapped::surprise(&disk),
         "control" => control::run(&disk),
         "cancel" => endings::cancel(&disk),
         "pnp" => endings::pnp(&disk, true),
