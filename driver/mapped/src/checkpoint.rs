@@ -10,6 +10,7 @@ use crate::{
     io::{DeviceError, DeviceOp, Error},
     leaf::{self, Ref},
     limits::{AHEAD, DIRTY_PERCENT, JOURNAL_PERCENT},
+    memory,
     mutants::Mutant,
     operation::Op,
     pages::parent,
@@ -263,6 +264,7 @@ impl Volume {
     fn write_list(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Stop> {
         let entries = self.space.page_segments().count() + 1;
         let most = entries * 2 * varint::MOST;
+        let mut bytes = memory::list(most).ok_or(Stop::Event)?;
         let mut extent = self.open_extent(Stream::Pages, Holds::List)?;
         if !extent.has_room(most) {
             // What is left of this segment is too small.
@@ -289,7 +291,6 @@ impl Volume {
         {
             self.space.remove(segment, bytes, None);
         }
-        let mut bytes = Vec::new();
         for (segment, live) in self.space.page_segments() {
             varint::put(&mut bytes, u64::from(segment.0));
             varint::put(&mut bytes, u64::from(live));

@@ -8,7 +8,8 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Holds, Item, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
-    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE},
+    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE, EXTENT},
+    memory::{list, zeros},
     mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
@@ -115,7 +116,7 @@ impl Volume {
         }
         let mut turn = TURN;
         loop {
-            if cleaning.extent.is_none() && !self.next_extent(cleaning, bytes) {
+            if cleaning.extent.is_none() && !self.next_extent(cleaning, bytes)? {
                 return Ok(());
             }
             let Some((start, holds, items)) = &cleaning.extent else { return Ok(()) };
@@ -151,21 +152,25 @@ impl Volume {
     }
 
     /// Parses the next extent; `false` if there is none.
-    fn next_extent(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> bool {
+    fn next_extent(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> Result<bool, Stop> {
+        // What cannot be parsed for want of memory must not be taken for the end.
+        drop(list::<u8>(EXTENT).ok_or(Stop::Event)?);
         let start = cleaning.at;
         let address = Address(self.layout.segment_start(cleaning.segment).0 + start as u64);
         let rest = bytes.get(start..self.layout.segment_bytes as usize).unwrap_or(&[]);
         let Some(parsed) = Parsed::new(&self.sealer, address, rest, self.layout.sector as usize) else {
-            return false;
+            return Ok(false);
         };
         if parsed.generation != *cleaning.generation.get_or_insert(parsed.generation) {
-            return false;
+            return Ok(false);
         }
+        let mut items = list(parsed.count()).ok_or(Stop::Event)?;
+        items.extend(parsed.items());
         cleaning.pages |= parsed.holds != Holds::Chunks;
         cleaning.at = start + parsed.total;
         cleaning.next = 0;
-        cleaning.extent = Some((start, parsed.holds, parsed.items().collect()));
-        true
+        cleaning.extent = Some((start, parsed.holds, items));
+        Ok(true)
     }
 
     fn move_chunk(&mut self, chunk: Chunk, from: Address, bytes: &[u8]) -> Result<(), Stop> {
@@ -195,8 +200,7 @@ impl Volume {
     fn end_cleaning(&mut self, cleaning: Cleaning) {
         let Cleaning { segment, bytes, pages, .. } = cleaning;
         self.space.pinned = None;
-        self.segment_buffer =
-            bytes.or_else(|| Some(alloc::vec![0; self.layout.segment_bytes as usize].into()));
+        self.segment_buffer = bytes.or_else(|| zeros(self.layout.segment_bytes as usize));
         if self.space.live_in(segment) > 0 {
             // Pages leave with the next checkpoint. Chunks that stayed are damaged.
             self.space.set_stuck(segment);

@@ -210,6 +210,11 @@ impl Parsed {
         Some(Self { holds, generation, total, list, count: word(header, 36)?, first })
     }
 
+    /// How many items it can have at most: each takes two bytes of the list.
+    pub(crate) fn count(&self) -> usize {
+        (self.count as usize).min(self.list.len() / 2)
+    }
+
     /// Its items. Ends early should the list be too short.
     pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {
         let (mut rest, mut number, mut at) = (&self.list[..], 0u64, self.first);

@@ -38,6 +38,7 @@ mod journal;
 pub mod layout;
 mod leaf;
 pub mod limits;
+mod memory;
 pub mod mutants;
 mod operation;
 mod pages;

@@ -11,6 +11,12 @@ pub const FRAME: usize = 32 * 1024;
 pub const FRAMES: usize = 8;
 /// Requests that may be under way at once; more wait in order.
 pub const OPS: usize = 256;
+/// Buffers for reading metadata pages and short runs of chunks, and for long runs: more requests wait for one.
+pub const SMALL: usize = 256;
+/// See [`SMALL`].
+pub const LARGE: usize = 32;
+/// Device I/Os that can be under way at once: one for each such buffer, three for each frame, a checkpoint's.
+pub const IOS: usize = SMALL + LARGE + 3 * FRAMES + 32;
 /// Bytes of the longest request.
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.

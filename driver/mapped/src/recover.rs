@@ -3,7 +3,7 @@
 //! Recovery finds the newest root record, follows the journal from there, decides where the crash was, applies the
 //! frames before that, and makes a checkpoint. It writes nothing that an interrupted recovery would need.
 
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use sluice_chain::try_box;
 
@@ -15,10 +15,13 @@ use crate::{
     engine::{Gathering, Options, Stats, Stop, Stream, Tail},
     index::Index,
     io::{DeviceIo, DeviceOp, Error},
-    journal::{Frame, Mention, Ring},
+    journal::{EXTENTS, Frame, Mention, Ring},
     layout::{JOURNAL_START, Layout},
     leaf::{self, SPACE_ENTRIES},
-    limits::{DIRTY_MOST_PERCENT, EXTENT, FRAME, FRAMES, PAGES_LEAST, RESERVE_SEGMENTS},
+    limits::{
+        DIRTY_MOST_PERCENT, EXTENT, FRAME, FRAMES, IOS, LARGE, OPS, PAGES_LEAST, RESERVE_SEGMENTS, SMALL,
+    },
+    memory::{list, queue, several, shared, zeros},
     mutants::Mutant,
     pages::{TreeRoot, depths},
     root::Root,
@@ -55,7 +58,7 @@ struct Found {
     lsn: Lsn,
     head: u64,
     used: u64,
-    mentions: Vec<Mention>,
+    mentions: [Option<Mention>; EXTENTS],
 }
 
 impl Volume {
@@ -65,7 +68,7 @@ impl Volume {
     /// [`OpenError::Device`].
     pub fn format(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<(), OpenError> {
         let root = Root { number: 1, lsn: Lsn(1), epoch: 1, ..Root::default() };
-        let mut page = vec![0; BLOCK];
+        let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
         for offset in layout.roots(0) {
             disk.write(offset, &page).map_err(|_| OpenError::Device)?;
         }
@@ -94,7 +97,7 @@ impl Volume {
         volume.load_page_segments(disk, &root)?;
         volume.load_space(disk)?;
         let frames = volume.find_frames(disk, &root)?;
-        for mention in frames.iter().flat_map(|frame| &frame.mentions) {
+        for mention in frames.iter().flat_map(|frame| frame.mentions.iter().flatten()) {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
                 volume.space.claim(segment);
             }
@@ -124,8 +127,6 @@ impl Volume {
         let dirty_most = dirty_most(&layout, pages);
         // A checkpoint may have to write all pages that can be dirty, and those above them.
         let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
-        let buffer = |length: usize| vec![0; length].into_boxed_slice();
-        let shared = |length: usize| Arc::<[u8]>::from(buffer(length));
         let extent = EXTENT.min(layout.segment_bytes as usize);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
@@ -139,8 +140,8 @@ impl Volume {
             lsn: root.lsn,
             epoch: root.epoch,
             generations: root.number << 32,
-            gathering: Gathering { records: Vec::with_capacity(FRAME), extents: [None, None] },
-            flying: VecDeque::with_capacity(FRAMES),
+            gathering: Gathering { records: list(FRAME)?, extents: [None, None] },
+            flying: queue(FRAMES)?,
             written: Lsn(root.lsn.0 - 1),
             durable: Lsn(root.lsn.0 - 1),
             known: Lsn(root.lsn.0 - 1),
@@ -152,27 +153,27 @@ impl Volume {
             mapped: root.mapped,
             root_number: root.number,
             list: None,
-            ops: Vec::new(),
-            order: VecDeque::new(),
-            ready: VecDeque::new(),
-            stalled: Vec::new(),
-            for_page: Vec::new(),
-            for_frames: Vec::new(),
-            waiting: VecDeque::new(),
-            bad_pages: Vec::new(),
-            ios: Vec::new(),
-            free_ios: Vec::new(),
-            out: VecDeque::new(),
-            done: VecDeque::new(),
-            small: (0..256).map(|_| buffer(4 * BLOCK)).collect(),
-            large: (0..32).map(|_| buffer(EXTENT + 4 * BLOCK)).collect(),
-            extent_buffers: (0..2 * FRAMES + 8).map(|_| shared(extent)).collect(),
-            frame_buffers: (0..FRAMES + 1).map(|_| shared(layout.frame_bytes())).collect(),
-            page_buffers: Vec::new(),
-            segment_buffer: Some(buffer(layout.segment_bytes as usize)),
-            lists: Vec::new(),
-            scratch: buffer(BLOCK),
-            copy: buffer(BLOCK),
+            ops: list(OPS)?,
+            order: queue(OPS)?,
+            ready: queue(4 * OPS)?,
+            stalled: list(OPS)?,
+            for_page: list(OPS)?,
+            for_frames: list(OPS)?,
+            waiting: queue(OPS)?,
+            bad_pages: list(OPS)?,
+            ios: list(IOS)?,
+            free_ios: list(IOS)?,
+            out: queue(IOS)?,
+            done: queue(OPS)?,
+            small: several(SMALL, || zeros(4 * BLOCK))?,
+            large: several(LARGE, || zeros(EXTENT + 4 * BLOCK))?,
+            extent_buffers: several(2 * FRAMES + 8, || shared(extent))?,
+            frame_buffers: several(FRAMES + 1, || shared(layout.frame_bytes()))?,
+            page_buffers: list(2 * FRAMES + 8)?,
+            segment_buffer: Some(zeros(layout.segment_bytes as usize)?),
+            lists: list(2 * FRAMES + 8)?,
+            scratch: zeros(BLOCK)?,
+            copy: zeros(BLOCK)?,
             checkpoint: None,
             checkpoint_wanted: false,
             pages_leave: false,
@@ -317,7 +318,11 @@ impl Volume {
             }
             ring.head = at + frame.total as u64;
             durable = durable.max(frame.head.durable);
-            let mentions = frame.mentions().collect();
+            let mut mentions = [None; EXTENTS];
+            for (place, mention) in mentions.iter_mut().zip(frame.mentions()) {
+                *place = Some(mention);
+            }
+            found.try_reserve(1).map_err(|_| OpenError::NoMemory)?;
             found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
             expected = Lsn(expected.0 + 1);
         }
@@ -347,11 +352,12 @@ impl Volume {
             return Ok(None);
         }
         // No more than the frame itself: what lies behind it does not matter.
-        let mut bytes = vec![0; sector];
-        disk.read(JOURNAL_START + at, &mut bytes).map_err(|_| OpenError::Device)?;
-        let total = Frame::length(&bytes).filter(|&total| total <= room && total.is_multiple_of(sector));
+        let mut first = zeros(sector).ok_or(OpenError::NoMemory)?;
+        disk.read(JOURNAL_START + at, &mut first).map_err(|_| OpenError::Device)?;
+        let total = Frame::length(&first).filter(|&total| total <= room && total.is_multiple_of(sector));
         let Some(total) = total else { return Ok(None) };
-        bytes.resize(total, 0);
+        let mut bytes = zeros(total).ok_or(OpenError::NoMemory)?;
+        bytes[..sector].copy_from_slice(&first);
         if total > sector {
             let rest = JOURNAL_START + at + sector as u64;
             disk.read(rest, &mut bytes[sector..]).map_err(|_| OpenError::Device)?;
@@ -366,7 +372,7 @@ impl Volume {
     fn look_elsewhere(&self, disk: &mut dyn Disk, epoch: u64, missing: Lsn) -> Result<Lsn, OpenError> {
         let sector = self.layout.sector as usize;
         let mut durable = Lsn(0);
-        let mut bytes = vec![0; EXTENT];
+        let mut bytes = zeros(EXTENT).ok_or(OpenError::NoMemory)?;
         let mut start = 0;
         while start < self.layout.journal_bytes {
             let length = (bytes.len() as u64).min(self.layout.journal_bytes - start) as usize;
@@ -399,13 +405,13 @@ impl Volume {
         Ok(durable)
     }
 
-    fn data_is_there(&self, disk: &mut dyn Disk, mentions: &[Mention]) -> Result<bool, OpenError> {
-        for mention in mentions {
+    fn data_is_there(&self, disk: &mut dyn Disk, mentions: &[Option<Mention>]) -> Result<bool, OpenError> {
+        for mention in mentions.iter().flatten() {
             let length = mention.bytes as usize;
             if length > EXTENT || self.layout.segment_of(mention.address).is_none() {
                 return Ok(false);
             }
-            let mut bytes = vec![0; length];
+            let mut bytes = zeros(length).ok_or(OpenError::NoMemory)?;
             disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
             if self.sealer.tag(Domain::Data, mention.address.0, &[&bytes]) != mention.tag {
                 return Ok(false);
@@ -452,7 +458,7 @@ fn dirty_most(layout: &Layout, pages: usize) -> usize {
 #[inline(never)]
 fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
     let (mut newest, mut mended) = (None::<Root>, false);
-    let mut page = vec![0; BLOCK];
+    let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
     for slot in [0, 1] {
         let places = layout.roots(slot);
         let copies = places.map(|offset| {
@@ -489,7 +495,7 @@ pub(crate) fn read_unaligned(
     length: usize,
 ) -> Result<Vec<u8>, OpenError> {
     let skip = (offset % u64::from(layout.sector)) as usize;
-    let mut bytes = vec![0; layout.round_up(skip + length)];
+    let mut bytes = zeros(layout.round_up(skip + length)).ok_or(OpenError::NoMemory)?.into_vec();
     disk.read(offset - skip as u64, &mut bytes).map_err(|_| OpenError::Device)?;
     bytes.drain(..skip);
     bytes.truncate(length);

@@ -103,6 +103,11 @@ impl<D: Device> Engine<D> {
         any
     }
 
+    /// Whether it has no SRB, and is not being closed.
+    pub fn is_idle(&self) -> bool {
+        self.front.is_idle() && self.closing.is_none()
+    }
+
     /// No SRB comes any more: what is under way is finished, and a checkpoint made, so that the next opening has nothing to
     /// replay. After this, [`Self::turn`] until [`Self::is_closed`].
     pub fn close(&mut self) {

@@ -53,6 +53,13 @@ impl Event {
         let _ = unsafe { KeWaitForSingleObject(self.get().cast(), 0, 0, 0, ptr::null_mut()) };
     }
 
+    /// Waits until it is set, or so long.
+    pub(crate) fn wait_at_most(&self, milliseconds: u32, _: Passive<'_>) {
+        let mut timeout = relative(milliseconds);
+        // SAFETY: as in `wait`.
+        let _ = unsafe { KeWaitForSingleObject(self.get().cast(), 0, 0, 0, &raw mut timeout) };
+    }
+
     /// For kernel services that signal it.
     pub(crate) fn as_ptr(&self) -> *mut KEVENT {
         self.get()
@@ -63,11 +70,15 @@ impl Event {
     }
 }
 
+/// From now on, in units of 100 ns.
+fn relative(milliseconds: u32) -> LARGE_INTEGER {
+    LARGE_INTEGER { QuadPart: -10_000 * i64::from(milliseconds) }
+}
+
 /// Lets time pass.
 pub(crate) fn pause(milliseconds: u32, _: Passive<'_>) {
     let never = Event::uninit();
-    // Relative, in units of 100 ns.
-    let mut timeout = LARGE_INTEGER { QuadPart: -10_000 * i64::from(milliseconds) };
+    let mut timeout = relative(milliseconds);
     // SAFETY: the event stays here and is not set by anybody; PASSIVE_LEVEL by the token.
     unsafe {
         never.initialize();

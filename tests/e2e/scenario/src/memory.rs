@@ -1,7 +1,10 @@
 //! Each allocation of `sluice.sys` fails once: a clean error, nothing lost,
 //! and afterwards everything works.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Result,
@@ -16,19 +19,36 @@ const DISK: u64 = 16 << 20;
 const SHORT: u64 = 40;
 /// No life of a disk has more; a bound for the loop.
 const LONG: u64 = 4000;
+/// Of a mapped volume's many allocations, how many lie between two that are tried in the short run.
+const STEP: u64 = 31;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report, long: bool) -> Result<()> {
+    let most = format!("most={}", if long { LONG } else { SHORT });
     report.section("The n-th allocation fails");
+    let image = empty(bench, DISK)?;
+    command::format(bench, &image, 512)?;
+    starve(bench, report, &image, std::slice::from_ref(&most))?;
+    report.section("The n-th allocation fails: a mapped volume");
+    let image = empty(bench, 3 * DISK)?;
+    command::format_mapped(bench, &image, 512, "16M")?;
+    let step = format!("step={}", if long { 1 } else { STEP });
+    starve(bench, report, &image, &[most, step, "mapped".to_owned()])
+}
+
+fn empty(bench: &Bench, bytes: u64) -> Result<PathBuf> {
     let image = bench.file("memory.img");
     let _ = fs::remove_file(&image);
-    fs::File::create(&image)?.set_len(DISK)?;
-    command::format(bench, &image, 512)?;
+    fs::File::create(&image)?.set_len(bytes)?;
+    Ok(image)
+}
+
+fn starve(bench: &Bench, report: &mut Report, image: &Path, more: &[String]) -> Result<()> {
     let session = Session::start(bench, report)?;
-    let args = [
-        format!("image=\\??\\{}", windows_path(&image)),
+    let mut args = vec![
+        format!("image=\\??\\{}", windows_path(image)),
         format!("passphrase-file={}", windows_path(&command::passphrase_file(bench, command::PASSPHRASE)?)),
-        format!("most={}", if long { LONG } else { SHORT }),
     ];
+    args.extend_from_slice(more);
     let r = session.call(report, "starve", &args)?;
     report.say(&format!("{} allocations failed, one in each life of a disk", r["lives"]));
     session.clean(report)?;

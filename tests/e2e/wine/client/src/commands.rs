@@ -199,7 +199,8 @@ pub(crate) fn run(args: &[String]) -> ! {
         }
         "driver-statistics" => driver::statistics(),
         "starve" => {
-            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.number("most") as u32)
+            let (most, step) = (o.number("most") as u32, o.number_or("step", 1) as u32);
+            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), most, step)
         }
         "verifier" => verifier(&o),
         "clean" => clean(),
