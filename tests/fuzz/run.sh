@@ -26,7 +26,7 @@ run() {
     mkdir -p "corpus/$name" "artifacts/$name"
     set -- "corpus/$name"
     [ ! -d "seeds/$name" ] || set -- "$@" "seeds/$name"
-    "$CARGO_TARGET_DIR/$triple/release/$name" -seed="$seed" -max_total_time="$seconds" -max_len=512 \
+    "$CARGO_TARGET_DIR/$triple/release/$name" -seed="$seed" -max_total_time="$seconds" -max_len=512 -timeout=20 \
         -print_final_stats=1 -artifact_prefix="artifacts/$name/" "$@" >"$log" 2>&1
 }
 

@@ -7,7 +7,7 @@ use crate::{
     io::Error,
     leaf::{self, Entry},
     mutants::Mutant,
-    pages::{of_block, of_chunk, of_segment},
+    pages::{most_chunks, of_block, of_chunk, of_segment},
     record::Record,
     units::{Address, Block, Chunk, Segment},
 };
@@ -25,6 +25,9 @@ impl Volume {
 
     /// What the table says about a chunk.
     pub(crate) fn entry(&mut self, chunk: Chunk) -> Result<Option<Entry>, Stop> {
+        if chunk.0 >= self.table_size {
+            return Ok(None);
+        }
         let (key, entry) = of_chunk(chunk);
         let frame = self.page(key)?;
         Ok(leaf::table(self.cache.page(frame), entry))
@@ -47,7 +50,7 @@ impl Volume {
                 self.set_entry(chunk, Some(Entry { tag, place, references: 1 }))?;
                 self.table_size = self.table_size.max(chunk.0 + 1);
                 self.cursor = chunk.0 + 1;
-                self.chunks += 1;
+                self.chunks = self.chunks.saturating_add(1);
                 self.live(self.segment_at(place.address)?, i64::from(place.length))?;
                 self.index.insert(&tag, chunk);
                 self.remap(block, Some(chunk))
@@ -84,6 +87,13 @@ impl Volume {
                 (Some(block), Some(chunk))
             }
             Record::Store { block, chunk, place, .. } => {
+                // The table grows by one at a time, and a number in it is free.
+                if chunk.0 > self.table_size
+                    || chunk.0 >= most_chunks(&self.layout)
+                    || self.entry(chunk)?.is_some()
+                {
+                    return Err(Stop::Failed(Error::Medium));
+                }
                 pages[4] = Some(of_segment(self.segment_at(place.address)?).0);
                 (Some(block), Some(chunk))
             }
@@ -115,7 +125,8 @@ impl Volume {
         let page = self.cache.page_mut(frame);
         let old = leaf::map(page, entry);
         leaf::set_map(page, entry, to);
-        self.mapped = self.mapped + u64::from(to.is_some()) - u64::from(old.is_some());
+        let more = self.mapped.saturating_add(u64::from(to.is_some()));
+        self.mapped = more.saturating_sub(u64::from(old.is_some()));
         match old {
             Some(old) => self.release(old),
             None => Ok(()),
@@ -139,7 +150,7 @@ impl Volume {
         if entry.references > 0 {
             return self.set_entry(chunk, Some(entry));
         }
-        self.chunks -= 1;
+        self.chunks = self.chunks.saturating_sub(1);
         if !self.errs(Mutant::IndexBelieved) {
             self.index.remove(&entry.tag, chunk);
         }
@@ -156,6 +167,11 @@ impl Volume {
 
     /// So many bytes more, or less, are live in a segment of chunks: in memory and in the tree.
     fn live(&mut self, segment: Segment, bytes: i64) -> Result<(), Stop> {
+        // More than it holds, or less than nothing: somebody has made the count, or the place.
+        let after = i64::from(self.space.live_in(segment)) + bytes;
+        if !(0..=self.layout.segment_bytes as i64).contains(&after) {
+            return Err(Stop::Failed(Error::Medium));
+        }
         let (key, entry) = of_segment(segment);
         let frame = self.page_to_change(key)?;
         match u32::try_from(bytes) {

@@ -101,7 +101,8 @@ impl Volume {
                     let Some(entry) = entry else { continue };
                     exist += 1;
                     if let Some(segment) = self.layout.segment_of(entry.place.address) {
-                        live[segment.0 as usize] += u32::from(entry.place.length);
+                        let live = &mut live[segment.0 as usize];
+                        *live = live.saturating_add(u32::from(entry.place.length));
                     }
                     report.chunks += 1;
                     if !self.chunk_is_whole(disk, &entry) {

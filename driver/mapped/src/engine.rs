@@ -318,8 +318,10 @@ impl Volume {
         Usage {
             mapped_blocks: self.mapped,
             chunks: self.chunks,
-            data_bytes: self.space.live()
-                - self.space.page_segments().map(|(_, live)| u64::from(live)).sum::<u64>(),
+            data_bytes: self
+                .space
+                .live()
+                .saturating_sub(self.space.page_segments().map(|(_, live)| u64::from(live)).sum()),
             live_bytes: self.space.live(),
             capacity_bytes: self.space.capacity(),
             free_segments: self.space.free() as u64,
@@ -445,7 +447,7 @@ impl Volume {
             if result.is_ok() {
                 let bytes = &mut buffer[..BLOCK];
                 self.sealer.open(&tag, bytes);
-                good = self.sealer.tag(Domain::Page, key.raw(), &[bytes]) == tag
+                good = self.sealer.matches(&tag, Domain::Page, key.raw(), &[bytes])
                     || self.errs(Mutant::PageUnchecked);
                 self.cache.page_mut(frame).copy_from_slice(bytes);
             }

@@ -203,7 +203,7 @@ impl Parsed {
         list.try_reserve_exact(length).ok()?;
         list.extend_from_slice(&bytes[at..end]);
         sealer.open(&tag, &mut list);
-        if sealer.tag(Domain::Extent, address.0, &[&header[16..], &list]) != tag {
+        if !sealer.matches(&tag, Domain::Extent, address.0, &[&header[16..], &list]) {
             return None;
         }
         let first = if holds == Holds::Pages { sector } else { HEADER };

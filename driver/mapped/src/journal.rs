@@ -105,7 +105,7 @@ impl Frame {
         body.try_reserve_exact(length).ok()?;
         body.extend_from_slice(&bytes[HEADER..HEADER + length]);
         sealer.open(&tag, &mut body);
-        let whole = sealer.tag(Domain::Journal, head.lsn.0, &[&header[16..], &body]) == tag;
+        let whole = sealer.matches(&tag, Domain::Journal, head.lsn.0, &[&header[16..], &body]);
         whole.then_some(Self { head, total, body })
     }
 

@@ -97,6 +97,9 @@ impl Volume {
             self.cache.page_mut(frame).fill(0);
             return Ok(frame);
         }
+        if self.layout.segment_of(reference.address).is_none() {
+            return Err(Stop::Failed(Error::Medium));
+        }
         let buffer = self.small.pop().ok_or(Stop::Event)?;
         let Some(frame) = self.cache.insert(key, State::Loading) else {
             self.small.push(buffer);

@@ -259,7 +259,7 @@ impl Volume {
         }
         let mut bytes = read_unaligned(disk, &self.layout, root.list.0, length)?;
         self.sealer.open(&root.list_tag, &mut bytes);
-        if self.sealer.tag(Domain::Page, u64::MAX, &[&bytes]) != root.list_tag {
+        if !self.sealer.matches(&root.list_tag, Domain::Page, u64::MAX, &[&bytes]) {
             return Err(OpenError::List);
         }
         let mut rest = &bytes[..];
@@ -413,7 +413,7 @@ impl Volume {
             }
             let mut bytes = zeros(length).ok_or(OpenError::NoMemory)?;
             disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
-            if self.sealer.tag(Domain::Data, mention.address.0, &[&bytes]) != mention.tag {
+            if !self.sealer.matches(&mention.tag, Domain::Data, mention.address.0, &[&bytes]) {
                 return Ok(false);
             }
         }
@@ -463,7 +463,7 @@ fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<
         let places = layout.roots(slot);
         let copies = places.map(|offset| {
             disk.read(offset, &mut page)
-                .map(|()| Root::decode(sealer, &mut page).filter(|root| root.lsn.0 > 0))
+                .map(|()| Root::decode(sealer, &mut page).filter(|root| root.fits(layout)))
         });
         let Some(newer) = copies.iter().flatten().flatten().max_by_key(|root| root.number).copied() else {
             // Of a slot that cannot be read nothing can be said: it might hold the newest.

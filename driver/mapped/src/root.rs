@@ -10,7 +10,9 @@
 //! | 128 | 24 each | references to the roots of map, table and space tree |
 
 use crate::{
+    layout::Layout,
     leaf::Ref,
+    pages::most_chunks,
     seal::{Domain, Sealer},
     units::{Address, Lsn, Tag},
 };
@@ -33,6 +35,8 @@ pub(crate) struct Root {
 }
 
 const SEALED: usize = 24;
+/// No number here is larger in a volume's life, and sums of two do not overflow.
+const LARGEST: u64 = 1 << 56;
 
 impl Root {
     /// Writes it into `page`, all of which it takes: kernel stacks have no room for one.
@@ -64,13 +68,27 @@ impl Root {
         sealer.seal(&tag, &mut page[SEALED..]);
     }
 
+    /// Whether a volume of this layout can have it. Who can read the header of a volume without encryption can make others.
+    pub(crate) fn fits(&self, layout: &Layout) -> bool {
+        let ordinary = |number: u64| (1..LARGEST).contains(&number);
+        ordinary(self.number)
+            && ordinary(self.lsn.0)
+            && self.epoch <= self.number
+            && self.ring <= layout.journal_bytes
+            && self.ring.is_multiple_of(u64::from(layout.sector))
+            && self.table_size <= most_chunks(layout)
+            && self.cursor <= self.table_size
+            && self.chunks <= self.table_size
+            && self.mapped <= layout.blocks
+    }
+
     /// `None` if `page` is no root record, or was damaged.
     pub(crate) fn decode(sealer: &Sealer, page: &mut [u8]) -> Option<Self> {
         let tag = Tag(page[..16].try_into().ok()?);
         sealer.open(&tag, &mut page[SEALED..]);
         let number = |i: usize| page[16 + 8 * i..24 + 8 * i].try_into().map(u64::from_le_bytes).unwrap_or(0);
         let tag_at = |at: usize| page[at..at + 16].try_into().map(Tag).unwrap_or_default();
-        if sealer.tag(Domain::Root, number(0), &[&page[16..]]) != tag {
+        if !sealer.matches(&tag, Domain::Root, number(0), &[&page[16..]]) {
             return None;
         }
         let tree = |i: usize| Ref { address: Address(number(14 + 3 * i)), tag: tag_at(136 + 24 * i) };

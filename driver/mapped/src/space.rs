@@ -140,9 +140,10 @@ impl Space {
 
     /// Something was stored in it. In recovery, a free one is in use by that.
     pub(crate) fn add(&mut self, segment: Segment, bytes: u32, pages: bool) {
-        self.live += u64::from(bytes);
+        // Nothing that was made here overflows; what somebody else has made must do no harm.
+        self.live = self.live.saturating_add(u64::from(bytes));
         let one = &mut self.all[segment.0 as usize];
-        one.live += bytes;
+        one.live = one.live.saturating_add(bytes);
         match one.state {
             State::Free => self.free -= 1,
             State::Dead | State::Dying => self.dead -= 1,
@@ -154,8 +155,9 @@ impl Space {
     /// Something in it is no longer needed, as the frame being gathered, `now`, says; without that, because the checkpoint
     /// under way has replaced it.
     pub(crate) fn remove(&mut self, segment: Segment, bytes: u32, now: Option<Lsn>) {
-        self.live -= u64::from(bytes);
-        self.all[segment.0 as usize].live -= bytes;
+        self.live = self.live.saturating_sub(u64::from(bytes));
+        let one = &mut self.all[segment.0 as usize];
+        one.live = one.live.saturating_sub(bytes);
         if let Some(died) = self.claims.get_mut(&segment.0) {
             *died = now;
         }

@@ -62,6 +62,8 @@ fn mistake(name: &str) -> Option<Mutant> {
 const fn mode(mistake: Mutant) -> Mode {
     match mistake {
         Mutant::ChunkUnchecked | Mutant::PageUnchecked => Mode::Corrupt,
+        // A crash must hit the moment in which a root record is written: every moment is tried.
+        Mutant::OneRootSlot => Mode::Exhaustive,
         _ => Mode::Crash,
     }
 }

@@ -69,7 +69,19 @@ fn check_deterministic(wishes: &Wishes, product: &build::Product) -> Result<()> 
     let mut clean = Command::new("cargo");
     clean.current_dir(paths::root()).args(["clean", "--quiet", "--target-dir"]).arg(build::cargo_target());
     clean.args(["--target", wishes.arch.triple(), "--profile", &wishes.profile]);
-    for package in ["chain", "xts", "engine", "control", "shim", "miniport-lower", "miniport-ram", "kernel"] {
+    for package in [
+        "chain",
+        "xts",
+        "polyval",
+        "engine",
+        "mapped",
+        "control",
+        "shim",
+        "miniport-lower",
+        "miniport-mapped",
+        "miniport-ram",
+        "kernel",
+    ] {
         clean.arg("--package").arg(format!("sluice-{package}"));
     }
     command::run(&mut clean)?;
