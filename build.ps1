@@ -105,6 +105,8 @@ function Build-Package {
 
     # wdk-build demands a static C runtime; the driver uses none.
     $env:RUSTFLAGS = '-Ctarget-feature=+crt-static'
+    # zstd, the only C: it must not ask the linker for a C runtime, nor the processor for BMI2.
+    $env:CFLAGS = '/Zl /DDYNAMIC_BMI2=0 /DNDEBUG'
     $common = @('--profile', $cargoProfile, '--target', $target)
     Push-Location $Root
     try {
