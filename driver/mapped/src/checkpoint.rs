@@ -123,6 +123,8 @@ impl Volume {
             cursor: self.cursor,
             chunks: self.chunks,
             mapped: self.mapped,
+            blocks: self.layout.blocks,
+            segments: u64::from(self.layout.segments),
             ..Root::default()
         };
         self.checkpoint = Some(Box::new(Checkpoint {

@@ -7,7 +7,7 @@
 //!   frames      the journal's frames on their way, and who waits for them
 //!   checkpoint  changed pages to new places, then the root record
 //!   clean       segments emptied
-//!   recover     format, open, recovery; check: everything compared with everything
+//!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -32,6 +32,7 @@ pub mod disk;
 mod engine;
 mod extent;
 mod frames;
+mod grow;
 pub mod index;
 pub mod io;
 mod journal;

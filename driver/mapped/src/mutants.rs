@@ -49,6 +49,8 @@ pub enum Mutant {
     DiscardShort,
     /// A block that is written in part loses the rest.
     MergeForgotten,
+    /// A tree that becomes deeper loses what it held.
+    TreeNotLinked,
 }
 
 /// All of them, with their names.
@@ -73,6 +75,7 @@ pub const MUTANTS: &[(&str, Mutant)] = &[
     ("overlaps unordered", Mutant::OverlapsUnordered),
     ("discard short", Mutant::DiscardShort),
     ("merge forgotten", Mutant::MergeForgotten),
+    ("tree not linked", Mutant::TreeNotLinked),
 ];
 
 impl crate::Options {

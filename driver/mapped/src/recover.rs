@@ -13,6 +13,7 @@ use crate::{
     codec::{Compressor, Decompressor},
     disk::Disk,
     engine::{Gathering, Options, Stats, Stop, Stream, Tail},
+    grow::written_with,
     index::Index,
     io::{DeviceIo, DeviceOp, Error},
     journal::{EXTENTS, Frame, Mention, Ring},
@@ -50,6 +51,8 @@ pub enum OpenError {
     NoMemory,
     /// The device has no room for the checkpoint that opening needs.
     NoSpace,
+    /// The volume has more blocks or segments than the layout: an old header.
+    Larger,
 }
 
 /// A frame that recovery has found.
@@ -67,7 +70,8 @@ impl Volume {
     /// # Errors
     /// [`OpenError::Device`].
     pub fn format(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<(), OpenError> {
-        let root = Root { number: 1, lsn: Lsn(1), epoch: 1, ..Root::default() };
+        let (blocks, segments) = (layout.blocks, u64::from(layout.segments));
+        let root = Root { number: 1, lsn: Lsn(1), epoch: 1, blocks, segments, ..Root::default() };
         let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
         for offset in layout.roots(0) {
             disk.write(offset, &page).map_err(|_| OpenError::Device)?;
@@ -93,7 +97,9 @@ impl Volume {
         // otherwise be believed, what the one before it needs be written over, and then power could fail.
         disk.flush().map_err(|_| OpenError::Device)?;
         let root = newest_root(disk, &layout, &sealer)?;
-        let mut volume = Self::empty(layout, sealer, options, &root).ok_or(OpenError::NoMemory)?;
+        let depths = depths(&written_with(&root, &layout)?);
+        let mut volume = Self::empty(layout, sealer, options, &root, depths).ok_or(OpenError::NoMemory)?;
+        volume.raise_trees()?;
         volume.load_page_segments(disk, &root)?;
         volume.load_space(disk)?;
         let frames = volume.find_frames(disk, &root)?;
@@ -120,9 +126,14 @@ impl Volume {
 
     // Apart from its caller: kernel stacks are small, and the values here are not.
     #[inline(never)]
-    fn empty(layout: Layout, sealer: Sealer, options: Options, root: &Root) -> Option<Box<Self>> {
+    fn empty(
+        layout: Layout,
+        sealer: Sealer,
+        options: Options,
+        root: &Root,
+        depths: [u8; 3],
+    ) -> Option<Box<Self>> {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
-        let depths = depths(&layout);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
         // A checkpoint may have to write all pages that can be dirty, and those above them.
@@ -456,35 +467,40 @@ fn dirty_most(layout: &Layout, pages: usize) -> usize {
 /// made to hold the newer one: what is believed now must be what is believed after the next crash, whichever copy that
 /// damages, and a copy that cannot be read now must not come back with something newer.
 #[inline(never)]
-fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
-    let (mut newest, mut mended) = (None::<Root>, false);
+pub(crate) fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
     let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
-    for slot in [0, 1] {
-        let places = layout.roots(slot);
-        let copies = places.map(|offset| {
-            disk.read(offset, &mut page)
-                .map(|()| Root::decode(sealer, &mut page).filter(|root| root.fits(layout)))
-        });
-        let Some(newer) = copies.iter().flatten().flatten().max_by_key(|root| root.number).copied() else {
-            // Of a slot that cannot be read nothing can be said: it might hold the newest.
-            if copies.iter().any(Result::is_err) {
-                return Err(OpenError::Device);
-            }
-            continue;
-        };
-        for (offset, copy) in places.into_iter().zip(copies) {
-            if copy != Ok(Some(newer)) {
+    let slots = [0, 1].map(|slot| {
+        layout.roots(slot).map(|offset| {
+            disk.read(offset, &mut page).map(|()| Root::decode(sealer, &mut page).filter(Root::is_sane))
+        })
+    });
+    let newer = slots
+        .each_ref()
+        .map(|copies| copies.iter().flatten().flatten().max_by_key(|root| root.number).copied());
+    for (copies, newer) in slots.iter().zip(&newer) {
+        // Of a slot that cannot be read nothing can be said: it might hold the newest.
+        if newer.is_none() && copies.iter().any(Result::is_err) {
+            return Err(OpenError::Device);
+        }
+    }
+    let newest = newer.into_iter().flatten().max_by_key(|root| root.number).ok_or(OpenError::NoRoot)?;
+    // With a smaller layout the second copies' places are others: there lies data now.
+    written_with(&newest, layout)?;
+    let mut mended = false;
+    for (slot, copies) in slots.iter().enumerate() {
+        let Some(newer) = newer[slot] else { continue };
+        for (offset, copy) in layout.roots(slot as u64).into_iter().zip(copies) {
+            if *copy != Ok(Some(newer)) {
                 newer.encode(sealer, &mut page);
                 disk.write(offset, &page).map_err(|_| OpenError::Device)?;
                 mended = true;
             }
         }
-        newest = newest.into_iter().chain([newer]).max_by_key(|root| root.number);
     }
     if mended {
         disk.flush().map_err(|_| OpenError::Device)?;
     }
-    newest.ok_or(OpenError::NoRoot)
+    Ok(newest)
 }
 
 /// `length` bytes from `offset` on, which need not begin with a sector.

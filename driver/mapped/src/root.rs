@@ -6,7 +6,7 @@
 //! | 16 | 8 | number, in the clear |
 //! | 24 | | sealed, 8 bytes each: next frame's number, its place in the ring, epoch, size of the table, its cursor, chunks, blocks mapped, place and length of the list of page segments |
 //! | 96 | 16 | tag of that list |
-//! | 112 | 16 | zero |
+//! | 112 | 8 each | blocks and segments of the volume, from which the depths of the trees follow |
 //! | 128 | 24 each | references to the roots of map, table and space tree |
 
 use crate::{
@@ -31,6 +31,9 @@ pub(crate) struct Root {
     pub(crate) list: Address,
     pub(crate) list_bytes: u64,
     pub(crate) list_tag: Tag,
+    /// Blocks and segments when it was written. The header may have grown since.
+    pub(crate) blocks: u64,
+    pub(crate) segments: u64,
     pub(crate) trees: [Ref; 3],
 }
 
@@ -58,6 +61,8 @@ impl Root {
             page[16 + 8 * i..24 + 8 * i].copy_from_slice(&number.to_le_bytes());
         }
         page[96..112].copy_from_slice(&self.list_tag.0);
+        page[112..120].copy_from_slice(&self.blocks.to_le_bytes());
+        page[120..128].copy_from_slice(&self.segments.to_le_bytes());
         for (i, tree) in self.trees.iter().enumerate() {
             let at = 128 + 24 * i;
             page[at..at + 8].copy_from_slice(&tree.address.0.to_le_bytes());
@@ -68,18 +73,24 @@ impl Root {
         sealer.seal(&tag, &mut page[SEALED..]);
     }
 
-    /// Whether a volume of this layout can have it. Who can read the header of a volume without encryption can make others.
-    pub(crate) fn fits(&self, layout: &Layout) -> bool {
+    /// Whether these numbers can be a volume's. Who can read the header of a volume without encryption can make others.
+    pub(crate) fn is_sane(&self) -> bool {
         let ordinary = |number: u64| (1..LARGEST).contains(&number);
         ordinary(self.number)
             && ordinary(self.lsn.0)
             && self.epoch <= self.number
-            && self.ring <= layout.journal_bytes
-            && self.ring.is_multiple_of(u64::from(layout.sector))
-            && self.table_size <= most_chunks(layout)
+            && ordinary(self.blocks)
+            && ordinary(self.segments)
+            && self.mapped <= self.blocks
             && self.cursor <= self.table_size
             && self.chunks <= self.table_size
-            && self.mapped <= layout.blocks
+    }
+
+    /// Whether it can be of a volume that had this layout when it was written.
+    pub(crate) fn fits(&self, layout: &Layout) -> bool {
+        self.ring <= layout.journal_bytes
+            && self.ring.is_multiple_of(u64::from(layout.sector))
+            && self.table_size <= most_chunks(layout)
     }
 
     /// `None` if `page` is no root record, or was damaged.
@@ -104,6 +115,8 @@ impl Root {
             list: Address(number(8)),
             list_bytes: number(9),
             list_tag: tag_at(96),
+            blocks: number(12),
+            segments: number(13),
             trees: [tree(0), tree(1), tree(2)],
         })
     }

@@ -63,6 +63,8 @@ pub enum DraftError {
     LastSlot,
     /// A label of more than 64 bytes.
     Label,
+    /// The volume is one in place.
+    NotMapped,
     /// Memory has run out.
     NoMemory,
 }
@@ -105,6 +107,19 @@ impl Draft {
     /// [`DraftError::NoMemory`].
     pub fn of(header: Header<'_>) -> Result<Self, DraftError> {
         Ok(Self { raw: try_box(header.raw().clone()).ok_or(DraftError::NoMemory)? })
+    }
+
+    /// Changes how a mapped volume is mapped, on a disk that has `disk_bytes` now.
+    ///
+    /// # Errors
+    /// [`DraftError::NotMapped`].
+    pub fn remap(&mut self, mapped: &Mapped, disk_bytes: u64) -> Result<(), DraftError> {
+        if self.raw.kind.get() != super::MAPPED {
+            return Err(DraftError::NotMapped);
+        }
+        mapped.record(&mut self.raw);
+        self.raw.disk_bytes.set(disk_bytes);
+        Ok(())
     }
 
     /// Leaves the volume key of a volume without cipher in the header.

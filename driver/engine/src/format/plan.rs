@@ -32,6 +32,30 @@ pub fn update<'a>(found: &Probe<'_>, bytes: &'a [u8; COPY_BYTES]) -> Result<[Ste
     }
 }
 
+/// The steps that put `bytes`, a header of the same volume whose copy B lies where `bytes` say, in the place of the
+/// good one that was found. For a volume whose disk has become larger: `copy_b_offset` must be where copy B lies on a
+/// disk of its size now ([`super::copy_b_offset`]).
+///
+/// Until copy A is whole, the old copies stand: A, whether it is the one in use or an older one, says where the other
+/// is, and that is not touched. While A is being written it is good for nothing, and then copy B is searched by the size
+/// of the disk: there the new one is, flushed. In the other order nothing would lead to a good copy. What the old copy
+/// B leaves behind is found by nobody: A says another place, and the size of the disk does as well.
+///
+/// # Errors
+/// [`NoGoodHeader`].
+pub fn grow<'a>(
+    found: &Probe<'_>,
+    copy_b_offset: u64,
+    bytes: &'a [u8; COPY_BYTES],
+) -> Result<[Step<'a>; 4], NoGoodHeader> {
+    match found {
+        Probe::Valid { header, .. } if header.copy_b_offset() != copy_b_offset => {
+            Ok([Step::Write(copy_b_offset, bytes), Step::Flush, Step::Write(0, bytes), Step::Flush])
+        }
+        _ => update(found, bytes),
+    }
+}
+
 /// The steps that make the other copy like the good one; `None` if it is.
 ///
 /// # Errors
