@@ -19,8 +19,10 @@ pub struct Figures {
     pub device_flushes: u64,
     /// Power failures.
     pub crashes: u64,
-    /// Of these, during recovery or formatting.
+    /// Of these, during recovery, growth or formatting.
     pub nested: u64,
+    /// Times that a volume has grown.
+    pub growths: u64,
     /// Successful openings.
     pub recoveries: u64,
     /// Blocks read back and judged.
@@ -45,7 +47,7 @@ pub struct Figures {
 
 impl Figures {
     /// Names and values, in the order of the fields.
-    pub fn rows(&self) -> [(&'static str, u64); 18] {
+    pub fn rows(&self) -> [(&'static str, u64); 19] {
         [
             ("runs", self.runs),
             ("steps", self.steps),
@@ -55,6 +57,7 @@ impl Figures {
             ("device_flushes", self.device_flushes),
             ("crashes", self.crashes),
             ("nested", self.nested),
+            ("growths", self.growths),
             ("recoveries", self.recoveries),
             ("judged", self.judged),
             ("believed", self.believed),
@@ -79,13 +82,14 @@ impl Figures {
     pub fn line(&self, took: Duration) -> String {
         let seconds = took.as_secs_f64().max(0.001);
         format!(
-            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} checks, {} blocks judged, \
+            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} growths, {} checks, {} blocks judged, \
              {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
             self.runs,
             self.device_writes,
             self.device_writes as f64 / seconds * 3600.0 / 1e6,
             self.crashes,
             self.nested,
+            self.growths,
             self.checks,
             self.judged,
             self.io_errors,
@@ -105,6 +109,7 @@ impl AddAssign for Figures {
         self.device_flushes += other.device_flushes;
         self.crashes += other.crashes;
         self.nested += other.nested;
+        self.growths += other.growths;
         self.recoveries += other.recoveries;
         self.judged += other.judged;
         self.believed += other.believed;

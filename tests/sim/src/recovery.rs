@@ -103,6 +103,9 @@ impl<S: Subject> Run<S> {
                     life = None;
                     self.figures.nested += 1;
                     self.crash(rng);
+                    if rng.chance(1, 2) {
+                        self.opens_somehow()?;
+                    }
                 }
                 Ok(()) => break,
                 Err(_) if self.lies() => {
@@ -112,8 +115,21 @@ impl<S: Subject> Run<S> {
                 Err(error) => return Err(Stop::Wrong(format!("cannot grow: {error}"))),
             }
         }
+        self.figures.growths += 1;
         self.model.grow(S::volume_size(&self.plan.setup));
         self.recover(rng)
+    }
+
+    /// What an interrupted growth left opens: as it was, or grown.
+    fn opens_somehow(&mut self) -> Result<(), Stop> {
+        let opened = S::open(&mut self.device.blocking(None), &self.plan.setup);
+        self.figures.recoveries += u64::from(opened.is_ok());
+        match opened {
+            Err(error) if !self.lies() => {
+                Err(Stop::Wrong(format!("cannot be opened after half a growth: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the volume, judges what is there, and goes on from that.

@@ -89,7 +89,8 @@ pub trait Subject: Sized {
     /// The disk failed.
     fn format(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String>;
 
-    /// Opens what is there, recovering what a crash left.
+    /// Opens what is there, recovering what a crash left. After a crash in [`Self::grow`] that may still have its old size;
+    /// `setup` is then what it shall grow to.
     ///
     /// # Errors
     /// The disk failed, or what is there is no volume, or damaged.
