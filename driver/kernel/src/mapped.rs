@@ -225,6 +225,7 @@ impl Host {
             OpenError::Device => Refusal::Device,
             OpenError::NoSpace => Refusal::DiskFull,
             OpenError::NoRoot
+            | OpenError::Larger
             | OpenError::RootLost
             | OpenError::List
             | OpenError::Page

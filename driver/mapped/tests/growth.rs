@@ -73,7 +73,7 @@ fn sealer() -> Sealer {
     Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
 }
 
-fn open(disk: &mut Sparse, layout: Layout) -> Result<Volume, OpenError> {
+fn open(disk: &mut Sparse, layout: Layout) -> Result<Box<Volume>, OpenError> {
     Volume::open(disk, layout, sealer(), Options::new(1 << 18, 1 << 16, Some(1)))
 }
 
@@ -108,7 +108,7 @@ fn filled() -> Sparse {
     disk
 }
 
-fn assert_filled(disk: &mut Sparse, layout: Layout, what: &str) -> Volume {
+fn assert_filled(disk: &mut Sparse, layout: Layout, what: &str) -> Box<Volume> {
     let mut volume = open(disk, layout).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     for block in 0..60 {
         assert_eq!(read(&mut volume, disk, block), block as u8, "{what}");

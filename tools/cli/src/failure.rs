@@ -291,6 +291,7 @@ fn draft_text(error: DraftError) -> &'static str {
         DraftError::NoFreeSlot => "all key slots are in use",
         DraftError::LastSlot => "this is the last key",
         DraftError::Label => "the label is longer than 64 bytes",
+        DraftError::NotMapped => "the volume is one in place",
         DraftError::NoMemory => "memory has run out",
     }
 }

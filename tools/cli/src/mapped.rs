@@ -170,6 +170,9 @@ pub(crate) fn open_error_text(error: OpenError) -> String {
             format!("frame {frame} of its journal, which had been made durable, is missing or damaged")
         }
         OpenError::NoMemory => "memory has run out".into(),
+        OpenError::Larger => {
+            "its root record is of a larger volume than its header: the header is an old one".into()
+        }
         OpenError::NoSpace => "the disk has no room for what opening must write".into(),
     }
 }
