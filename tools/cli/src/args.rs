@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Check(Info),
     /// Decrypt a volume, or a part of it, to standard output or a file.
     Cat(Cat),
+    /// Let a mapped volume take all of a disk that has become larger, or be larger itself. The disk must be locked.
+    Grow(Grow),
+    /// Change how a mapped volume compresses and de-duplicates what is written from its next opening on.
+    Set(Set),
     /// Look after the keys of a volume.
     #[command(subcommand)]
     Key(Key),
@@ -146,6 +150,33 @@ pub(crate) struct Mapped {
 /// `500G`: powers of 1024.
 fn bytes(text: &str) -> Result<u64, parse_size::Error> {
     parse_size::Config::new().with_binary().parse_size(text)
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Grow {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// New size of the volume as the file system sees it, such as 500G or 10T; it stays what it is if not given.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub size: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("change").args(["level", "dedup_memory"]).required(true).multiple(true))]
+pub(crate) struct Set {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// zstd's level: higher saves more and takes longer.
+    #[arg(long, value_name = "-5..19", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-5..=19))]
+    pub level: Option<i32>,
+    /// Memory for recognising blocks that are there already, such as 256M.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub dedup_memory: Option<u64>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -279,6 +310,8 @@ impl Command {
             Self::Info(_) => "info",
             Self::Check(_) => "check",
             Self::Cat(_) => "cat",
+            Self::Grow(_) => "grow",
+            Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",
             Self::Key(Key::Change(_)) => "key change",

@@ -40,6 +40,12 @@ pub(crate) enum Failure {
     Found { report: Box<Report> },
     #[error("the volume is not encrypted: it has no keys")]
     NoKeys,
+    #[error("{path} holds a volume in place, not a mapped one")]
+    NotMapped { path: PathBuf },
+    #[error("the volume has {now} bytes, more than {size}")]
+    Shrink { size: u64, now: u64 },
+    #[error("the volume was formatted without {what}")]
+    Off { what: &'static str },
     #[error("no key slot opens with this {kind}")]
     NoKeyFits { kind: &'static str },
     #[error("the key is right, but the header has been tampered with")]
@@ -116,6 +122,9 @@ impl Failure {
             | Self::Mapped { .. }
             | Self::Chunk { .. }
             | Self::Found { .. }
+            | Self::NotMapped { .. }
+            | Self::Shrink { .. }
+            | Self::Off { .. }
             | Self::NoKeys => self.mapped_advice(),
             Self::NoKeyFits { .. } => {
                 "Check keyboard layout and capitals. `sluice key list` shows what keys there are."
@@ -160,6 +169,10 @@ impl Failure {
             Self::Found { .. } => {
                 "Save what can be read: `sluice cat` fails only where something is damaged."
             }
+            Self::Shrink { .. } => "A volume can only become larger. Nothing was changed.",
+            Self::Off { .. } => {
+                "What a volume does at all is chosen when it is formatted. Nothing was changed."
+            }
             _ => "Nothing was changed.",
         }
     }
@@ -184,6 +197,9 @@ impl Failure {
             Self::Chunk { .. } => "chunk_damaged",
             Self::Found { .. } => "problems_found",
             Self::NoKeys => "not_encrypted",
+            Self::NotMapped { .. } => "not_mapped",
+            Self::Shrink { .. } => "shrink",
+            Self::Off { .. } => "off",
             Self::NoKeyFits { .. } => "no_key_fits",
             Self::Tampered => "tampered",
             Self::NotEmpty { .. } => "not_empty",
@@ -213,7 +229,7 @@ impl Failure {
             Self::Mapped { .. } | Self::Chunk { .. } | Self::Found { .. } => 5,
             Self::InUse { .. } | Self::VolumeInUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
-            Self::NotConfirmed | Self::Draft(DraftError::LastSlot) => 7,
+            Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
             Self::NoDriver => 8,
             Self::Range { .. } | Self::WhichDisk(_) => 2,
             _ => 1,

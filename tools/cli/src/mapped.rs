@@ -31,6 +31,20 @@ pub(crate) fn format(
     made.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
 
+/// Prepares a volume for a header that says `to` instead of `from`.
+pub(crate) fn begin_growth(
+    image: &Image,
+    from: &Mapped,
+    to: &Mapped,
+    uuid: &[u8; 16],
+    key: &VolumeKey,
+) -> Result<(), Failure> {
+    let ((from, sealer), (to, _)) = (parts(image, from, uuid, key)?, parts(image, to, uuid, key)?);
+    let mut disk = Direct { image, failure: None };
+    let begun = Volume::begin_growth(&mut disk, &from, &to, &sealer);
+    begun.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
+}
+
 fn parts(
     image: &Image,
     mapped: &Mapped,

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod cat;
+mod change;
 mod check;
 mod format;
 mod header;
@@ -22,6 +23,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Format(args) => format::run(args),
         Command::Info(args) => info::run(args),
         Command::Check(args) => check::run(args),
+        Command::Grow(args) => change::grow(args),
+        Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Key(args) => key::run(args),
         Command::Header(args) => header::run(args),

@@ -183,3 +183,53 @@ fn sizes_and_wishes_that_cannot_be_met_are_refused() {
     let both = ["format", "image", "--size", "1G", "--passphrase-file", "pass"];
     assert_eq!(bench.run(&both).code, 2, "--size without --mapped");
 }
+
+#[test]
+fn a_volume_grows_with_its_disk_and_beyond_it() {
+    let bench = encrypted(&["--size", "64M"]);
+    let data: Vec<u8> = (0..3 * MIB).map(|i| ((i * i) >> 7) as u8).collect();
+    write(&bench, 61 * MIB, &data);
+    let file = File::options().write(true).open(bench.path("image")).unwrap();
+    file.set_len(2 * DISK).unwrap();
+    let free = |bench: &Bench| {
+        let info = bench.ok(&[&["info", "image"], &PASS[..]].concat());
+        info["space"]["free_bytes"].as_u64().unwrap()
+    };
+    let before = free(&bench);
+    let grown = bench.ok(&[&["grow", "image", "--size", "10T"], &PASS[..]].concat());
+    assert_eq!((grown["volume_bytes"].as_u64(), grown["added_bytes"].as_u64()), (Some(10 << 40), Some(DISK)));
+    let gained = free(&bench) - before;
+    assert!((DISK / 2..=DISK).contains(&gained), "{gained} bytes more");
+    write(&bench, (10 << 40) - MIB, &data[..MIB as usize]);
+    let range = ["--offset", &(61 * MIB).to_string(), "--length", &(3 * MIB).to_string(), "-o", "out"];
+    bench.ok(&[&["cat", "image"], &PASS[..], &range].concat());
+    assert!(bench.get("out") == data);
+    bench.ok(&[&["check", "image"], &PASS[..]].concat());
+    let again = bench.ok(&[&["grow", "image"], &PASS[..]].concat());
+    assert_eq!(again["added_bytes"].as_u64(), Some(0));
+}
+
+#[test]
+fn a_volume_does_not_shrink_and_one_in_place_does_not_grow() {
+    let bench = encrypted(&["--size", "64M"]);
+    let before = bench.get("image");
+    bench.fails(&[&["grow", "image", "--size", "63M"], &PASS[..]].concat(), "shrink", 7);
+    bench.fails(&[&["grow", "image", "--size", "1000T"], &PASS[..]].concat(), "layout", 1);
+    assert!(bench.get("image") == before, "nothing has been changed");
+    bench.blank("other", DISK);
+    bench.ok(&[&["format", "other"], &PASS, &CHEAP[..]].concat());
+    bench.fails(&[&["grow", "other"], &PASS[..]].concat(), "not_mapped", 1);
+}
+
+#[test]
+fn level_and_memory_can_be_changed_but_not_what_was_never_on() {
+    let bench = encrypted(&["--no-dedup"]);
+    write(&bench, 0, &[7; 8192]);
+    let set = bench.ok(&[&["set", "image", "--level", "9"], &PASS[..]].concat());
+    assert_eq!(set["mapped"]["level"], 9);
+    let info = bench.ok(&[&["info", "image"], &PASS[..]].concat());
+    assert_eq!(info["mapped"]["level"], 9);
+    bench.ok(&[&["check", "image"], &PASS[..]].concat());
+    bench.fails(&[&["set", "image", "--dedup-memory", "1M"], &PASS[..]].concat(), "off", 1);
+    assert_eq!(bench.run(&["set", "image"]).code, 2, "nothing to set");
+}
