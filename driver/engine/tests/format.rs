@@ -98,6 +98,8 @@ fn mapped() -> Mapped {
         journal_bytes: 64 << 10,
         segment_bytes: 128 << 10,
         index_bytes: Some(1 << 20),
+        index_area: 64 << 10,
+        discard: true,
         level: Some(-3),
         encrypted: true,
     }

@@ -87,6 +87,8 @@ fn mapped() -> Mapped {
         journal_bytes: 64 << 10,
         segment_bytes: 64 << 10,
         index_bytes: None,
+        index_area: 64 << 10,
+        discard: true,
         level: Some(1),
         encrypted: true,
     }

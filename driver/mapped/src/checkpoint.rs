@@ -69,7 +69,8 @@ impl Volume {
         if self.root_number >= wanted {
             return Ok(());
         }
-        self.checkpoint_wanted = true;
+        // The one under way may be it: then no other is needed.
+        self.checkpoint_wanted |= self.checkpoint.is_none() || wanted > self.root_number + 1;
         Err(Stop::Event)
     }
 

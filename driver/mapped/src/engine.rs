@@ -15,10 +15,11 @@ use crate::{
     index::Index,
     io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, Error, IoId, Request},
     journal::Ring,
+    kept::Learning,
     layout::Layout,
-    leaf::TABLE_ENTRIES,
     limits,
     mutants::Mutant,
+    neighbours::Neighbours,
     operation::{Op, What},
     pages::TreeRoot,
     read::Run,
@@ -60,6 +61,10 @@ pub(crate) enum IoKind {
     Checkpoint,
     /// A segment for the cleaner.
     Clean,
+    /// A piece of the index that was kept.
+    KeptPiece(u64),
+    /// A piece that is being kept for a request, or the flush after all of them.
+    Keep(u32, Option<Arc<[u8]>>),
 }
 
 /// The streams: new data, what the cleaner moves, metadata pages.
@@ -176,6 +181,7 @@ pub struct Volume {
     pub(crate) trees: [TreeRoot; 3],
     pub(crate) space: Space,
     pub(crate) index: Index,
+    pub(crate) neighbours: Neighbours,
     pub(crate) tails: [Tail; 3],
 
     pub(crate) ring: Ring,
@@ -234,9 +240,8 @@ pub struct Volume {
     /// The cleaner has marked pages: the next checkpoint empties their segments.
     pub(crate) pages_leave: bool,
     pub(crate) cleaning: Option<Box<Cleaning>>,
-    /// The next leaf of the table whose tags go into the index; `None` when all are in.
-    pub(crate) indexing: Option<u64>,
-    /// It is being opened: nothing is cleaned, nothing indexed.
+    pub(crate) learning: Learning,
+    /// It is being opened: nothing is cleaned, nothing learned.
     pub(crate) recovering: bool,
     /// Bytes of the journal that a checkpoint in the middle of recovery has made superfluous.
     pub(crate) replayed: u64,
@@ -303,6 +308,8 @@ impl Volume {
             IoKind::Pages(frames) => self.pages_written(&frames, result),
             IoKind::Checkpoint => self.checkpoint_io_done(result),
             IoKind::Clean => self.segment_came(result, buffer),
+            IoKind::KeptPiece(piece) => self.piece_came(piece, result, buffer),
+            IoKind::Keep(slot, data) => self.piece_kept(slot, data),
         }
         // Whoever waited for some event looks again.
         self.ready.extend(self.stalled.drain(..));
@@ -353,7 +360,7 @@ impl Volume {
                 self.step(op);
             }
             let mut moved = self.step_cleaner();
-            moved |= self.step_indexing();
+            moved |= self.step_learning();
             moved |= self.close_if_idle();
             moved |= self.flush_if_wanted();
             moved |= self.step_reuse();
@@ -410,6 +417,7 @@ impl Volume {
             What::Discard => self.step_discard(op, slot),
             What::Flush => self.step_flush(op, slot),
             What::Checkpoint => self.step_wait_for_checkpoint(op),
+            What::Close => self.step_close(op, slot),
         }
     }
 
@@ -473,33 +481,5 @@ impl Volume {
     pub(crate) fn fail(&mut self) {
         self.failed = true;
         self.ready.extend(self.for_frames.drain(..));
-    }
-
-    /// Reads the table's tags into the index, a leaf at a time, when nobody else has anything to do.
-    fn step_indexing(&mut self) -> bool {
-        let Some(leaf) = self.indexing else { return false };
-        if self.options.index_bytes == 0 || leaf * TABLE_ENTRIES >= self.table_size {
-            self.indexing = None;
-            return false;
-        }
-        self.cache.begin_step();
-        let key = PageKey::new(crate::cache::Tree::Table, 0, leaf);
-        match self.page(key) {
-            Ok(frame) => {
-                for entry in 0..TABLE_ENTRIES {
-                    if let Some(found) = crate::leaf::table(self.cache.page(frame), entry) {
-                        self.index.insert(&found.tag, crate::units::Chunk(leaf * TABLE_ENTRIES + entry));
-                    }
-                }
-                self.indexing = Some(leaf + 1);
-                true
-            }
-            Err(Stop::Failed(_)) => {
-                // What cannot be read is not shared; whoever reads its blocks learns of the damage.
-                self.indexing = Some(leaf + 1);
-                true
-            }
-            Err(_) => false,
-        }
     }
 }

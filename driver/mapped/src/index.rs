@@ -5,9 +5,10 @@
 //! number and 24 bits of the tag that had no part in naming the bucket; so one look-up in a million finds a wrong chunk,
 //! and nothing here is more than a hint: the chunk table knows.
 //!
-//! One tag in eight is a *hook*. When both buckets are full, the oldest entry that is no hook goes; hooks give way to hooks
-//! only. So an index that is too small for all chunks still knows every eighth, and blocks that were written together
-//! are found together: a hook's chunk has its neighbours beside it in the table.
+//! One tag in 32 is a *hook*. When both buckets are full, the oldest entry that is no hook goes, and hooks give way to hooks
+//! only once they have three quarters of a bucket. So an index that is too small for all chunks still knows every 32nd
+//! of 24 times as many as it has entries, and what was written together is found together: whoever finds a hook's chunk
+//! notes its neighbours in the table, too (`neighbours`), for which there is always a quarter.
 
 use alloc::vec::Vec;
 
@@ -15,11 +16,16 @@ use crate::units::{Chunk, Tag};
 
 /// Entries of a bucket.
 const WIDE: usize = 8;
+/// Bytes of a bucket.
+pub(crate) const BUCKET_BYTES: usize = 8 * WIDE;
 /// Bits of a chunk number in an entry; the rest is of the tag.
 const CHUNK_BITS: u32 = 40;
 const CHUNK_MASK: u64 = (1 << CHUNK_BITS) - 1;
-/// One tag in so many is a hook.
-const HOOK_RATE: u64 = 8;
+/// One tag in so many is a hook: 256 MiB for each TiB of chunks know all of them and leave three quarters for what is new
+/// or beside it, 64 MiB know most. Of blocks that are written again, those before the first hook are not recognised.
+const HOOK_RATE: u64 = 32;
+/// Entries of a full bucket that may be hooks.
+const HOOKS_MOST: usize = 6;
 
 /// An entry that is none. Chunk numbers are stored with 1 added.
 const EMPTY: u64 = 0;
@@ -33,6 +39,7 @@ struct Bucket([u64; WIDE]);
 pub struct Index {
     buckets: Vec<Bucket>,
     used: usize,
+    displaced: u64,
 }
 
 /// Where a tag's entries lie, and what they look like but for the chunk.
@@ -86,9 +93,12 @@ impl Bucket {
         self.0.iter().position(|other| *other == entry)
     }
 
-    /// The oldest entry that is no hook.
-    fn plain(&self) -> Option<usize> {
-        self.0.iter().rposition(|entry| !is_hook_entry(*entry))
+    /// Which entry of a full bucket makes room for a new one, and whether that is a hook.
+    fn victim(&self, for_hook: bool) -> (usize, bool) {
+        let hooks = self.0.iter().filter(|entry| is_hook_entry(**entry)).count();
+        let of_hooks = if for_hook { hooks >= HOOKS_MOST } else { hooks == WIDE };
+        let oldest = self.0.iter().rposition(|entry| is_hook_entry(*entry) == of_hooks);
+        (oldest.unwrap_or(WIDE - 1), of_hooks)
     }
 }
 
@@ -100,7 +110,7 @@ impl Index {
         let mut buckets = Vec::new();
         buckets.try_reserve_exact(count).ok()?;
         buckets.resize(count, Bucket([EMPTY; WIDE]));
-        Some(Self { buckets, used: 0 })
+        Some(Self { buckets, used: 0, displaced: 0 })
     }
 
     /// Entries it has room for.
@@ -113,6 +123,12 @@ impl Index {
     #[must_use]
     pub fn used(&self) -> usize {
         self.used
+    }
+
+    /// How many entries have had to make room for others.
+    #[must_use]
+    pub fn displaced(&self) -> u64 {
+        self.displaced
     }
 
     /// `None` if there are no buckets.
@@ -149,28 +165,28 @@ impl Index {
                 return bucket.push(entry, place);
             }
         }
-        let Some((bucket, place)) = self.place(&home) else { return };
+        let (bucket, place) = self.place(&home);
         let bucket = &mut self.buckets[bucket];
-        self.used += usize::from(bucket.0[place] == EMPTY);
+        match bucket.0[place] {
+            EMPTY => self.used += 1,
+            _ => self.displaced += 1,
+        }
         bucket.push(entry, place);
     }
 
-    /// Which bucket a new entry goes to, and which place in it is given up. `None` if the entry is worth less than
-    /// all that is there.
-    fn place(&self, home: &Home) -> Option<(usize, usize)> {
+    /// Which bucket a new entry goes to, and which place in it is given up.
+    fn place(&self, home: &Home) -> (usize, usize) {
         let [one, other] = home.buckets;
         let (first, second) = (&self.buckets[one], &self.buckets[other]);
         if !(first.is_full() && second.is_full()) {
             let emptier = if first.free() >= second.free() { one } else { other };
-            return Some((emptier, self.buckets[emptier].find(EMPTY)?));
+            return (emptier, self.buckets[emptier].find(EMPTY).unwrap_or(WIDE - 1));
         }
-        match (first.plain(), second.plain()) {
-            (Some(a), Some(b)) if a < b => Some((other, b)),
-            (Some(a), _) => Some((one, a)),
-            (None, Some(b)) => Some((other, b)),
-            (None, None) if is_hook_entry(home.high) => Some((one, WIDE - 1)),
-            (None, None) => None,
-        }
+        let for_hook = is_hook_entry(home.high);
+        let ((at, hook), (other_at, other_hook)) = (first.victim(for_hook), second.victim(for_hook));
+        // Rather no hook, and rather an old one.
+        let second_is_better = (hook, other_at) > (other_hook, at);
+        if second_is_better { (other, other_at) } else { (one, at) }
     }
 
     /// Forgets that a chunk has a tag.
@@ -187,19 +203,36 @@ impl Index {
         }
     }
 
-    /// All entries as they lie, to be kept: [`Self::capacity`] of them.
-    pub fn entries(&self) -> impl Iterator<Item = u64> + '_ {
-        self.buckets.iter().flat_map(|bucket| bucket.0)
+    /// Buckets it has.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.buckets.len()
     }
 
-    /// Takes kept entries back, into an index of the same capacity: in another they are not found. Nothing is checked,
-    /// since nothing depends on them; a missing one is empty.
-    pub fn restore(&mut self, entries: impl IntoIterator<Item = u64>) {
-        let mut entries = entries.into_iter();
-        self.used = 0;
-        for place in self.buckets.iter_mut().flat_map(|bucket| &mut bucket.0) {
-            *place = entries.next().unwrap_or(EMPTY);
-            self.used += usize::from(*place != EMPTY);
+    /// Copies buckets from number `first` on to `out`, to be kept: 64 bytes each, as many as fit. Answers how many.
+    pub fn keep(&self, first: usize, out: &mut [u8]) -> usize {
+        let buckets = self.buckets.get(first..).unwrap_or(&[]);
+        let (places, _) = out.as_chunks_mut::<BUCKET_BYTES>();
+        for (place, bucket) in places.iter_mut().zip(buckets) {
+            for (bytes, entry) in place.as_chunks_mut().0.iter_mut().zip(bucket.0) {
+                *bytes = entry.to_le_bytes();
+            }
+        }
+        places.len().min(buckets.len())
+    }
+
+    /// Takes kept buckets back, into an index with as many buckets as the one that they are of: in another they are not
+    /// found. What has been noted meanwhile is newer, and stays in front. Nothing is checked, since nothing depends on it.
+    pub fn restore(&mut self, first: usize, kept: &[u8]) {
+        let buckets = self.buckets.get_mut(first..).unwrap_or(&mut []);
+        for (bucket, bytes) in buckets.iter_mut().zip(kept.as_chunks::<BUCKET_BYTES>().0) {
+            let entries = bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+            for entry in entries.filter(|entry| *entry != EMPTY) {
+                if let (None, Some(free)) = (bucket.find(entry), bucket.find(EMPTY)) {
+                    bucket.0[free] = entry;
+                    self.used += 1;
+                }
+            }
         }
     }
 }

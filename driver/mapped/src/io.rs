@@ -37,6 +37,9 @@ pub enum Request {
     Flush,
     /// A checkpoint is made: the volume then opens without replaying anything, and what was freed can be filled.
     Checkpoint,
+    /// The volume is about to be closed: a checkpoint is made, and the index of de-duplication kept. No other request
+    /// should be under way, and none should follow; if one does, nothing but the index is lost.
+    Close,
 }
 
 /// How a request ended.

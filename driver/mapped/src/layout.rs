@@ -25,6 +25,8 @@ pub struct Layout {
     pub blocks: u64,
     /// Size of the journal.
     pub journal_bytes: u64,
+    /// Size of the room behind the journal in which the index is kept while the volume is closed.
+    pub index_area: u64,
     /// Size of a segment.
     pub segment_bytes: u64,
     /// Segments.
@@ -58,7 +60,16 @@ impl Layout {
         segment: u64,
     ) -> Result<Self, LayoutError> {
         let copy_b = copy_b_offset(device).ok_or(LayoutError::TooSmall)?;
-        Self::before(copy_b, sector, blocks, journal, segment)
+        Self::before(copy_b, sector, blocks, [journal, 0], segment)
+    }
+
+    /// The same volume with room for keeping an index of so many bytes: see [`crate::kept`].
+    ///
+    /// # Errors
+    /// See [`LayoutError`].
+    pub fn keeping(&self, index_bytes: u64) -> Result<Self, LayoutError> {
+        let areas = [self.journal_bytes, crate::kept::area(index_bytes)];
+        Self::before(self.copy_b, self.sector, self.blocks, areas, self.segment_bytes)
     }
 
     /// The layout that a header records.
@@ -71,7 +82,7 @@ impl Layout {
             volume.copy_b_offset,
             volume.sector_size,
             blocks,
-            volume.journal_bytes,
+            [volume.journal_bytes, volume.index_area],
             volume.segment_bytes,
         )
     }
@@ -95,11 +106,13 @@ impl Layout {
         copy_b: u64,
         sector: u32,
         blocks: u64,
-        journal: u64,
+        [journal, index_area]: [u64; 2],
         segment: u64,
     ) -> Result<Self, LayoutError> {
         let sector_fits = sector as usize == SECTOR || sector as usize == BLOCK;
-        let aligned = journal.is_multiple_of(BLOCK as u64) && journal >= JOURNAL_LEAST;
+        let aligned = journal.is_multiple_of(BLOCK as u64)
+            && journal >= JOURNAL_LEAST
+            && index_area.is_multiple_of(BLOCK as u64);
         if !sector_fits
             || !aligned
             || !segment.is_power_of_two()
@@ -109,12 +122,21 @@ impl Layout {
         {
             return Err(LayoutError::Invalid);
         }
-        let room = copy_b.checked_sub(JOURNAL_START + journal).ok_or(LayoutError::TooSmall)?;
+        let areas = [journal, index_area].into_iter().try_fold(JOURNAL_START, u64::checked_add);
+        let room = areas.and_then(|areas| copy_b.checked_sub(areas)).ok_or(LayoutError::TooSmall)?;
         let segments = u32::try_from(room / segment).map_err(|_| LayoutError::Invalid)?;
         if segments < SEGMENTS_LEAST {
             return Err(LayoutError::TooSmall);
         }
-        Ok(Self { sector, blocks, journal_bytes: journal, segment_bytes: segment, segments, copy_b })
+        Ok(Self {
+            sector,
+            blocks,
+            journal_bytes: journal,
+            index_area,
+            segment_bytes: segment,
+            segments,
+            copy_b,
+        })
     }
 
     /// Both places of root record `number`.
@@ -123,14 +145,23 @@ impl Layout {
         [slot, self.copy_b + slot]
     }
 
+    /// Where the index is kept.
+    pub fn index_start(&self) -> u64 {
+        JOURNAL_START + self.journal_bytes
+    }
+
+    fn segments_start(&self) -> u64 {
+        self.index_start() + self.index_area
+    }
+
     /// First byte of a segment.
     pub fn segment_start(&self, segment: Segment) -> Address {
-        Address(JOURNAL_START + self.journal_bytes + u64::from(segment.0) * self.segment_bytes)
+        Address(self.segments_start() + u64::from(segment.0) * self.segment_bytes)
     }
 
     /// The segment in which a byte lies.
     pub fn segment_of(&self, address: Address) -> Option<Segment> {
-        let offset = address.0.checked_sub(JOURNAL_START + self.journal_bytes)?;
+        let offset = address.0.checked_sub(self.segments_start())?;
         let segment = u32::try_from(offset / self.segment_bytes).ok()?;
         (segment < self.segments).then_some(Segment(segment))
     }

@@ -12,7 +12,8 @@
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
 //!   journal, record, extent, root, varint   what lies on the disk
-//!   seal, codec, index      tags and encryption; compression; who has been seen before
+//!   seal, codec             tags and encryption; compression
+//!   index, neighbours       who has been seen before, and what was written beside it; kept: while the volume is closed
 //! ```
 //!
 //! Where a write goes: `Volume::submit` → `write.rs: write_block` → `find` (shared) or `store` (compressed, sealed, put
@@ -36,11 +37,13 @@ mod grow;
 pub mod index;
 pub mod io;
 mod journal;
+pub mod kept;
 pub mod layout;
 mod leaf;
 pub mod limits;
 mod memory;
 pub mod mutants;
+mod neighbours;
 mod operation;
 mod pages;
 mod read;

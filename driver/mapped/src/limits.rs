@@ -51,6 +51,8 @@ pub const CLEANED_SHARE: usize = 64;
 pub const CLEANED_MOST: usize = 64;
 /// Dead segments that can become free without a checkpoint: many more than the cleaner works ahead.
 pub const WAITING: usize = 1024;
+/// Leaves of the table of which it is known that their tags have been put into the index lately.
+pub const NEIGHBOURS: usize = 512;
 /// Pages of metadata the cache holds at least: each of a request's records needs at most eight at once, and a
 /// checkpoint a path.
 pub const PAGES_LEAST: usize = 64;

@@ -16,6 +16,7 @@ pub(crate) enum What {
     Discard,
     Flush,
     Checkpoint,
+    Close,
 }
 
 /// How far the block that a write is at has come.
@@ -73,6 +74,7 @@ impl Op {
             Request::Discard { offset, length } => (What::Discard, offset, length),
             Request::Flush => (What::Flush, 0, 0),
             Request::Checkpoint => (What::Checkpoint, 0, 0),
+            Request::Close => (What::Close, 0, 0),
         };
         let block = BLOCK as u64;
         let inside = offset.checked_add(length).is_some_and(|end| end <= volume);

@@ -17,6 +17,7 @@ use crate::{
     index::Index,
     io::{DeviceIo, DeviceOp, Error},
     journal::{EXTENTS, Frame, Mention, Ring},
+    kept::Learning,
     layout::{JOURNAL_START, Layout},
     leaf::{self, SPACE_ENTRIES},
     limits::{
@@ -24,6 +25,7 @@ use crate::{
     },
     memory::{list, queue, several, shared, zeros},
     mutants::Mutant,
+    neighbours::Neighbours,
     pages::{TreeRoot, depths},
     root::Root,
     seal::{Domain, Sealer},
@@ -103,6 +105,7 @@ impl Volume {
         volume.load_page_segments(disk, &root)?;
         volume.load_space(disk)?;
         let frames = volume.find_frames(disk, &root)?;
+        let unchanged = frames.is_empty().then_some(root.number);
         for mention in frames.iter().flat_map(|frame| frame.mentions.iter().flatten()) {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
                 volume.space.claim(segment);
@@ -120,7 +123,7 @@ impl Volume {
         volume.epoch = volume.root_number + 1;
         volume.checkpoint_now(disk)?;
         volume.recovering = false;
-        volume.indexing = Some(0);
+        volume.learning = volume.learn_after(unchanged);
         Ok(volume)
     }
 
@@ -146,6 +149,7 @@ impl Volume {
             trees: [tree(0), tree(1), tree(2)],
             space: Space::new(layout.segments, layout.segment_bytes, reserve)?,
             index: Index::new(options.index_bytes.max(64))?,
+            neighbours: Neighbours::new()?,
             tails: [Tail::default(); 3],
             ring: Ring { bytes: layout.journal_bytes, head: root.ring, used: 0 },
             lsn: root.lsn,
@@ -189,7 +193,7 @@ impl Volume {
             checkpoint_wanted: false,
             pages_leave: false,
             cleaning: None,
-            indexing: None,
+            learning: Learning::Nothing,
             recovering: true,
             replayed: 0,
             dirty_most,

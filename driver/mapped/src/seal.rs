@@ -39,6 +39,8 @@ pub enum Domain {
     Root = 5,
     /// Bytes as they lie on the disk.
     Data = 6,
+    /// A piece of the index.
+    Index = 7,
 }
 
 const TAG: &[u8] = b"sluice mapped tag v1";

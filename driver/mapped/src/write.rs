@@ -43,7 +43,8 @@ impl Volume {
     /// Changes wait while too much of the cache waits for a checkpoint.
     pub(crate) fn throttle(&mut self) -> Result<(), Stop> {
         if self.unsettled() >= self.dirty_most {
-            self.checkpoint_wanted = true;
+            // One that is under way may be enough.
+            self.checkpoint_wanted |= self.checkpoint.is_none();
             return Err(Stop::Event);
         }
         Ok(())
@@ -103,6 +104,17 @@ impl Volume {
         if self.options.index_bytes == 0 {
             return Ok(None);
         }
+        let mut found = self.look_for(tag)?;
+        if found.is_none() && self.more_is_known()? {
+            found = self.look_for(tag)?;
+        }
+        if let Some(chunk) = found {
+            self.found_beside(chunk);
+        }
+        Ok(found)
+    }
+
+    fn look_for(&mut self, tag: &Tag) -> Result<Option<Chunk>, Stop> {
         let mut candidates = [None; CANDIDATES];
         for (slot, chunk) in candidates.iter_mut().zip(self.index.candidates(tag)) {
             *slot = Some(chunk);

@@ -73,13 +73,15 @@ fn beyond_its_size_hooks_stay_and_the_rest_is_the_newest() {
 }
 
 #[test]
-fn far_beyond_its_size_it_is_full_of_hooks() {
-    let index = filled(1 << 10, 1 << 17);
-    let hooks = (0..1 << 17).filter(|number| is_hook(&tag(*number))).count();
-    assert!((15_900..16_900).contains(&hooks), "one in eight, not {hooks}");
-    let kept = (0..1 << 17).filter(|number| finds(&index, *number));
+fn far_beyond_its_size_three_quarters_are_hooks_and_the_rest_is_new() {
+    let index = filled(1 << 10, 1 << 19);
+    let hooks = (0..1 << 19).filter(|number| is_hook(&tag(*number))).count();
+    assert!((15_900..16_900).contains(&hooks), "one in 32, not {hooks}");
+    let kept = (0..1 << 19).filter(|number| finds(&index, *number));
     let (hooks, others): (Vec<u64>, Vec<u64>) = kept.partition(|number| is_hook(&tag(*number)));
-    assert_eq!((hooks.len(), others.len()), (1 << 10, 0));
+    assert_eq!((hooks.len(), others.len()), (768, 256));
+    let newest = others.iter().filter(|number| **number >= (1 << 19) - 1024).count();
+    assert!(newest * 10 >= others.len() * 9, "{newest} of {} are of the last 1024", others.len());
 }
 
 #[test]
@@ -102,21 +104,46 @@ fn an_entry_noted_again_is_the_newest_and_is_there_once() {
     assert!(finds(&index, plain[0]) && finds(&index, plain[8]) && !finds(&index, plain[1]));
 }
 
+/// All entries, as they are kept.
+fn kept(index: &Index) -> Vec<u8> {
+    let mut bytes = vec![0; index.buckets() * 64];
+    assert_eq!(index.keep(0, &mut bytes), index.buckets());
+    bytes
+}
+
 #[test]
 fn what_was_kept_is_found_again_and_rubbish_does_no_harm() {
     let index = filled(1 << 12, 3 << 10);
+    let bytes = kept(&index);
     let mut other = Index::new(8 << 12).unwrap();
-    other.restore(index.entries());
-    assert_eq!(other.used(), index.used());
-    assert!(other.entries().eq(index.entries()));
+    // In pieces, the last first; the one behind the end is none.
+    for first in [600, 300, 100, 0] {
+        other.restore(first, bytes.get(first * 64..).unwrap_or(&[]));
+    }
+    assert_eq!((other.used(), kept(&other)), (index.used(), bytes));
     assert!((0..3 << 10).all(|number| finds(&other, number)));
-    other.restore((0u64..).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).take(4000));
+    let rubbish = (0u64..4000).flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    other.restore(3, &rubbish.collect::<Vec<_>>());
     for number in 0..10_000 {
         other.insert(&tag(number), Chunk(number));
         assert!(finds(&other, number) || !is_hook(&tag(number)));
         other.remove(&tag(number / 2), Chunk(number / 2));
     }
-    assert_eq!(other.used(), other.entries().filter(|entry| *entry != 0).count());
+    let entries = kept(&other).chunks(8).filter(|entry| **entry != [0; 8]).count();
+    assert_eq!(other.used(), entries);
+}
+
+#[test]
+fn what_is_noted_before_the_kept_comes_back_stays_in_front() {
+    let old = filled(8, 8);
+    let mut index = Index::new(64).unwrap();
+    let plain: Vec<u64> = (8..).filter(|number| !is_hook(&tag(*number))).take(3).collect();
+    plain.iter().for_each(|number| index.insert(&tag(*number), Chunk(*number)));
+    index.restore(0, &kept(&old));
+    assert_eq!(index.used(), 8);
+    assert!(plain.iter().all(|number| finds(&index, *number)));
+    index.insert(&tag(100), Chunk(100));
+    assert!(plain.iter().all(|number| finds(&index, *number)), "the oldest went");
 }
 
 #[test]
@@ -147,7 +174,7 @@ proptest! {
                 again.remove(&tag(number), chunk);
             }
         }
-        prop_assert!(index.entries().eq(again.entries()), "one history, one index");
+        prop_assert_eq!(kept(&index), kept(&again), "one history, one index");
         for number in 0..60 {
             for chunk in index.candidates(&tag(number)) {
                 prop_assert!(set.contains(&(number, chunk)), "nothing that was not noted, or was removed");

@@ -40,8 +40,11 @@ fn layout(setup: &Setup) -> Result<Layout, String> {
         segment /= 2;
     }
     let blocks = (setup.volume / BLOCK as u64).max(1);
-    Layout::new(setup.device, setup.sector, blocks, journal, segment)
-        .map_err(|error| format!("layout: {error:?}"))
+    let layout = Layout::new(setup.device, setup.sector, blocks, journal, segment);
+    // Some keep their index, those for which it does not take what they need for anything else.
+    let kept = layout.and_then(|layout| layout.keeping(setup.memory / 4));
+    let kept = kept.ok().filter(|_| setup.dedup && setup.identity.is_multiple_of(2));
+    kept.map_or(layout, Ok).map_err(|error| format!("layout: {error:?}"))
 }
 
 fn key(setup: &Setup) -> VolumeKey {
@@ -63,13 +66,15 @@ fn sealer(setup: &Setup) -> Result<Sealer, String> {
 
 /// What the header is to say.
 fn recorded(setup: &Setup) -> Result<Recorded, String> {
-    let Layout { sector, blocks, journal_bytes, segment_bytes, copy_b, .. } = layout(setup)?;
+    let Layout { sector, blocks, journal_bytes, index_area, segment_bytes, copy_b, .. } = layout(setup)?;
     Ok(Recorded {
         sector_size: sector,
         volume_bytes: blocks * BLOCK as u64,
         copy_b_offset: copy_b,
         journal_bytes,
         segment_bytes,
+        index_area,
+        discard: false,
         index_bytes: setup.dedup.then_some(setup.memory / 4),
         level: setup.compress.then_some(1),
         encrypted: setup.encrypt,
@@ -231,7 +236,8 @@ impl Subject for Mapped {
 
     fn steer(&mut self, steer: Steer) {
         match steer {
-            Steer::Checkpoint | Steer::Close => self.volume.submit(OWN, Request::Checkpoint),
+            Steer::Checkpoint => self.volume.submit(OWN, Request::Checkpoint),
+            Steer::Close => self.volume.submit(OWN, Request::Close),
             Steer::Clean => {}
         }
     }

@@ -10,11 +10,11 @@ mod xts;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped]
+    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped [FIGURE...]]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
   xts         AES-256-XTS on each backend beside `openssl speed`
   parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others
-  mapped      a whole mapped volume beside its parts: speed, space, write amplification, recovery
+  mapped      a whole mapped volume beside its parts: sequential (speed and space), memory, writes, recovery
  Without a word: all.";
 
 fn main() -> ExitCode {
@@ -23,10 +23,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["parts", ..] => parts::run(&arguments[1..]),
         [] => {
-            let all = [intercept::run(false), xts::run(&[]), parts::run(&[]), mapped::run()];
+            let all = [intercept::run(false), xts::run(&[]), parts::run(&[]), mapped::run(&[])];
             all.into_iter().collect()
         }
-        ["mapped"] => mapped::run(),
+        ["mapped", rest @ ..] => mapped::run(rest),
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
         ["xts", rest @ ..] => xts::run(rest),

@@ -12,6 +12,7 @@ use sluice_mapped::{
     disk::Disk,
     io::{Buffer, DeviceError, Error, Request},
     layout::Layout,
+    limits::PAGES_LEAST,
     seal::{Domain, Sealer},
     units::{BLOCK, Tag},
 };
@@ -161,6 +162,27 @@ impl Corpus {
                 unique += 1;
             }
         }
+        Self { pool, contents, unique }
+    }
+
+    /// Files of 128 KiB to 8 MiB, of which half have been there before, whole.
+    fn files(blocks: usize) -> Self {
+        let mut random = Random::new(3);
+        let pool = (0..1024).map(|_| random.half()).collect();
+        let (mut contents, mut unique): (Vec<u32>, u32) = (Vec::with_capacity(blocks), 0);
+        let mut files: Vec<std::ops::Range<u32>> = Vec::new();
+        while contents.len() < blocks {
+            if !files.is_empty() && random.0.bool() {
+                contents.extend(files[random.0.usize(..files.len())].clone());
+            } else {
+                let file = unique..unique + (32 << random.0.u32(..=6)) + random.0.u32(..32);
+                unique = file.end;
+                contents.extend(file.clone());
+                files.push(file);
+            }
+        }
+        contents.truncate(blocks);
+        let unique = contents.iter().max().map_or(0, |last| last + 1);
         Self { pool, contents, unique }
     }
 
@@ -318,28 +340,41 @@ fn space(corpus: &Corpus, ideal: u64, usage: &Usage, segment: u64) {
     );
 }
 
-/// How much is still found when the index is small.
+/// How much is still found when memory is short: three quarters of it for the index, the rest for pages.
 fn small_index() -> Result<(), String> {
-    let corpus = Corpus::new((GIB / BLOCK as u64) as usize);
-    let unique = u64::from(corpus.unique) * BLOCK as u64;
-    let duplicates = corpus.contents.len() as u64 - u64::from(corpus.unique);
-    println!("\nDe-duplication with little memory for the index; duplicates of anything, in no order");
-    for per_tib in [2048, 256, 64] {
-        let index = (unique as u128 * (per_tib as u128 * u128::from(MIB)) / u128::from(TIB)) as usize;
-        let mut bench = Bench::new(2 * GIB, GIB, (16 * MIB, MIB), Options::new(8 << 20, index, Some(LEVEL)))?;
-        for batch in corpus.batches() {
-            bench.run(batch.into_iter().map(|(offset, buffer)| Request::Write {
-                offset,
-                buffer,
-                fua: false,
-            }))?;
+    const BYTES: u64 = 4 * GIB;
+    let blocks = (BYTES / BLOCK as u64) as usize;
+    println!("\nDe-duplication with little memory for index and pages together, for each TiB of unique data");
+    for (what, corpus) in [
+        ("files that were there before, whole", Corpus::files(blocks)),
+        ("blocks that were there before, in no order", Corpus::new(blocks)),
+    ] {
+        let unique = u64::from(corpus.unique) * BLOCK as u64;
+        let duplicates = corpus.contents.len() as u64 - u64::from(corpus.unique);
+        println!("  {what}: {:.0} MiB, of which {:.0} MiB are unique", BYTES / MIB, unique / MIB);
+        for per_tib in [4096, 256, 64] {
+            let memory =
+                (u128::from(unique) * (per_tib as u128 * u128::from(MIB)) / u128::from(TIB)) as usize;
+            let cache = (memory / 4).max(PAGES_LEAST * BLOCK);
+            let options = Options::new(cache, memory / 4 * 3, Some(LEVEL));
+            let mut bench = Bench::new(BYTES, BYTES, (16 * MIB, MIB), options)?;
+            for batch in corpus.batches() {
+                bench.run(batch.into_iter().map(|(offset, buffer)| Request::Write {
+                    offset,
+                    buffer,
+                    fua: false,
+                }))?;
+            }
+            let found = duplicates - (bench.volume.usage().chunks - u64::from(corpus.unique));
+            println!(
+                "    {per_tib:5} MiB ({:4} + {:4} KiB here): {:5.1} % of duplicates found, {:5.0} MiB/s, {} pages read",
+                memory / 4 * 3 / 1024,
+                cache / 1024,
+                percent(found as f64, duplicates as f64),
+                BYTES as f64 / bench.time.as_secs_f64() / MIB as f64,
+                bench.volume.stats().page_reads
+            );
         }
-        let found = duplicates - (bench.volume.usage().chunks - u64::from(corpus.unique));
-        println!(
-            "  {per_tib:5} MiB for each TiB of unique data: {:5.1} % of duplicates found, {:5.0} MiB/s",
-            percent(found as f64, duplicates as f64),
-            GIB as f64 / bench.time.as_secs_f64() / MIB as f64
-        );
     }
     Ok(())
 }
@@ -428,16 +463,28 @@ fn recovery() -> Result<(), String> {
     Ok(())
 }
 
-/// Measures and prints.
+/// Measures the figures that are named, or all, and prints them.
 ///
 /// # Errors
-/// When a volume does not do what it is asked.
-pub(crate) fn run() -> Result<(), String> {
+/// There is no such figure, or a volume does not do what it is asked.
+pub(crate) fn run(wanted: &[&str]) -> Result<(), String> {
+    type Figure = (&'static str, fn() -> Result<(), String>);
+    let figures: [Figure; 4] = [
+        ("sequential", sequential),
+        ("memory", small_index),
+        ("writes", write_amplification),
+        ("recovery", recovery),
+    ];
+    if let Some(word) = wanted.iter().find(|word| figures.iter().all(|(name, _)| name != *word)) {
+        return Err(format!("there is no figure {word:?}"));
+    }
     println!(
         "Mapped volumes on a disk in memory, one thread; processor time, without the disk's; medians of {ROUNDS}"
     );
-    sequential()?;
-    small_index()?;
-    write_amplification()?;
-    recovery()
+    for (name, measure) in figures {
+        if wanted.is_empty() || wanted.contains(&name) {
+            measure()?;
+        }
+    }
+    Ok(())
 }

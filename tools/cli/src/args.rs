@@ -132,8 +132,8 @@ pub(crate) struct Mapped {
     #[arg(long, value_name = "-5..19", requires = "mapped", default_value_t = 1, allow_negative_numbers = true,
         value_parser = clap::value_parser!(i32).range(-5..=19))]
     pub level: i32,
-    /// Memory for recognising blocks that are there already, such as 256M. If not given, a 4096th of the disk: then one
-    /// block in eight is remembered, and those that were written beside it are found with it.
+    /// Memory for recognising blocks that are there already, such as 256M. If not given, a 4096th of the disk, for
+    /// one block in eight: beyond that, what was written together is still found together.
     #[arg(long, value_name = "BYTES", requires = "mapped", value_parser = bytes)]
     pub dedup_memory: Option<u64>,
     /// Store equal blocks as often as they are written.
@@ -142,6 +142,10 @@ pub(crate) struct Mapped {
     /// Store blocks as they are.
     #[arg(long, requires = "mapped", conflicts_with = "level")]
     pub no_compression: bool,
+    /// Tell the disk what is free, so that an SSD or a thin image can use it. Who sees the disk then sees how much is
+    /// stored.
+    #[arg(long, requires = "mapped")]
+    pub discard: bool,
     /// Anybody can read the volume; it has no keys.
     #[arg(long, requires = "mapped", conflicts_with_all = ["secret", "recovery_code", "kdf_memory", "kdf_time"])]
     pub no_encryption: bool,

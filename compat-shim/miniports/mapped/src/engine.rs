@@ -108,12 +108,12 @@ impl<D: Device> Engine<D> {
         self.front.is_idle() && self.closing.is_none()
     }
 
-    /// No SRB comes any more: what is under way is finished, and a checkpoint made, so that the next opening has nothing to
-    /// replay. After this, [`Self::turn`] until [`Self::is_closed`].
+    /// No SRB comes any more: what is under way is finished, a checkpoint made, so that the next opening has nothing to
+    /// replay, and the index kept. After this, [`Self::turn`] until [`Self::is_closed`].
     pub fn close(&mut self) {
         if self.closing.is_none() {
             self.closing = Some(false);
-            self.volume.submit(OWN, Request::Checkpoint);
+            self.volume.submit(OWN, Request::Close);
         }
     }
 

@@ -70,12 +70,14 @@ pub struct RawHeader {
     pub index_bytes: U64,
     /// Mapped, with compression: zstd's level.
     pub level: I32,
-    /// Zero.
-    pub reserved3: U32,
+    /// Mapped: 1 if the disk is told what is free.
+    pub discard: U32,
     /// Without cipher: the volume key, for everybody to see.
     pub open_key: [u8; 64],
+    /// Mapped: bytes behind the journal in which the index of de-duplication is kept while the volume is closed.
+    pub index_area: U64,
     /// Zeros.
-    pub reserved2: [u8; 1712],
+    pub reserved2: [u8; 1704],
     /// The key slots.
     pub slots: [RawSlot; SLOTS],
 }

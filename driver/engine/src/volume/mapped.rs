@@ -17,6 +17,10 @@ pub struct Mapped {
     pub segment_bytes: u64,
     /// Bytes of memory for the index of de-duplication; `None` if nothing is de-duplicated.
     pub index_bytes: Option<u64>,
+    /// Bytes behind the journal in which that index is kept while the volume is closed, a multiple of 4096. 0 if it is not.
+    pub index_area: u64,
+    /// Whether the disk is told which segments are free. Who sees the disk then sees how much is stored.
+    pub discard: bool,
     /// zstd's level; `None` if nothing is compressed.
     pub level: Option<i32>,
     /// Whether it is encrypted. If not, its key stands in the header.
@@ -36,6 +40,8 @@ impl Mapped {
             journal_bytes: raw.journal_bytes.get(),
             segment_bytes: raw.segment_bytes.get(),
             index_bytes: has(DE_DUPLICATE).then_some(raw.index_bytes.get()),
+            index_area: raw.index_area.get(),
+            discard: raw.discard.get() == 1,
             level: has(COMPRESS).then_some(raw.level.get()),
             encrypted: has(ENCRYPT),
         }
@@ -52,14 +58,16 @@ impl Mapped {
         raw.journal_bytes.set(self.journal_bytes);
         raw.segment_bytes.set(self.segment_bytes);
         raw.index_bytes.set(self.index_bytes.unwrap_or(0));
+        raw.index_area.set(self.index_area);
+        raw.discard.set(u32::from(self.discard));
         raw.level.set(self.level.unwrap_or(0));
         raw.stages = self.stages();
     }
 
     /// Whether its numbers and those recorded beside them make sense together.
     pub(crate) fn is_consistent(&self, raw: &RawHeader) -> bool {
-        let ends =
-            DATA_OFFSET.checked_add(self.journal_bytes).and_then(|end| end.checked_add(self.segment_bytes));
+        let areas = [self.journal_bytes, self.index_area, self.segment_bytes];
+        let ends = areas.into_iter().try_fold(DATA_OFFSET, u64::checked_add);
         raw.stages == self.stages()
             && raw.cipher.get() == u32::from(self.encrypted)
             && raw.data_offset.get() == DATA_OFFSET
@@ -67,6 +75,7 @@ impl Mapped {
             && self.volume_bytes.is_multiple_of(BLOCK)
             && self.copy_b_offset.is_multiple_of(BLOCK)
             && self.journal_bytes.is_multiple_of(BLOCK)
+            && self.index_area.is_multiple_of(BLOCK)
             && self.segment_bytes.is_power_of_two()
             && ends.is_some_and(|end| end <= self.copy_b_offset)
     }

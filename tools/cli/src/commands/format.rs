@@ -93,25 +93,29 @@ fn mapped(args: &Format, geometry: Geometry) -> Result<Mapped, Failure> {
     let wanted = &args.mapped;
     let disk = geometry.disk_bytes;
     let (journal_bytes, segment_bytes) = Layout::usual(disk);
+    // An entry for one block in eight: four times as many as `sluice_mapped::index` keeps longest.
+    let usual = (disk / BLOCK as u64).max(MIB);
+    let index_bytes = (!wanted.no_dedup).then(|| wanted.dedup_memory.unwrap_or(usual));
     let layout = |bytes: u64| {
         let blocks = bytes / BLOCK as u64;
         Layout::new(disk, geometry.sector_size, blocks, journal_bytes, segment_bytes)
+            .and_then(|layout| layout.keeping(index_bytes.unwrap_or(0)))
             .map_err(|error| Failure::Layout { path: args.image.image.clone(), error })
     };
     let volume_bytes = match wanted.size {
         Some(size) => size / BLOCK as u64 * BLOCK as u64,
         None => layout(BLOCK as u64)?.without_savings(),
     };
-    layout(volume_bytes)?;
-    // An entry for one block in eight, those that `sluice_mapped::index` keeps longest.
-    let hooks = (disk / BLOCK as u64).max(MIB);
+    let index_area = layout(volume_bytes)?.index_area;
     Ok(Mapped {
         sector_size: geometry.sector_size,
         volume_bytes,
         copy_b_offset: geometry.copy_b_offset,
         journal_bytes,
         segment_bytes,
-        index_bytes: (!wanted.no_dedup).then(|| wanted.dedup_memory.unwrap_or(hooks)),
+        index_bytes,
+        index_area,
+        discard: wanted.discard,
         level: (!wanted.no_compression).then_some(wanted.level),
         encrypted: !wanted.no_encryption,
     })

@@ -91,10 +91,15 @@ pub(super) fn mapped_text(mapped: &Mapped) -> String {
         Some(level) => format!("compresses with zstd at level {level}"),
         None => "does not compress".to_owned(),
     };
+    let kept = match mapped.index_area {
+        0 => String::new(),
+        bytes => format!("{} to keep the index in, ", size(bytes)),
+    };
     format!(
-        "  stages   {dedup}; {compression}\n  layout   journal of {}, segments of {}\n",
+        "  stages   {dedup}; {compression}\n  layout   journal of {}, {kept}segments of {}\n  discard  {}\n",
         size(mapped.journal_bytes),
-        size(mapped.segment_bytes)
+        size(mapped.segment_bytes),
+        if mapped.discard { "the disk is told what is free" } else { "the disk is not told what is free" },
     )
 }
 
@@ -103,6 +108,8 @@ pub(super) fn mapped_json(mapped: &Mapped) -> Value {
         "dedup_memory": mapped.index_bytes,
         "level": mapped.level,
         "journal_bytes": mapped.journal_bytes,
+        "index_area_bytes": mapped.index_area,
+        "discard": mapped.discard,
         "segment_bytes": mapped.segment_bytes,
     })
 }
