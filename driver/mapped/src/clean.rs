@@ -46,7 +46,7 @@ impl Volume {
             return false;
         }
         let Some(mut cleaning) = self.cleaning.take() else {
-            return self.wants_cleaning() && self.begin_cleaning();
+            return (self.wants_cleaning() || self.compacting) && self.begin_cleaning();
         };
         if cleaning.bytes.is_none() && !cleaning.unreadable {
             self.cleaning = Some(cleaning);
@@ -77,7 +77,10 @@ impl Volume {
         } else {
             None
         };
-        let Some(segment) = mistaken.or_else(|| self.space.victim(busy)) else { return false };
+        let victim = mistaken.or_else(|| self.space.victim(busy));
+        let Some(segment) = victim.filter(|&one| self.wants_cleaning() || self.space.is_sparse(one)) else {
+            return core::mem::take(&mut self.compacting);
+        };
         let Some(buffer) = self.segment_buffer.take() else { return false };
         self.space.pinned = Some(segment);
         let offset = self.layout.segment_start(segment).0;

@@ -21,4 +21,12 @@ pub trait Disk {
     /// # Errors
     /// The device could not.
     fn flush(&mut self) -> Result<(), DeviceError>;
+
+    /// Is told that a range's contents are no longer needed.
+    ///
+    /// # Errors
+    /// It cannot do anything with that. It is not told again.
+    fn discard(&mut self, _offset: u64, _length: u64) -> Result<(), DeviceError> {
+        Err(DeviceError)
+    }
 }

@@ -61,6 +61,8 @@ pub(crate) enum IoKind {
     Checkpoint,
     /// A segment for the cleaner.
     Clean,
+    /// The device is told that a segment is free.
+    Discard(Segment),
     /// A piece of the index that was kept.
     KeptPiece(u64),
     /// A piece that is being kept for a request, or the flush after all of them.
@@ -110,18 +112,21 @@ pub struct Options {
     pub index_bytes: usize,
     /// zstd level, or `None` for no compression.
     pub level: Option<i32>,
+    /// Whether the device is told what is free.
+    pub discard: bool,
     /// The mistake to make.
     #[cfg(feature = "mutants")]
     pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Options {
-    /// Without mistakes.
+    /// Without mistakes, and without telling the device what is free.
     pub const fn new(cache_bytes: usize, index_bytes: usize, level: Option<i32>) -> Self {
         Self {
             cache_bytes,
             index_bytes,
             level,
+            discard: false,
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -149,6 +154,8 @@ pub struct Stats {
     pub segments_cleaned: u64,
     /// Device flushes.
     pub flushes: u64,
+    /// Bytes of which the device has been told that they are free.
+    pub discarded: u64,
 }
 
 /// What a volume holds.
@@ -240,6 +247,10 @@ pub struct Volume {
     /// The cleaner has marked pages: the next checkpoint empties their segments.
     pub(crate) pages_leave: bool,
     pub(crate) cleaning: Option<Box<Cleaning>>,
+    /// The cleaner is to go on until there is nothing more to gain.
+    pub(crate) compacting: bool,
+    /// Discards on their way.
+    pub(crate) discards: usize,
     pub(crate) learning: Learning,
     /// It is being opened: nothing is cleaned, nothing learned.
     pub(crate) recovering: bool,
@@ -308,6 +319,7 @@ impl Volume {
             IoKind::Pages(frames) => self.pages_written(&frames, result),
             IoKind::Checkpoint => self.checkpoint_io_done(result),
             IoKind::Clean => self.segment_came(result, buffer),
+            IoKind::Discard(segment) => self.discarded(segment, result),
             IoKind::KeptPiece(piece) => self.piece_came(piece, result, buffer),
             IoKind::Keep(slot, data) => self.piece_kept(slot, data),
         }
@@ -364,6 +376,7 @@ impl Volume {
             moved |= self.close_if_idle();
             moved |= self.flush_if_wanted();
             moved |= self.step_reuse();
+            moved |= self.step_discards();
             // The last: any of these may want it.
             moved |= self.step_checkpoint();
             if moved {
@@ -418,6 +431,7 @@ impl Volume {
             What::Flush => self.step_flush(op, slot),
             What::Checkpoint => self.step_wait_for_checkpoint(op),
             What::Close => self.step_close(op, slot),
+            What::Compact => self.step_compact(op),
         }
     }
 

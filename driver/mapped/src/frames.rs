@@ -74,7 +74,7 @@ impl Volume {
             Stream::Pages => 0,
         };
         if self.space.free() <= kept {
-            let idle = self.cleaning.is_none() && self.checkpoint.is_none();
+            let idle = self.cleaning.is_none() && self.checkpoint.is_none() && self.discards == 0;
             let hopeless = idle && self.space.dead() == 0 && self.space.victim(|_| false).is_none();
             return Err(if hopeless { Stop::Failed(Error::NoSpace) } else { Stop::Event });
         }

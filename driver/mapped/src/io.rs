@@ -40,6 +40,9 @@ pub enum Request {
     /// The volume is about to be closed: a checkpoint is made, and the index of de-duplication kept. No other request
     /// should be under way, and none should follow; if one does, nothing but the index is lost.
     Close,
+    /// What is stored is put together, so that as many segments as possible become free; the device is told of all that
+    /// are, if the volume is to. Other requests go on meanwhile.
+    Compact,
 }
 
 /// How a request ended.

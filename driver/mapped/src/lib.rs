@@ -6,7 +6,7 @@
 //!   change      the only place where map, table and space change: a record is applied
 //!   frames      the journal's frames on their way, and who waits for them
 //!   checkpoint  changed pages to new places, then the root record
-//!   clean       segments emptied
+//!   clean       segments emptied; compact: all that is worth it; discard: the device told what is free
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
 //!
 //!   pages, cache, leaf      the trees and their pages
@@ -29,6 +29,8 @@ mod check;
 mod checkpoint;
 mod clean;
 pub mod codec;
+mod compact;
+mod discard;
 pub mod disk;
 mod engine;
 mod extent;

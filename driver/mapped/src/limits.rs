@@ -16,7 +16,7 @@ pub const SMALL: usize = 256;
 /// See [`SMALL`].
 pub const LARGE: usize = 32;
 /// Device I/Os that can be under way at once: one for each such buffer, three for each frame, a checkpoint's.
-pub const IOS: usize = SMALL + LARGE + 3 * FRAMES + 32;
+pub const IOS: usize = SMALL + LARGE + 3 * FRAMES + DISCARDS + 32;
 /// Bytes of the longest request.
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.
@@ -51,6 +51,10 @@ pub const CLEANED_SHARE: usize = 64;
 pub const CLEANED_MOST: usize = 64;
 /// Dead segments that can become free without a checkpoint: many more than the cleaner works ahead.
 pub const WAITING: usize = 1024;
+/// Segments of which the device is being told at once that they are free.
+pub const DISCARDS: usize = 4;
+/// Of a hundred bytes that a segment can hold, how many may be live for a compaction to clean it.
+pub const SPARSE_PERCENT: u64 = 90;
 /// Leaves of the table of which it is known that their tags have been put into the index lately.
 pub const NEIGHBOURS: usize = 512;
 /// Pages of metadata the cache holds at least: each of a request's records needs at most eight at once, and a

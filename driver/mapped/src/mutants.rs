@@ -51,6 +51,10 @@ pub enum Mutant {
     MergeForgotten,
     /// A tree that becomes deeper loses what it held.
     TreeNotLinked,
+    /// The device is told of a segment that a recovery would need.
+    DiscardedDead,
+    /// A segment is filled while the device is being told that it is free.
+    DiscardNotAwaited,
 }
 
 /// All of them, with their names.
@@ -76,6 +80,8 @@ pub const MUTANTS: &[(&str, Mutant)] = &[
     ("discard short", Mutant::DiscardShort),
     ("merge forgotten", Mutant::MergeForgotten),
     ("tree not linked", Mutant::TreeNotLinked),
+    ("discarded dead", Mutant::DiscardedDead),
+    ("discard not awaited", Mutant::DiscardNotAwaited),
 ];
 
 impl crate::Options {

@@ -17,6 +17,7 @@ pub(crate) enum What {
     Flush,
     Checkpoint,
     Close,
+    Compact,
 }
 
 /// How far the block that a write is at has come.
@@ -75,6 +76,7 @@ impl Op {
             Request::Flush => (What::Flush, 0, 0),
             Request::Checkpoint => (What::Checkpoint, 0, 0),
             Request::Close => (What::Close, 0, 0),
+            Request::Compact => (What::Compact, 0, 0),
         };
         let block = BLOCK as u64;
         let inside = offset.checked_add(length).is_some_and(|end| end <= volume);

@@ -193,6 +193,8 @@ impl Volume {
             checkpoint_wanted: false,
             pages_leave: false,
             cleaning: None,
+            compacting: false,
+            discards: 0,
             learning: Learning::Nothing,
             recovering: true,
             replayed: 0,
@@ -242,7 +244,10 @@ impl Volume {
                 let result = disk.flush();
                 self.complete(io.id, result, None);
             }
-            DeviceOp::Discard { .. } => self.complete(io.id, Ok(()), None),
+            DeviceOp::Discard { offset, length } => {
+                let result = disk.discard(offset, length);
+                self.complete(io.id, result, None);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
-    limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, STREAMS, WORTH_PERCENT},
+    limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, SPARSE_PERCENT, STREAMS, WORTH_PERCENT},
     reuse::Waiting,
     units::{BLOCK, Lsn, Segment},
 };
@@ -13,6 +13,8 @@ use crate::{
 enum State {
     /// Nothing: it may be filled.
     Free,
+    /// Nothing, and the device is being told so.
+    Discarding,
     /// A stream fills it.
     Open,
     /// Filled.
@@ -29,6 +31,8 @@ struct One {
     pages: bool,
     /// The cleaner could not empty it: something in it is damaged.
     stuck: bool,
+    /// It is free, and the device has not been told.
+    stale: bool,
     live: u32,
 }
 
@@ -39,6 +43,9 @@ pub(crate) struct Space {
     /// Where the search for a free one goes on.
     hand: usize,
     free: usize,
+    /// Free ones of which the device has not been told, and where the search for one goes on.
+    stale: usize,
+    stale_hand: usize,
     /// Dead or dying.
     dead: usize,
     waiting: Waiting,
@@ -56,12 +63,20 @@ impl Space {
     pub(crate) fn new(count: u32, segment_bytes: u64, reserve: usize) -> Option<Self> {
         let mut all = Vec::new();
         all.try_reserve_exact(count as usize).ok()?;
-        all.resize_with(count as usize, || One { state: State::Free, pages: false, stuck: false, live: 0 });
+        all.resize_with(count as usize, || One {
+            state: State::Free,
+            pages: false,
+            stuck: false,
+            stale: false,
+            live: 0,
+        });
         Some(Self {
             all,
             segment_bytes,
             hand: 0,
             free: count as usize,
+            stale: 0,
+            stale_hand: 0,
             dead: 0,
             waiting: Waiting::new()?,
             claims: BTreeMap::new(),
@@ -126,6 +141,7 @@ impl Space {
             if segment.state == State::Free {
                 (segment.state, segment.pages, segment.stuck) = (State::Open, pages, false);
                 self.free -= 1;
+                self.stale -= usize::from(core::mem::take(&mut segment.stale));
                 return Some(Segment(at as u32));
             }
         }
@@ -147,8 +163,10 @@ impl Space {
         match one.state {
             State::Free => self.free -= 1,
             State::Dead | State::Dying => self.dead -= 1,
-            State::Open | State::Full => return,
+            // One that is being discarded is not filled.
+            State::Open | State::Full | State::Discarding => return,
         }
+        self.stale -= usize::from(core::mem::take(&mut one.stale));
         (one.state, one.pages, one.stuck) = (State::Full, pages, false);
     }
 
@@ -185,9 +203,8 @@ impl Space {
     pub(crate) fn free_waiting(&mut self, known: Lsn, busy: impl Fn(Segment) -> bool) -> bool {
         let (pinned, before) = (self.pinned, self.free);
         while let Some(segment) = self.waiting.take(known, |one| pinned == Some(one) || busy(one)) {
-            self.all[segment.0 as usize].state = State::Free;
-            self.free += 1;
             self.dead -= 1;
+            self.set_free(segment, true);
         }
         self.free > before
     }
@@ -204,15 +221,67 @@ impl Space {
     /// The checkpoint is on the disk.
     pub(crate) fn checkpoint_ends(&mut self) {
         let pinned = self.pinned;
-        for (at, one) in self.all.iter_mut().enumerate() {
-            if one.state == State::Dying && pinned != Some(Segment(at as u32)) {
-                one.state = State::Free;
-                self.free += 1;
+        for at in (0..self.all.len() as u32).map(Segment) {
+            if self.all[at.0 as usize].state == State::Dying && pinned != Some(at) {
                 self.dead -= 1;
+                self.set_free(at, true);
             }
         }
         let all = &self.all;
         self.waiting.retain(|one| matches!(all[one.0 as usize].state, State::Dead | State::Dying));
+    }
+
+    fn set_free(&mut self, segment: Segment, stale: bool) {
+        let one = &mut self.all[segment.0 as usize];
+        (one.state, one.stale) = (State::Free, stale);
+        self.free += 1;
+        self.stale += usize::from(stale);
+    }
+
+    /// Whether the device has not been told of some segment that is free.
+    pub(crate) fn has_stale(&self) -> bool {
+        self.stale > 0
+    }
+
+    /// A free segment of which the device is to be told. It is not free meanwhile.
+    pub(crate) fn next_stale(&mut self) -> Option<Segment> {
+        if self.stale == 0 {
+            return None;
+        }
+        for _ in 0..self.all.len() {
+            let at = self.stale_hand;
+            self.stale_hand = (self.stale_hand + 1) % self.all.len();
+            let one = &mut self.all[at];
+            if core::mem::take(&mut one.stale) {
+                one.state = State::Discarding;
+                self.free -= 1;
+                self.stale -= 1;
+                return Some(Segment(at as u32));
+            }
+        }
+        None
+    }
+
+    /// The device has been told.
+    pub(crate) fn told(&mut self, segment: Segment) {
+        // With a mistake it may be filled already.
+        if self.all[segment.0 as usize].state == State::Discarding {
+            self.set_free(segment, false);
+        }
+    }
+
+    /// One that a recovery would need: for a mistake.
+    pub(crate) fn some_dead(&self) -> Option<Segment> {
+        let dead = self.all.iter().position(|one| one.state == State::Dead);
+        dead.map(|at| Segment(at as u32))
+    }
+
+    /// As if the device had never been told: of what was free before the volume was opened, it is not known.
+    pub(crate) fn forget_told(&mut self) {
+        for one in &mut self.all {
+            self.stale += usize::from(one.state == State::Free && !one.stale);
+            one.stale |= one.state == State::Free;
+        }
     }
 
     /// Recovery: frames not applied yet speak of this segment. It is as if a stream still filled it: whatever becomes
@@ -221,6 +290,7 @@ impl Space {
         let one = &mut self.all[segment.0 as usize];
         if one.state == State::Free {
             self.free -= 1;
+            self.stale -= usize::from(core::mem::take(&mut one.stale));
         }
         one.state = State::Open;
         self.claims.insert(segment.0, None);
@@ -242,6 +312,21 @@ impl Space {
         };
         let worthy = (0..).map(Segment).zip(&self.all).filter(|(segment, one)| worth(one) && !busy(*segment));
         worthy.min_by_key(|(_, one)| one.live).map(|(segment, _)| segment)
+    }
+
+    /// Whether a compaction should clean a segment.
+    pub(crate) fn is_sparse(&self, segment: Segment) -> bool {
+        self.is_sparse_one(&self.all[segment.0 as usize])
+    }
+
+    fn is_sparse_one(&self, one: &One) -> bool {
+        let percent = if one.pages { PAGES_WORTH_PERCENT } else { SPARSE_PERCENT };
+        one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
+    }
+
+    /// Segments that a compaction would clean.
+    pub(crate) fn sparse(&self) -> u64 {
+        self.all.iter().filter(|one| self.is_sparse_one(one)).count() as u64
     }
 
     /// The cleaner gives up on a segment.

@@ -51,7 +51,9 @@ impl Disk for Memory {
 }
 
 fn layout() -> Layout {
-    Layout::new(DEVICE, SECTOR as u32, BLOCKS, 256 << 10, 64 << 10).expect("6 MiB hold a volume")
+    Layout::new(DEVICE, SECTOR as u32, BLOCKS, 256 << 10, 64 << 10)
+        .and_then(|layout| layout.keeping(1 << 16))
+        .expect("6 MiB hold a volume")
 }
 
 /// Without encryption: what lies on the disk are the structures themselves.
@@ -60,7 +62,7 @@ fn sealer() -> Sealer {
 }
 
 fn options() -> Options {
-    Options::new(1 << 20, 1 << 16, Some(1))
+    Options { discard: true, ..Options::new(1 << 20, 1 << 16, Some(1)) }
 }
 
 fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) {
@@ -87,6 +89,7 @@ static GOOD: LazyLock<(Memory, Vec<usize>)> = LazyLock::new(|| {
             ask(&mut volume, &mut disk, Request::Checkpoint);
         }
     }
+    ask(&mut volume, &mut disk, Request::Close);
     ask(&mut volume, &mut disk, Request::Discard { offset: 8 << 12, length: 9 << 12 });
     let used = disk.0.chunks(SECTOR).enumerate().filter(|(_, sector)| sector.iter().any(|byte| *byte != 0));
     let used = used.map(|(index, _)| index * SECTOR).collect();
@@ -124,6 +127,7 @@ fuzz_target!(|input: &[u8]| {
             write(&mut volume, &mut disk, u64::from(i) * 5, 100 + i + round);
         }
         ask(&mut volume, &mut disk, Request::Discard { offset: 0, length: BLOCKS * BLOCK as u64 / 2 });
-        ask(&mut volume, &mut disk, Request::Checkpoint);
+        ask(&mut volume, &mut disk, Request::Compact);
+        ask(&mut volume, &mut disk, Request::Close);
     }
 });

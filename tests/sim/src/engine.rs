@@ -74,7 +74,7 @@ fn recorded(setup: &Setup) -> Result<Recorded, String> {
         journal_bytes,
         segment_bytes,
         index_area,
-        discard: false,
+        discard: discards(setup),
         index_bytes: setup.dedup.then_some(setup.memory / 4),
         level: setup.compress.then_some(1),
         encrypted: setup.encrypt,
@@ -136,8 +136,14 @@ fn options(setup: &Setup) -> Options {
         cache_bytes: (setup.memory as usize / 2).max(PAGES_LEAST * BLOCK),
         index_bytes: if setup.dedup { (setup.memory as usize / 4).max(4096) } else { 0 },
         level: setup.compress.then_some(1),
+        discard: discards(setup),
         mutant: setup.mutant.and_then(mistake),
     }
+}
+
+/// Some tell the device what is free.
+fn discards(setup: &Setup) -> bool {
+    setup.identity & 2 != 0
 }
 
 fn mistake(name: &str) -> Option<Mutant> {
@@ -238,7 +244,7 @@ impl Subject for Mapped {
         match steer {
             Steer::Checkpoint => self.volume.submit(OWN, Request::Checkpoint),
             Steer::Close => self.volume.submit(OWN, Request::Close),
-            Steer::Clean => {}
+            Steer::Clean => self.volume.submit(OWN, Request::Compact),
         }
     }
 }
