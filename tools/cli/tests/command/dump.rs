@@ -94,7 +94,10 @@ fn the_journal_says_what_opening_would_apply() {
     let stored: u64 = list(&journal, "frames").iter().map(|frame| number(&frame["counts"]["store"])).sum();
     assert_eq!(stored, 4, "frames before the checkpoint are still there");
     let shown = text(&bench, &["journal", "--records"]);
-    assert!(shown.contains("Opening applies 1 frames") && shown.contains("block 100: new chunk"), "{shown}");
+    assert!(
+        shown.contains("Frames that opening applies: 1.") && shown.contains("block 100: new chunk"),
+        "{shown}"
+    );
     assert!(!text(&bench, &["journal"]).contains("new chunk"));
     // Where it lies, the segment says that the trees do not know it yet.
     let segment = segment_of(&bench, number(&extent["address"]));

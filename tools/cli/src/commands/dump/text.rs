@@ -72,7 +72,7 @@ pub(super) fn applied(applied: &Result<Applied, OpenError>) -> String {
     match applied {
         Ok(applied) if applied.frames.is_empty() => "Opening applies no frame.\n".to_owned(),
         Ok(applied) => format!(
-            "Opening applies {} frames; up to number {} they are known to have been durable.\n",
+            "Frames that opening applies: {}. All up to number {} are known to have been durable.\n",
             applied.frames.len(),
             applied.durable.0
         ),
