@@ -115,7 +115,7 @@ impl Dumping<'_> {
     }
 
     fn roots(&mut self) -> io::Result<()> {
-        let Layout { sector, blocks, journal_bytes, segment_bytes, segments, copy_b } = self.layout;
+        let Layout { sector, blocks, journal_bytes, segment_bytes, segments, copy_b, .. } = self.layout;
         let segments_at = self.layout.segment_start(Segment(0)).0;
         let depths = self.inspector.depths();
         let layout = json!({
