@@ -29,8 +29,10 @@ const LIST_ITEM: usize = 2 * varint::MOST + 16;
 
 /// What an extent holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub enum Holds {
+    /// Chunks, packed to the byte.
     Chunks = 1,
+    /// Metadata pages.
     Pages = 2,
     /// One item: the list of page segments, which the root record refers to.
     List = 3,

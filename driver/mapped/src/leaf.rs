@@ -21,22 +21,22 @@ const _: () = {
 
 /// Where a page lies and what it must be. A null reference is a page of zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ref {
+pub struct Ref {
     /// First byte; 0 if null.
-    pub(crate) address: Address,
+    pub address: Address,
     /// Its tag.
-    pub(crate) tag: Tag,
+    pub tag: Tag,
 }
 
 /// A chunk as the table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// Of its 4096 bytes.
-    pub(crate) tag: Tag,
+    pub tag: Tag,
     /// Where it lies.
-    pub(crate) place: Place,
+    pub place: Place,
     /// Blocks of the map that lead to it; never 0 in an `Entry`.
-    pub(crate) references: u32,
+    pub references: u32,
 }
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {

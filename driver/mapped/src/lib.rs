@@ -8,6 +8,7 @@
 //!   checkpoint  changed pages to new places, then the root record
 //!   clean       segments emptied; compact: all that is worth it; discard: the device told what is free
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
+//!   inspect     structures shown as they lie on the disk, of a volume that need not open
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -37,6 +38,7 @@ mod extent;
 mod frames;
 mod grow;
 pub mod index;
+pub mod inspect;
 pub mod io;
 mod journal;
 pub mod kept;

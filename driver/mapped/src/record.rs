@@ -12,15 +12,37 @@ pub(crate) const MOST: usize = 35;
 
 /// A change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Record {
+pub enum Record {
     /// The block is nothing but zeros.
-    Hole { block: Block },
+    Hole {
+        /// It.
+        block: Block,
+    },
     /// The block's contents are those of a chunk that exists.
-    Share { block: Block, chunk: Chunk },
+    Share {
+        /// It.
+        block: Block,
+        /// That chunk.
+        chunk: Chunk,
+    },
     /// The block's contents are a new chunk.
-    Store { block: Block, chunk: Chunk, place: Place, tag: Tag },
+    Store {
+        /// It.
+        block: Block,
+        /// Its new chunk,
+        chunk: Chunk,
+        /// which lies here,
+        place: Place,
+        /// with this tag.
+        tag: Tag,
+    },
     /// A chunk lies elsewhere now.
-    Move { chunk: Chunk, address: Address },
+    Move {
+        /// It.
+        chunk: Chunk,
+        /// Its first byte.
+        address: Address,
+    },
 }
 
 fn put<const N: usize>(to: &mut Vec<u8>, value: u64) {

@@ -58,12 +58,12 @@ pub enum OpenError {
 }
 
 /// A frame that recovery has found.
-struct Found {
-    at: u64,
+pub(crate) struct Found {
+    pub(crate) at: u64,
     lsn: Lsn,
     head: u64,
     used: u64,
-    mentions: [Option<Mention>; EXTENTS],
+    pub(crate) mentions: [Option<Mention>; EXTENTS],
 }
 
 impl Volume {
@@ -104,7 +104,9 @@ impl Volume {
         volume.raise_trees()?;
         volume.load_page_segments(disk, &root)?;
         volume.load_space(disk)?;
-        let frames = volume.find_frames(disk, &root)?;
+        let verify = !volume.errs(Mutant::DataNotVerified);
+        let (frames, known) = find_frames(disk, &volume.layout, &volume.sealer, &root, verify)?;
+        volume.known = known;
         let unchanged = frames.is_empty().then_some(root.number);
         for mention in frames.iter().flat_map(|frame| frame.mentions.iter().flatten()) {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
@@ -270,17 +272,9 @@ impl Volume {
     }
 
     fn load_page_segments(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<(), OpenError> {
-        let length = usize::try_from(root.list_bytes).map_err(|_| OpenError::List)?;
-        if length == 0 {
+        let bytes = read_list(disk, &self.layout, &self.sealer, root)?;
+        if bytes.is_empty() {
             return Ok(());
-        }
-        if length > EXTENT || self.layout.segment_of(root.list).is_none() {
-            return Err(OpenError::List);
-        }
-        let mut bytes = read_unaligned(disk, &self.layout, root.list.0, length)?;
-        self.sealer.open(&root.list_tag, &mut bytes);
-        if !self.sealer.matches(&root.list_tag, Domain::Page, u64::MAX, &[&bytes]) {
-            return Err(OpenError::List);
         }
         let mut rest = &bytes[..];
         while let (Some(segment), Some(live)) = (varint::take(&mut rest), varint::take(&mut rest)) {
@@ -292,7 +286,7 @@ impl Volume {
             }
             self.space.add(Segment(segment as u32), live as u32, true);
         }
-        self.list = Some((root.list, length as u32));
+        self.list = Some((root.list, bytes.len() as u32));
         Ok(())
     }
 
@@ -314,134 +308,8 @@ impl Volume {
         Ok(())
     }
 
-    /// The frames to be applied, in order.
-    #[inline(never)]
-    fn find_frames(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<Vec<Found>, OpenError> {
-        let mut found: Vec<Found> = Vec::new();
-        let mut durable = Lsn(root.lsn.0 - 1);
-        let (mut ring, mut expected) = (self.ring, root.lsn);
-        loop {
-            let mut next = None;
-            for at in [ring.head, 0] {
-                let Some(frame) = self.frame_at(disk, at)? else { continue };
-                let head = frame.head;
-                if (head.lsn, head.epoch) == (expected, root.epoch) {
-                    next = Some((at, frame));
-                    break;
-                }
-            }
-            let Some((at, frame)) = next else { break };
-            let skipped = if at == ring.head { 0 } else { ring.bytes - ring.head };
-            ring.used += skipped + frame.total as u64;
-            if ring.used > ring.bytes {
-                break;
-            }
-            ring.head = at + frame.total as u64;
-            durable = durable.max(frame.head.durable);
-            let mut mentions = [None; EXTENTS];
-            for (place, mention) in mentions.iter_mut().zip(frame.mentions()) {
-                *place = Some(mention);
-            }
-            found.try_reserve(1).map_err(|_| OpenError::NoMemory)?;
-            found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
-            expected = Lsn(expected.0 + 1);
-        }
-        durable = durable.max(self.look_elsewhere(disk, root.epoch, expected)?);
-        if durable >= expected {
-            return Err(OpenError::Journal(expected.0));
-        }
-        self.known = durable;
-        // Behind what is known to be durable, a frame counts only with the data it speaks of.
-        let mut whole = found.iter().take_while(|frame| frame.lsn <= durable).count();
-        while let Some(frame) = found.get(whole) {
-            if !self.data_is_there(disk, &frame.mentions)? && !self.errs(Mutant::DataNotVerified) {
-                break;
-            }
-            whole += 1;
-        }
-        found.truncate(whole);
-        Ok(found)
-    }
-
-    /// The frame that lies at a place in the ring, if one does. A place that cannot be read is an error: what lies there
-    /// may be durable.
-    fn frame_at(&self, disk: &mut dyn Disk, at: u64) -> Result<Option<Frame>, OpenError> {
-        let sector = self.layout.sector as usize;
-        let room = self.layout.journal_bytes.saturating_sub(at) as usize;
-        if room < sector {
-            return Ok(None);
-        }
-        // No more than the frame itself: what lies behind it does not matter.
-        let mut first = zeros(sector).ok_or(OpenError::NoMemory)?;
-        disk.read(JOURNAL_START + at, &mut first).map_err(|_| OpenError::Device)?;
-        let total = Frame::length(&first).filter(|&total| total <= room && total.is_multiple_of(sector));
-        let Some(total) = total else { return Ok(None) };
-        let mut bytes = zeros(total).ok_or(OpenError::NoMemory)?;
-        bytes[..sector].copy_from_slice(&first);
-        if total > sector {
-            let rest = JOURNAL_START + at + sector as u64;
-            disk.read(rest, &mut bytes[sector..]).map_err(|_| OpenError::Device)?;
-        }
-        Ok(Frame::decode(&self.sealer, &bytes))
-    }
-
-    /// Up to which frame a frame beyond the first missing one says that all were durable.
-    ///
-    /// # Errors
-    /// [`OpenError::RootLost`]: there is a frame of a later epoch. Its root record was durable before it was written.
-    fn look_elsewhere(&self, disk: &mut dyn Disk, epoch: u64, missing: Lsn) -> Result<Lsn, OpenError> {
-        let sector = self.layout.sector as usize;
-        let mut durable = Lsn(0);
-        let mut bytes = zeros(EXTENT).ok_or(OpenError::NoMemory)?;
-        let mut start = 0;
-        while start < self.layout.journal_bytes {
-            let length = (bytes.len() as u64).min(self.layout.journal_bytes - start) as usize;
-            if disk.read(JOURNAL_START + start, &mut bytes[..length]).is_err() {
-                // Sector by sector, without those that cannot be read.
-                for (i, one) in bytes[..length].chunks_mut(sector).enumerate() {
-                    if disk.read(JOURNAL_START + start + (i * sector) as u64, one).is_err() {
-                        one.fill(0);
-                    }
-                }
-            }
-            for at in (0..length).step_by(sector) {
-                let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
-                let says_more =
-                    word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
-                // Of what is no frame at all, hardly anything looks like this.
-                let of_later =
-                    (epoch.saturating_add(1)..=epoch.saturating_add(1 << 32)).contains(&word(at + 24));
-                if (says_more || of_later)
-                    && let Ok(Some(frame)) = self.frame_at(disk, start + at as u64)
-                {
-                    if frame.head.epoch > epoch {
-                        return Err(OpenError::RootLost);
-                    }
-                    durable = durable.max(frame.head.durable);
-                }
-            }
-            start += length as u64;
-        }
-        Ok(durable)
-    }
-
-    fn data_is_there(&self, disk: &mut dyn Disk, mentions: &[Option<Mention>]) -> Result<bool, OpenError> {
-        for mention in mentions.iter().flatten() {
-            let length = mention.bytes as usize;
-            if length > EXTENT || self.layout.segment_of(mention.address).is_none() {
-                return Ok(false);
-            }
-            let mut bytes = zeros(length).ok_or(OpenError::NoMemory)?;
-            disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
-            if !self.sealer.matches(&mention.tag, Domain::Data, mention.address.0, &[&bytes]) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     fn replay(&mut self, disk: &mut dyn Disk, found: &Found) -> Result<(), OpenError> {
-        let frame = self.frame_at(disk, found.at)?.ok_or(OpenError::Device)?;
+        let frame = frame_at(disk, &self.layout, &self.sealer, found.at)?.ok_or(OpenError::Device)?;
         for record in frame.records() {
             self.pump(disk, |volume| volume.change(&record))?;
         }
@@ -457,6 +325,183 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+/// The frames to be applied, in order, and up to which frames are known to have been durable. `verify`: whether a frame
+/// that may not have been needs the data it speaks of.
+#[inline(never)]
+pub(crate) fn find_frames(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    root: &Root,
+    verify: bool,
+) -> Result<(Vec<Found>, Lsn), OpenError> {
+    let mut found: Vec<Found> = Vec::new();
+    let mut durable = Lsn(root.lsn.0 - 1);
+    let mut ring = Ring { bytes: layout.journal_bytes, head: root.ring, used: 0 };
+    let mut expected = root.lsn;
+    loop {
+        let mut next = None;
+        for at in [ring.head, 0] {
+            let Some(frame) = frame_at(disk, layout, sealer, at)? else { continue };
+            let head = frame.head;
+            if (head.lsn, head.epoch) == (expected, root.epoch) {
+                next = Some((at, frame));
+                break;
+            }
+        }
+        let Some((at, frame)) = next else { break };
+        let skipped = if at == ring.head { 0 } else { ring.bytes - ring.head };
+        ring.used += skipped + frame.total as u64;
+        if ring.used > ring.bytes {
+            break;
+        }
+        ring.head = at + frame.total as u64;
+        durable = durable.max(frame.head.durable);
+        let mut mentions = [None; EXTENTS];
+        for (place, mention) in mentions.iter_mut().zip(frame.mentions()) {
+            *place = Some(mention);
+        }
+        found.try_reserve(1).map_err(|_| OpenError::NoMemory)?;
+        found.push(Found { at, lsn: expected, head: ring.head, used: ring.used, mentions });
+        expected = Lsn(expected.0 + 1);
+    }
+    durable = durable.max(look_elsewhere(disk, layout, sealer, root.epoch, expected)?);
+    if durable >= expected {
+        return Err(OpenError::Journal(expected.0));
+    }
+    // Behind what is known to be durable, a frame counts only with the data it speaks of.
+    let mut whole = found.iter().take_while(|frame| frame.lsn <= durable).count();
+    while let Some(frame) = found.get(whole) {
+        if verify && !all_are_there(disk, layout, sealer, &frame.mentions)? {
+            break;
+        }
+        whole += 1;
+    }
+    found.truncate(whole);
+    Ok((found, durable))
+}
+
+/// The frame that lies at a place in the ring, if one does. A place that cannot be read is an error: what lies there
+/// may be durable.
+pub(crate) fn frame_at(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    at: u64,
+) -> Result<Option<Frame>, OpenError> {
+    let sector = layout.sector as usize;
+    let room = layout.journal_bytes.saturating_sub(at) as usize;
+    if room < sector {
+        return Ok(None);
+    }
+    // No more than the frame itself: what lies behind it does not matter.
+    let mut first = zeros(sector).ok_or(OpenError::NoMemory)?;
+    disk.read(JOURNAL_START + at, &mut first).map_err(|_| OpenError::Device)?;
+    let total = Frame::length(&first).filter(|&total| total <= room && total.is_multiple_of(sector));
+    let Some(total) = total else { return Ok(None) };
+    let mut bytes = zeros(total).ok_or(OpenError::NoMemory)?;
+    bytes[..sector].copy_from_slice(&first);
+    if total > sector {
+        let rest = JOURNAL_START + at + sector as u64;
+        disk.read(rest, &mut bytes[sector..]).map_err(|_| OpenError::Device)?;
+    }
+    Ok(Frame::decode(sealer, &bytes))
+}
+
+/// Up to which frame a frame beyond the first missing one says that all were durable.
+///
+/// # Errors
+/// [`OpenError::RootLost`]: there is a frame of a later epoch. Its root record was durable before it was written.
+fn look_elsewhere(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    epoch: u64,
+    missing: Lsn,
+) -> Result<Lsn, OpenError> {
+    let sector = layout.sector as usize;
+    let mut durable = Lsn(0);
+    let mut bytes = zeros(EXTENT).ok_or(OpenError::NoMemory)?;
+    let mut start = 0;
+    while start < layout.journal_bytes {
+        let length = (bytes.len() as u64).min(layout.journal_bytes - start) as usize;
+        if disk.read(JOURNAL_START + start, &mut bytes[..length]).is_err() {
+            // Sector by sector, without those that cannot be read.
+            for (i, one) in bytes[..length].chunks_mut(sector).enumerate() {
+                if disk.read(JOURNAL_START + start + (i * sector) as u64, one).is_err() {
+                    one.fill(0);
+                }
+            }
+        }
+        for at in (0..length).step_by(sector) {
+            let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(0);
+            let says_more = word(at + 16) > missing.0 && word(at + 24) == epoch && word(at + 32) >= missing.0;
+            // Of what is no frame at all, hardly anything looks like this.
+            let of_later = (epoch.saturating_add(1)..=epoch.saturating_add(1 << 32)).contains(&word(at + 24));
+            if (says_more || of_later)
+                && let Ok(Some(frame)) = frame_at(disk, layout, sealer, start + at as u64)
+            {
+                if frame.head.epoch > epoch {
+                    return Err(OpenError::RootLost);
+                }
+                durable = durable.max(frame.head.durable);
+            }
+        }
+        start += length as u64;
+    }
+    Ok(durable)
+}
+
+fn all_are_there(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    mentions: &[Option<Mention>],
+) -> Result<bool, OpenError> {
+    for mention in mentions.iter().flatten() {
+        if !is_there(disk, layout, sealer, mention)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the extent that a frame speaks of lies where it should.
+pub(crate) fn is_there(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    mention: &Mention,
+) -> Result<bool, OpenError> {
+    let length = mention.bytes as usize;
+    if length > EXTENT || layout.segment_of(mention.address).is_none() {
+        return Ok(false);
+    }
+    let mut bytes = zeros(length).ok_or(OpenError::NoMemory)?;
+    disk.read(mention.address.0, &mut bytes).map_err(|_| OpenError::Device)?;
+    Ok(sealer.matches(&mention.tag, Domain::Data, mention.address.0, &[&bytes]))
+}
+
+/// The list of segments that hold pages: numbers and live bytes by turns, until one has none.
+pub(crate) fn read_list(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    root: &Root,
+) -> Result<Vec<u8>, OpenError> {
+    let length = usize::try_from(root.list_bytes).map_err(|_| OpenError::List)?;
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    if length > EXTENT || layout.segment_of(root.list).is_none() {
+        return Err(OpenError::List);
+    }
+    let mut bytes = read_unaligned(disk, layout, root.list.0, length)?;
+    sealer.open(&root.list_tag, &mut bytes);
+    let whole = sealer.matches(&root.list_tag, Domain::Page, u64::MAX, &[&bytes]);
+    if whole { Ok(bytes) } else { Err(OpenError::List) }
 }
 
 /// What of a segment can hold pages.

@@ -1,4 +1,4 @@
-//! A mapped volume with bytes changed, opened, checked, read, written and opened again: root records, journal frames,
+//! A mapped volume with bytes changed, looked into, opened, checked, read, written and opened again: root records, journal frames,
 //! extents, the pages of every tree, the list of page segments, records, chunks. Tags are believed, as if whoever changed
 //! the bytes had made them anew, or not.
 //!
@@ -6,16 +6,17 @@
 //! (u16), what to do (u8: set, add, or set eight bytes from here on), value (u8).
 #![no_main]
 
-use std::sync::LazyLock;
+use std::{ops::ControlFlow, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use sluice_mapped::{
     Options, Volume,
     disk::Disk,
+    inspect::{Inspector, Tree},
     io::{DeviceError, Request},
     layout::Layout,
     seal::Sealer,
-    units::BLOCK,
+    units::{BLOCK, Block, Chunk, Segment},
 };
 use sluice_xts::Backend;
 
@@ -107,6 +108,33 @@ fn change(disk: &mut Memory, used: &[usize], change: &[u8; 6]) {
     }
 }
 
+/// Every view of it, until there are too many lines.
+fn look(disk: &mut Memory, sealer: Sealer) {
+    // Of all views together: the last still have theirs when the first are as long as they should be.
+    let mut left = 4000u32;
+    let mut line = || {
+        left = left.saturating_sub(1);
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut inspector = Inspector::new(disk, layout(), sealer).expect("memory");
+    let _ = (inspector.root(), inspector.applied().is_ok());
+    let _ = inspector.journal(|frame| {
+        let _ = frame.body.as_ref().map(|body| body.counts());
+        line()
+    });
+    let _ = inspector.map(Block(0), BLOCKS, |_| line());
+    for tree in [Tree::Map, Tree::Table, Tree::Space] {
+        let _ = inspector.tree(tree, |_| line());
+    }
+    let _ = inspector.segments(|_| line());
+    for segment in (0..layout().segments).step_by(7).chain(0..3) {
+        let _ = inspector.segment(Segment(segment), |_| line());
+    }
+    for chunk in [0, 7, 1 << 39] {
+        let _ = inspector.chunk(Chunk(chunk));
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&believe, changes)) = input.split_first() else { return };
     let (good, used) = &*GOOD;
@@ -115,6 +143,9 @@ fuzz_target!(|input: &[u8]| {
         change(&mut disk, used, one);
     }
     let sealer = || if believe % 2 == 0 { sealer().credulous() } else { sealer() };
+    let before = disk.0.clone();
+    look(&mut disk, sealer());
+    assert!(disk.0 == before, "looking has changed something");
     for round in 0..1 {
         let Ok(mut volume) = Volume::open(&mut disk, layout(), sealer(), options()) else { return };
         let _ = volume.check(&mut disk, |_, _| {});

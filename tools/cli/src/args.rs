@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Check(Info),
     /// Decrypt a volume, or a part of it, to standard output or a file.
     Cat(Cat),
+    /// Show the structures of a mapped volume, to understand or rescue it, also one that does not open. Changes nothing.
+    Dump(Dump),
     /// Let a mapped volume take all of a disk that has become larger, or be larger itself. The disk must be locked.
     Grow(Grow),
     /// Change how a mapped volume compresses and de-duplicates what is written from its next opening on.
@@ -70,13 +72,13 @@ pub(crate) struct Info {
 #[derive(Debug, ClapArgs, Clone, Default)]
 pub(crate) struct SecretSource {
     /// Read the passphrase from the first line of this file; `-` is standard input.
-    #[arg(long, value_name = "FILE", group = "secret")]
+    #[arg(long, value_name = "FILE", group = "secret", global = true)]
     pub passphrase_file: Option<PathBuf>,
     /// The contents of this file are the key.
-    #[arg(long, value_name = "FILE", group = "secret")]
+    #[arg(long, value_name = "FILE", group = "secret", global = true)]
     pub key_file: Option<PathBuf>,
     /// Read the recovery code from the first line of this file; `-` is standard input.
-    #[arg(long, value_name = "FILE", group = "secret")]
+    #[arg(long, value_name = "FILE", group = "secret", global = true)]
     pub recovery_file: Option<PathBuf>,
 }
 
@@ -200,6 +202,64 @@ pub(crate) struct Cat {
     pub output: Option<PathBuf>,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    #[command(subcommand)]
+    pub view: Option<View>,
+}
+
+/// What is shown of a mapped volume. Trees are shown as of the last checkpoint.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum View {
+    /// Where everything lies, and the root records; also what is shown if nothing is chosen.
+    Roots,
+    /// The frames in the journal, and which of them opening the volume would apply.
+    Journal {
+        /// Every record of each.
+        #[arg(long)]
+        records: bool,
+    },
+    /// Every segment: what is recorded of it, and what it holds.
+    Segments,
+    /// What lies in a segment, and whether anything still leads there.
+    Segment {
+        /// The segment.
+        number: u32,
+    },
+    /// Where blocks of 4096 bytes of the volume lead.
+    Map {
+        /// The first.
+        block: u64,
+        /// How many.
+        #[arg(default_value_t = 1)]
+        count: u64,
+    },
+    /// What the table says of a chunk, and whether its bytes are there and match.
+    Chunk {
+        /// The chunk.
+        number: u64,
+    },
+    /// Every page of a tree.
+    Tree {
+        /// The tree: block to chunk, chunk to place, or segment to live bytes.
+        tree: TreeName,
+        /// Only those that are not good.
+        #[arg(long)]
+        damaged: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum TreeName {
+    Map,
+    Table,
+    Space,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Show the key slots.
@@ -314,6 +374,7 @@ impl Command {
             Self::Info(_) => "info",
             Self::Check(_) => "check",
             Self::Cat(_) => "cat",
+            Self::Dump(_) => "dump",
             Self::Grow(_) => "grow",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",

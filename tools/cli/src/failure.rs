@@ -58,6 +58,8 @@ pub(crate) enum Failure {
     Draft(DraftError),
     #[error("bytes {offset} to {end} do not lie on the volume, which has {size}")]
     Range { offset: u64, end: u64, size: u64 },
+    #[error("there is no {what} {number}: the volume has {count} {what}s, numbered from 0")]
+    NoSuch { what: &'static str, number: u64, count: u64 },
     #[error("{0}")]
     Secret(String),
     #[error("the other copy of the header is good, but of another volume or history")]
@@ -135,9 +137,9 @@ impl Failure {
             Self::Draft(DraftError::NoFreeSlot) => "Remove a key first: `sluice key remove`.",
             Self::Draft(DraftError::LastSlot) => "Add another key first, or nobody can ever open the volume.",
             Self::Draft(DraftError::NoSuchSlot) => "`sluice key list` shows the slots in use.",
-            Self::Draft(_) => "Nothing was changed.",
             Self::Range { .. } => "Choose --offset and --length within the volume.",
-            Self::Secret(_) | Self::NotConfirmed => "Nothing was changed.",
+            Self::NoSuch { .. } => "`sluice dump IMAGE roots` shows how many there are of everything.",
+            Self::Draft(_) | Self::Secret(_) | Self::NotConfirmed => "Nothing was changed.",
             Self::Foreign => {
                 "Formatting was interrupted, or two copies of the disk were changed apart. `sluice info` shows the \
                  volume of copy A; give --force to keep that one. Nothing was changed."
@@ -205,7 +207,7 @@ impl Failure {
             Self::NotEmpty { .. } => "not_empty",
             Self::Exists { .. } => "exists",
             Self::Draft(_) => "slot",
-            Self::Range { .. } => "range",
+            Self::Range { .. } | Self::NoSuch { .. } => "range",
             Self::Secret(_) => "secret",
             Self::Foreign => "foreign_copy",
             Self::ReadBack { .. } => "read_back",
@@ -231,7 +233,7 @@ impl Failure {
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
             Self::NoDriver => 8,
-            Self::Range { .. } | Self::WhichDisk(_) => 2,
+            Self::Range { .. } | Self::NoSuch { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
         }
     }

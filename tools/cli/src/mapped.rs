@@ -45,7 +45,8 @@ pub(crate) fn begin_growth(
     begun.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
 
-fn parts(
+/// Where things lie on it, and its keys.
+pub(crate) fn parts(
     image: &Image,
     mapped: &Mapped,
     uuid: &[u8; 16],
@@ -142,6 +143,23 @@ impl Disk for Direct<'_> {
     fn flush(&mut self) -> Result<(), DeviceError> {
         let result = self.image.flush();
         self.judge(result)
+    }
+}
+
+/// Nothing is written at all.
+pub(crate) struct Untouched<'a>(pub &'a Image);
+
+impl Disk for Untouched<'_> {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read(offset, buffer).map_err(|_| DeviceError)
+    }
+
+    fn write(&mut self, _offset: u64, _buffer: &[u8]) -> Result<(), DeviceError> {
+        Err(DeviceError)
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Err(DeviceError)
     }
 }
 

@@ -1,6 +1,9 @@
 //! People's words or JSON.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, BufWriter, StdoutLock, Write},
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
@@ -11,12 +14,19 @@ use crate::{args::Args, failure::Failure};
 pub(crate) struct Report {
     pub text: String,
     pub json: Value,
+    /// It has been said already, as [`Lines`].
+    said: bool,
 }
 
 impl Report {
     /// A report on standard output.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json }
+        Self { text: text.into(), json, said: false }
+    }
+
+    /// For what was said line by line.
+    pub(crate) fn said() -> Self {
+        Self { text: String::new(), json: Value::Null, said: true }
     }
 }
 
@@ -24,6 +34,7 @@ impl Report {
 pub(crate) fn finish(args: &Args, result: Result<Report, Failure>) -> ExitCode {
     let (name, data) = (args.command.name(), args.command.fills_stdout());
     match result {
+        Ok(report) if report.said => ExitCode::SUCCESS,
         Ok(report) if args.json => {
             let mut object = report.json;
             (object["ok"], object["command"]) = (json!(true), json!(name));
@@ -81,6 +92,57 @@ fn say(stdout: bool, text: &str) {
     // A reader that has gone (`sluice info | head -1`) is no failure of ours.
     let _ =
         if stdout { writeln!(std::io::stdout(), "{text}") } else { writeln!(std::io::stderr(), "{text}") };
+}
+
+/// A report that may be too long for memory, said as it comes: a head, and then lines. For programs, an object with a list
+/// as its last field.
+pub(crate) struct Lines {
+    json: bool,
+    first: bool,
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl Lines {
+    /// Says the head. `list` is what the list is called.
+    pub(crate) fn begin(json: bool, command: &str, head: &Report, list: &str) -> io::Result<Self> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        if json {
+            write!(out, "{{\n  \"ok\": true,\n  \"command\": {}", json!(command))?;
+            for (name, value) in head.json.as_object().into_iter().flatten() {
+                write!(out, ",\n  {}: {value}", json!(name))?;
+            }
+            write!(out, ",\n  {}: [", json!(list))?;
+        } else if !head.text.is_empty() {
+            writeln!(out, "{}", head.text.trim_end())?;
+        }
+        Ok(Self { json, first: true, out })
+    }
+
+    /// Says one more line.
+    pub(crate) fn line(
+        &mut self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
+        if !self.json {
+            return writeln!(self.out, "{}", text().trim_end());
+        }
+        let comma = if core::mem::take(&mut self.first) { "" } else { "," };
+        write!(self.out, "{comma}\n    {}", json())
+    }
+
+    /// Says something to people alone.
+    pub(crate) fn remark(&mut self, text: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { writeln!(self.out, "{text}") }
+    }
+
+    /// There are no more.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        if self.json {
+            writeln!(self.out, "\n  ]\n}}")?;
+        }
+        self.out.flush()
+    }
 }
 
 /// `550e8400-e29b-...`: a UUID as people know it (RFC 9562 4).

@@ -3,6 +3,7 @@
 mod cat;
 mod change;
 mod check;
+mod dump;
 mod format;
 mod header;
 mod info;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Grow(args) => change::grow(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
+        Command::Dump(dump) => dump::run(dump, args.json),
         Command::Key(args) => key::run(args),
         Command::Header(args) => header::run(args),
         Command::Unlock(args) => unlock::run(args),

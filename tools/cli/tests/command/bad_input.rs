@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::bench::{Bench, CHEAP, COPY_B, DISK, MIB};
 
 /// Every command that takes a volume, with what it needs to get that far.
-const COMMANDS: [&[&str]; 8] = [
+const COMMANDS: [&[&str]; 9] = [
     &["info", "image"],
     &["cat", "image", "--output", "out", "--passphrase-file", "pass"],
     &["key", "list", "image"],
@@ -19,6 +19,7 @@ const COMMANDS: [&[&str]; 8] = [
     &["key", "remove", "image", "--slot", "0", "--passphrase-file", "pass"],
     &["header", "backup", "image", "saved"],
     &["header", "repair", "image"],
+    &["dump", "image", "journal", "--passphrase-file", "pass"],
 ];
 
 fn all_fail(bench: &Bench, error: &str, code: i32) {

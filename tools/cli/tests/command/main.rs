@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod dump;
 mod headers;
 mod keys;
 mod mapped;
