@@ -3,7 +3,7 @@
 //!
 //! One thread uses it. A completion routine only says which IRP is back, and wakes that thread.
 
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering},
@@ -20,6 +20,7 @@ use sluice_shim::{
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
+        unmap,
     },
     storport::{
         SrbFlags,
@@ -56,6 +57,8 @@ const TIME_OUT: u32 = 60;
 const TRIES: u8 = 60;
 const PAUSE_MS: u32 = 250;
 const SENSE: usize = 64;
+/// Bytes of UNMAP's parameter list with one range.
+const LIST: usize = unmap::HEADER + unmap::DESCRIPTOR;
 
 /// What completion routines touch. It stays until the last of them has returned.
 pub(crate) struct Returns {
@@ -81,6 +84,8 @@ struct Slot {
     mdl: OwnMdl,
     srb: SrbStorage,
     sense: [u8; SENSE],
+    /// What is to be unmapped.
+    list: [u8; LIST],
     piece: Piece,
 }
 
@@ -97,7 +102,10 @@ struct Piece {
 enum Memory {
     Read(*mut [u8]),
     Write(Arc<[u8]>),
-    None,
+    /// A flush has none.
+    Flush,
+    /// The range lies in the slot.
+    Unmap,
 }
 
 struct Operation {
@@ -110,24 +118,30 @@ struct Operation {
     sent: usize,
     /// Pieces under way.
     left: u32,
-    flush_sent: bool,
+    /// Of one that is not cut into pieces.
+    one_sent: bool,
     failed: bool,
 }
 
 impl Operation {
     fn is_flush(&self) -> bool {
-        matches!(self.memory, Memory::None)
+        matches!(self.memory, Memory::Flush)
+    }
+
+    /// Whether it is one command, however long its range is.
+    fn is_one(&self) -> bool {
+        matches!(self.memory, Memory::Flush | Memory::Unmap)
     }
 
     fn all_sent(&self) -> bool {
-        if self.is_flush() { self.flush_sent } else { self.sent == self.length }
+        if self.is_one() { self.one_sent } else { self.sent == self.length }
     }
 
     fn address(&self, at: usize) -> *mut u8 {
         match &self.memory {
             Memory::Read(bytes) => bytes.cast::<u8>().wrapping_add(at),
             Memory::Write(bytes) => bytes.as_ptr().cast_mut().wrapping_add(at),
-            Memory::None => ptr::null_mut(),
+            Memory::Flush | Memory::Unmap => ptr::null_mut(),
         }
     }
 }
@@ -141,8 +155,6 @@ pub(crate) struct Below {
     slots: Vec<NonNull<Slot>>,
     free: Vec<usize>,
     operations: Vec<Option<Operation>>,
-    /// What had nothing to do.
-    at_once: VecDeque<Ended>,
 }
 
 // SAFETY: device objects may be called on any thread; the slots are this value's own.
@@ -167,13 +179,11 @@ impl Below {
             slots: Vec::new(),
             free: Vec::new(),
             operations: Vec::new(),
-            at_once: VecDeque::new(),
         };
         below.slots.try_reserve_exact(SLOTS).ok()?;
         below.free.try_reserve_exact(SLOTS).ok()?;
         below.operations.try_reserve_exact(OPERATIONS).ok()?;
         below.operations.resize_with(OPERATIONS, || None);
-        below.at_once.try_reserve_exact(OPERATIONS).ok()?;
         for index in 0..SLOTS {
             let mdl = OwnMdl::new(MOST)?;
             // SAFETY: the caller's contract; no quota.
@@ -185,6 +195,7 @@ impl Below {
                 mdl,
                 srb: SrbStorage::new(),
                 sense: [0; SENSE],
+                list: [0; LIST],
                 piece: Piece::default(),
             };
             let Some(slot) = try_box(slot) else {
@@ -203,10 +214,14 @@ impl Below {
         for index in 0..self.operations.len() {
             while let Some(operation) = self.operations[index].as_mut().filter(|one| !one.all_sent()) {
                 let Some(slot) = self.free.pop() else { return };
-                let length = (operation.length - operation.sent).min(self.adapter.most_bytes as usize) as u32;
+                let length = match operation.memory {
+                    Memory::Flush => 0,
+                    Memory::Unmap => LIST as u32,
+                    _ => (operation.length - operation.sent).min(self.adapter.most_bytes as usize) as u32,
+                };
                 let piece = Piece { operation: index, at: operation.sent, length, tries: 0 };
                 operation.sent += length as usize;
-                operation.flush_sent = true;
+                operation.one_sent = true;
                 operation.left += 1;
                 self.send(slot, piece);
             }
@@ -220,17 +235,24 @@ impl Below {
             lba: (operation.offset + piece.at as u64) / sector,
             blocks: piece.length / self.sector,
         };
+        let whole = BlockRange { blocks: (operation.length / self.sector as usize) as u32, ..range };
+        let is_unmap = matches!(operation.memory, Memory::Unmap);
         let cdb = match &operation.memory {
             Memory::Read(_) => Cdb::read(range, false, false, Form::Ten),
             Memory::Write(_) => Cdb::write(range, false, false, Form::Ten),
-            Memory::None => Cdb::synchronize_cache(BlockRange::default(), Form::Ten),
+            Memory::Flush => Cdb::synchronize_cache(BlockRange::default(), Form::Ten),
+            Memory::Unmap => Cdb::unmap(LIST as u16),
         };
-        let (address, direction) = (operation.address(piece.at), operation.direction);
+        let (mut address, direction) = (operation.address(piece.at), operation.direction);
         let mut place = self.slots[index];
         // SAFETY: the slot is free: nobody else has it.
         let slot = unsafe { place.as_mut() };
         slot.piece = piece;
         slot.sense = [0; SENSE];
+        let listed = !is_unmap || unmap::write([whole], &mut slot.list).is_some();
+        if is_unmap {
+            address = slot.list.as_mut_ptr();
+        }
         let command = SrbRequest {
             timeout: TIME_OUT,
             sense_buffer: slot.sense.as_mut_ptr(),
@@ -239,7 +261,7 @@ impl Below {
         };
         let flags = SrbFlags(direction.0 | SrbFlags::NO_QUEUE_FREEZE.0);
         let command = command.with_data(flags, address.cast(), piece.length);
-        let filled = slot.srb.fill(self.adapter.kind, &command).is_ok();
+        let filled = listed && slot.srb.fill(self.adapter.kind, &command).is_ok();
         let irp = slot.irp;
         self.returns.out.fetch_add(1, Ordering::AcqRel);
         if !filled {
@@ -281,7 +303,7 @@ impl Below {
             .map_or(Verdict::Failed(STATUS_NOT_SUPPORTED), |view| judge(&view, &sense, status));
         let operation = self.operations[piece.operation].as_mut()?;
         let good = match verdict {
-            Verdict::Done(moved) => operation.is_flush() || moved >= piece.length,
+            Verdict::Done(moved) => operation.is_one() || moved >= piece.length,
             // Without the command it has no cache that could be written.
             Verdict::Unknown => operation.is_flush(),
             Verdict::Again | Verdict::Becoming if piece.tries < TRIES => {
@@ -307,7 +329,7 @@ impl Below {
             buffer: match memory {
                 // SAFETY: `start` made it from a box, and no IRP has it any more.
                 Memory::Read(bytes) => Some(unsafe { Box::from_raw(bytes) }),
-                Memory::Write(_) | Memory::None => None,
+                Memory::Write(_) | Memory::Flush | Memory::Unmap => None,
             },
         })
     }
@@ -337,11 +359,10 @@ impl Device for Below {
             DeviceOp::Write { offset, length, data } => {
                 (SrbFlags::DATA_OUT, Memory::Write(data), offset, length)
             }
-            DeviceOp::Flush => (SrbFlags(0), Memory::None, 0, 0),
-            // What is free below is the engine's knowledge; the disk is not told.
-            DeviceOp::Discard { .. } => {
-                self.at_once.push_back(Ended { id, result: Ok(()), buffer: None });
-                return Ok(());
+            DeviceOp::Flush => (SrbFlags(0), Memory::Flush, 0, 0),
+            // A disk that takes no UNMAP, or none so long, refuses it, and is not asked again while the volume is open.
+            DeviceOp::Discard { offset, length } => {
+                (SrbFlags::DATA_OUT, Memory::Unmap, offset, length as usize)
             }
         };
         self.operations[place] = Some(Operation {
@@ -352,7 +373,7 @@ impl Device for Below {
             length,
             sent: 0,
             left: 0,
-            flush_sent: false,
+            one_sent: false,
             failed: false,
         });
         self.pump();
@@ -360,9 +381,6 @@ impl Device for Below {
     }
 
     fn ended(&mut self) -> Option<Ended> {
-        if let Some(ended) = self.at_once.pop_front() {
-            return Some(ended);
-        }
         while let Some(index) = self.returns.back.pop() {
             if let Some(ended) = self.take(index) {
                 return Some(ended);
@@ -372,7 +390,7 @@ impl Device for Below {
     }
 
     fn is_idle(&self) -> bool {
-        self.free.len() == self.slots.len() && self.at_once.is_empty()
+        self.free.len() == self.slots.len()
     }
 }
 

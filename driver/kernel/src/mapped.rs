@@ -56,7 +56,7 @@ impl Start {
         Ok(Self {
             layout,
             sealer: sealer.map_err(|_| Refusal::NoMemory)?,
-            options: Options::new(CACHE, index, mapped.level),
+            options: Options { discard: mapped.discard, ..Options::new(CACHE, index, mapped.level) },
         })
     }
 }
