@@ -209,7 +209,8 @@ impl Subject for Mapped {
     }
 
     fn submit(&mut self, user: u64, request: Request) {
-        self.volume.submit(user, request);
+        let taken = self.volume.submit(user, request);
+        assert!(taken.is_ok(), "there are far fewer than a volume takes");
     }
 
     fn next_io(&mut self) -> Option<DeviceIo> {
@@ -231,7 +232,7 @@ impl Subject for Mapped {
 
     fn steer(&mut self, steer: Steer) {
         match steer {
-            Steer::Checkpoint | Steer::Close => self.volume.submit(OWN, Request::Checkpoint),
+            Steer::Checkpoint | Steer::Close => self.submit(OWN, Request::Checkpoint),
             Steer::Clean => {}
         }
     }
