@@ -64,8 +64,5 @@ pub unsafe extern "system" fn driver_entry(driver: &mut DRIVER_OBJECT, _path: PC
 unsafe extern "C" fn unload(_driver: PDRIVER_OBJECT) {
     debug_assert!(registry::is_empty());
     // SAFETY: the I/O manager calls it at PASSIVE_LEVEL, when no device object is in use.
-    unsafe {
-        control::delete();
-        nt::pool::drop_reserve();
-    }
+    unsafe { control::delete() };
 }

@@ -25,7 +25,6 @@ use crate::{
     nt::{
         event::Event,
         irql::Passive,
-        pool,
         thread::{self, Thread},
     },
     probe::Adapter,
@@ -33,7 +32,7 @@ use crate::{
 
 /// Bytes of memory for metadata pages.
 const CACHE: usize = 32 << 20;
-/// How long the thread waits for the disk, or for memory, before it looks again.
+/// How long the thread waits for the disk before it looks again.
 const PATIENCE_MS: u32 = 500;
 
 /// What a volume is opened from.
@@ -85,9 +84,6 @@ impl Hosted {
         // What memory from the pool has by itself is all that is promised to the device.
         if adapter.alignment > 0xf {
             return Err(Refusal::Kind);
-        }
-        if !pool::keep_reserve() {
-            return Err(Refusal::NoMemory);
         }
         let sector = start.layout.sector;
         let returns = try_box(Returns::new()).ok_or(Refusal::NoMemory)?;
@@ -204,7 +200,7 @@ impl Host {
             if engine.is_idle() {
                 self.bell().wait(at);
             } else {
-                // What waits for memory is not woken by anybody.
+                // The disk wakes it; should that be missed, nothing hangs.
                 self.bell().wait_at_most(PATIENCE_MS, at);
             }
         }

@@ -1,6 +1,8 @@
 //! Checkpoints: changed pages to new places, leaves first, then the root record that refers to them.
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+
+use sluice_chain::try_box;
 
 use crate::{
     Volume,
@@ -8,9 +10,9 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Closed, Filling, Holds},
     io::{DeviceError, DeviceOp, Error},
+    layout::Layout,
     leaf::{self, Ref},
-    limits::{AHEAD, DIRTY_PERCENT, JOURNAL_PERCENT},
-    memory,
+    limits::{AHEAD, DIRTY_PERCENT, EXTENT, JOURNAL_PERCENT},
     mutants::Mutant,
     operation::Op,
     pages::parent,
@@ -22,6 +24,13 @@ use crate::{
 
 /// Pages that are written before requests have their turn.
 const TURN: usize = 16;
+/// Most bytes of a segment in the list of those that hold pages.
+const LIST_ENTRY: usize = 2 * varint::MOST;
+
+/// Most bytes of that list: the extent in which it lies must hold it.
+pub(crate) fn list_most(layout: &Layout) -> usize {
+    (layout.segments as usize + 1).saturating_mul(LIST_ENTRY).min(EXTENT)
+}
 
 /// How far it has come. Each phase begins when all I/O of the one before has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +61,21 @@ pub(crate) struct Checkpoint {
     left: u32,
     /// Bytes of the journal that are not needed once it is done.
     journal: u64,
+}
+
+impl Checkpoint {
+    /// The memory for one. `None` when it has run out.
+    pub(crate) fn none() -> Option<Box<Self>> {
+        try_box(Self {
+            phase: Phase::Done,
+            root: Root::default(),
+            extent: None,
+            frames: Vec::new(),
+            leaves: 0,
+            left: 0,
+            journal: 0,
+        })
+    }
 }
 
 impl Volume {
@@ -111,11 +135,12 @@ impl Volume {
         if self.close_frame_leaving(0).is_err() {
             return false;
         }
+        let Some(mut checkpoint) = self.spare.checkpoint.take() else { return false };
         self.checkpoint_wanted = false;
         self.pages_leave = false;
         self.cache.freeze();
         self.space.checkpoint_begins();
-        let root = Root {
+        checkpoint.root = Root {
             number: self.root_number + 1,
             lsn: self.lsn,
             ring: self.ring.head,
@@ -128,15 +153,9 @@ impl Volume {
             segments: u64::from(self.layout.segments),
             ..Root::default()
         };
-        self.checkpoint = Some(Box::new(Checkpoint {
-            phase: Phase::Pages(0, 0),
-            root,
-            extent: None,
-            frames: Vec::new(),
-            leaves: 0,
-            left: 0,
-            journal: self.ring.used,
-        }));
+        checkpoint.phase = Phase::Pages(0, 0);
+        (checkpoint.leaves, checkpoint.left, checkpoint.journal) = (0, 0, self.ring.used);
+        self.checkpoint = Some(checkpoint);
         true
     }
 
@@ -178,7 +197,7 @@ impl Volume {
                 }
                 Phase::Root if checkpoint.left == 0 || self.errs(Mutant::RootBeforePages) => {
                     self.set_durable(Lsn(checkpoint.root.lsn.0 - 1));
-                    self.write_root(checkpoint);
+                    self.write_root(checkpoint)?;
                     checkpoint.phase = Phase::FlushRoot;
                 }
                 Phase::FlushRoot if self.errs(Mutant::RootNotFlushed) => {
@@ -210,6 +229,9 @@ impl Volume {
         }
         if checkpoint.extent.is_none() {
             checkpoint.extent = Some(self.open_extent(Stream::Pages, Holds::Pages)?);
+        }
+        if checkpoint.frames.capacity() == 0 {
+            checkpoint.frames = self.spare.pages.pop().ok_or(Stop::Event)?;
         }
         let extent = checkpoint.extent.as_mut().ok_or(Stop::Event)?;
         let address = extent.next();
@@ -263,17 +285,28 @@ impl Volume {
         }
     }
 
-    /// Writes which segments hold pages, and how many live bytes: the space tree speaks of chunks alone.
     fn write_list(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Stop> {
+        let mut bytes = core::mem::take(&mut self.list_bytes);
+        bytes.clear();
+        let result = self.write_list_from(checkpoint, &mut bytes);
+        self.list_bytes = bytes;
+        result
+    }
+
+    /// Writes which segments hold pages, and how many live bytes: the space tree speaks of chunks alone. It is put
+    /// together in `bytes`.
+    fn write_list_from(&mut self, checkpoint: &mut Checkpoint, bytes: &mut Vec<u8>) -> Result<(), Stop> {
         let entries = self.space.page_segments().count() + 1;
-        let most = entries * 2 * varint::MOST;
-        let mut bytes = memory::list(most).ok_or(Stop::Event)?;
+        let most = entries * LIST_ENTRY;
+        if most > bytes.capacity() {
+            return Err(Stop::Failed(Error::NoSpace));
+        }
         let mut extent = self.open_extent(Stream::Pages, Holds::List)?;
         if !extent.has_room(most) {
             // What is left of this segment is too small.
             let (data, list) = extent.abandon();
             self.extent_buffers.push(data);
-            self.lists.push(list);
+            self.spare.lists.push(list);
             let tail = &mut self.tails[Stream::Pages as usize];
             if tail.filled == 0 {
                 return Err(Stop::Failed(Error::NoSpace));
@@ -295,12 +328,12 @@ impl Volume {
             self.space.remove(segment, bytes, None);
         }
         for (segment, live) in self.space.page_segments() {
-            varint::put(&mut bytes, u64::from(segment.0));
-            varint::put(&mut bytes, u64::from(live));
+            varint::put(bytes, u64::from(segment.0));
+            varint::put(bytes, u64::from(live));
         }
         bytes.resize(most, 0);
-        let tag = self.sealer.tag(Domain::Page, u64::MAX, &[&bytes]);
-        let stored = extent.push(0, &bytes).ok_or(Stop::Failed(Error::NoSpace))?;
+        let tag = self.sealer.tag(Domain::Page, u64::MAX, &[bytes]);
+        let stored = extent.push(0, bytes).ok_or(Stop::Failed(Error::NoSpace))?;
         self.sealer.seal(&tag, stored);
         checkpoint.root.list = address;
         checkpoint.root.list_bytes = most as u64;
@@ -310,18 +343,19 @@ impl Volume {
         Ok(())
     }
 
-    fn write_root(&mut self, checkpoint: &mut Checkpoint) {
+    fn write_root(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Stop> {
         for (root, tree) in checkpoint.root.trees.iter_mut().zip(&self.trees) {
             *root = tree.root;
         }
-        let mut page: Arc<[u8]> = Arc::from(vec![0; BLOCK]);
-        if let Some(page) = Arc::get_mut(&mut page) {
-            checkpoint.root.encode(&self.sealer, page);
-        }
+        // Its last writes have ended: nobody else has it.
+        let page = Arc::get_mut(&mut self.root_page).ok_or(Stop::Event)?;
+        checkpoint.root.encode(&self.sealer, page);
         let slot = if self.errs(Mutant::OneRootSlot) { 1 } else { checkpoint.root.number };
         for offset in self.layout.roots(slot) {
-            self.checkpoint_io(checkpoint, DeviceOp::Write { offset, length: BLOCK, data: page.clone() });
+            let data = self.root_page.clone();
+            self.checkpoint_io(checkpoint, DeviceOp::Write { offset, length: BLOCK, data });
         }
+        Ok(())
     }
 
     /// Leaves that recovery would have to hold, changed, before it can write any: those of the cache, and those of the
@@ -335,16 +369,22 @@ impl Volume {
         self.issue(IoKind::Checkpoint, op);
     }
 
-    pub(crate) fn pages_written(&mut self, frames: &[FrameId], result: Result<(), DeviceError>) {
-        for frame in frames {
-            self.cache.set_writing(*frame, false);
+    pub(crate) fn pages_written(&mut self, mut frames: Vec<FrameId>, result: Result<(), DeviceError>) {
+        for frame in frames.drain(..) {
+            self.cache.set_writing(frame, false);
+        }
+        if frames.capacity() > 0 {
+            self.spare.pages.push(frames);
         }
         // Buffers whose write has ended have no other owner.
-        let (mut free, busy): (Vec<_>, Vec<_>) = core::mem::take(&mut self.page_buffers)
-            .into_iter()
-            .partition(|data| Arc::strong_count(data) == 1);
-        self.page_buffers = busy;
-        self.extent_buffers.append(&mut free);
+        let mut at = 0;
+        while let Some(data) = self.page_buffers.get(at) {
+            if Arc::strong_count(data) == 1 {
+                self.extent_buffers.push(self.page_buffers.swap_remove(at));
+            } else {
+                at += 1;
+            }
+        }
         self.checkpoint_io_done(result);
     }
 
@@ -359,6 +399,7 @@ impl Volume {
                 && let Some(checkpoint) = self.checkpoint.take()
             {
                 self.end_checkpoint(&checkpoint);
+                self.spare.checkpoint = Some(checkpoint);
             }
         }
     }

@@ -1,15 +1,16 @@
 //! The cleaner: empties the segment with the fewest live bytes, so that it can be filled again.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
+
+use sluice_chain::try_box;
 
 use crate::{
     Volume,
     cache::PageKey,
     engine::{IoKind, Stop, Stream},
-    extent::{Holds, Item, Parsed},
+    extent::{Cursor, Holds, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
-    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE, EXTENT},
-    memory::{list, zeros},
+    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE},
     mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
@@ -28,10 +29,35 @@ pub(crate) struct Cleaning {
     at: usize,
     /// Of the first extent: others belong to an earlier filling.
     generation: Option<u64>,
-    /// The extent being worked on: where it begins, what it holds, its items, and the next of them.
-    extent: Option<(usize, Holds, Vec<Item>)>,
-    next: usize,
+    /// The extent being worked on, where it begins, and the next of its items.
+    extent: Parsed,
+    start: usize,
+    next: Cursor,
     pages: bool,
+}
+
+impl Cleaning {
+    /// The memory for one. `None` when it has run out.
+    pub(crate) fn none() -> Option<Box<Self>> {
+        try_box(Self {
+            segment: Segment(0),
+            bytes: None,
+            unreadable: false,
+            at: 0,
+            generation: None,
+            extent: Parsed::empty()?,
+            start: 0,
+            next: Cursor::default(),
+            pages: false,
+        })
+    }
+
+    /// Nothing of `segment` has been looked at.
+    fn begin(&mut self, segment: Segment) {
+        self.segment = segment;
+        (self.bytes, self.unreadable, self.generation, self.pages) = (None, false, None, false);
+        (self.at, self.start, self.next) = (0, 0, Cursor::default());
+    }
 }
 
 impl Volume {
@@ -55,7 +81,7 @@ impl Volume {
         let before = (cleaning.at, cleaning.next);
         match self.clean(&mut cleaning) {
             Ok(()) => {
-                self.end_cleaning(*cleaning);
+                self.end_cleaning(cleaning);
                 true
             }
             Err(_) => {
@@ -81,21 +107,17 @@ impl Volume {
         let Some(segment) = victim.filter(|&one| self.wants_cleaning() || self.space.is_sparse(one)) else {
             return core::mem::take(&mut self.compacting);
         };
+        if self.segment_buffer.is_none() {
+            return false;
+        }
+        let Some(mut cleaning) = self.spare.cleaning.take() else { return false };
         let Some(buffer) = self.segment_buffer.take() else { return false };
         self.space.pinned = Some(segment);
         let offset = self.layout.segment_start(segment).0;
         let read = DeviceOp::Read { offset, length: self.layout.segment_bytes as usize, buffer };
         self.issue(IoKind::Clean, read);
-        self.cleaning = Some(alloc::boxed::Box::new(Cleaning {
-            segment,
-            bytes: None,
-            unreadable: false,
-            at: 0,
-            generation: None,
-            extent: None,
-            next: 0,
-            pages: false,
-        }));
+        cleaning.begin(segment);
+        self.cleaning = Some(cleaning);
         true
     }
 
@@ -119,11 +141,8 @@ impl Volume {
         }
         let mut turn = TURN;
         loop {
-            if cleaning.extent.is_none() && !self.next_extent(cleaning, bytes)? {
-                return Ok(());
-            }
-            let Some((start, holds, items)) = &cleaning.extent else { return Ok(()) };
-            while let Some(item) = items.get(cleaning.next) {
+            let (mut ahead, start) = (cleaning.next, cleaning.start);
+            while let Some(item) = cleaning.extent.next(&mut ahead) {
                 if turn == 0 {
                     return Err(Stop::Yield);
                 }
@@ -131,7 +150,7 @@ impl Volume {
                 self.cache.begin_step();
                 let address =
                     Address(self.layout.segment_start(cleaning.segment).0 + (start + item.at) as u64);
-                let moved = match holds {
+                let moved = match cleaning.extent.holds {
                     Holds::Chunks => {
                         let at = start + item.at;
                         self.move_chunk(Chunk(item.number), address, &bytes[at..at + item.length])
@@ -148,32 +167,29 @@ impl Volume {
                     Ok(()) | Err(Stop::Failed(crate::io::Error::Medium | crate::io::Error::Range)) => {}
                     Err(stop) => return Err(stop),
                 }
-                cleaning.next += 1;
+                cleaning.next = ahead;
             }
-            cleaning.extent = None;
+            if !self.next_extent(cleaning, bytes) {
+                return Ok(());
+            }
         }
     }
 
     /// Parses the next extent; `false` if there is none.
-    fn next_extent(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> Result<bool, Stop> {
-        // What cannot be parsed for want of memory must not be taken for the end.
-        drop(list::<u8>(EXTENT).ok_or(Stop::Event)?);
+    fn next_extent(&mut self, cleaning: &mut Cleaning, bytes: &[u8]) -> bool {
         let start = cleaning.at;
         let address = Address(self.layout.segment_start(cleaning.segment).0 + start as u64);
         let rest = bytes.get(start..self.layout.segment_bytes as usize).unwrap_or(&[]);
-        let Some(parsed) = Parsed::new(&self.sealer, address, rest, self.layout.sector as usize) else {
-            return Ok(false);
-        };
-        if parsed.generation != *cleaning.generation.get_or_insert(parsed.generation) {
-            return Ok(false);
+        let extent = &mut cleaning.extent;
+        if extent.read(&self.sealer, address, rest, self.layout.sector as usize).is_none()
+            || extent.generation != *cleaning.generation.get_or_insert(extent.generation)
+        {
+            return false;
         }
-        let mut items = list(parsed.count()).ok_or(Stop::Event)?;
-        items.extend(parsed.items());
-        cleaning.pages |= parsed.holds != Holds::Chunks;
-        cleaning.at = start + parsed.total;
-        cleaning.next = 0;
-        cleaning.extent = Some((start, parsed.holds, items));
-        Ok(true)
+        cleaning.pages |= extent.holds != Holds::Chunks;
+        cleaning.at = start + extent.total;
+        (cleaning.start, cleaning.next) = (start, extent.start());
+        true
     }
 
     fn move_chunk(&mut self, chunk: Chunk, from: Address, bytes: &[u8]) -> Result<(), Stop> {
@@ -200,10 +216,11 @@ impl Volume {
         Ok(())
     }
 
-    fn end_cleaning(&mut self, cleaning: Cleaning) {
-        let Cleaning { segment, bytes, pages, .. } = cleaning;
+    fn end_cleaning(&mut self, mut cleaning: Box<Cleaning>) {
+        let (segment, pages) = (cleaning.segment, cleaning.pages);
         self.space.pinned = None;
-        self.segment_buffer = bytes.or_else(|| zeros(self.layout.segment_bytes as usize));
+        self.segment_buffer = cleaning.bytes.take();
+        self.spare.cleaning = Some(cleaning);
         if self.space.live_in(segment) > 0 {
             // Pages leave with the next checkpoint. Chunks that stayed are damaged.
             self.space.set_stuck(segment);

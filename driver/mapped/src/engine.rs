@@ -18,6 +18,7 @@ use crate::{
     kept::Learning,
     layout::Layout,
     limits,
+    line::Line,
     mutants::Mutant,
     neighbours::Neighbours,
     operation::{Op, What},
@@ -26,6 +27,7 @@ use crate::{
     reuse::Evidence,
     seal::{Domain, Sealer},
     space::Space,
+    spare::Spare,
     units::{Address, BLOCK, Lsn, Segment, Tag},
 };
 
@@ -55,7 +57,7 @@ pub(crate) enum IoKind {
     Run(Run),
     /// A flush for waiting requests, covering frames up to this one.
     Flush(Lsn),
-    /// An extent of pages; the frames they are in.
+    /// An extent of pages; the frames of the cache that they are in.
     Pages(Vec<FrameId>),
     /// Any other write or flush of a checkpoint.
     Checkpoint,
@@ -65,8 +67,8 @@ pub(crate) enum IoKind {
     Discard(Segment),
     /// A piece of the index that was kept.
     KeptPiece(u64),
-    /// A piece that is being kept for a request, or the flush after all of them.
-    Keep(u32, Option<Arc<[u8]>>),
+    /// A piece that is being kept for a request.
+    Keep(u32, Arc<[u8]>),
 }
 
 /// The streams: new data, what the cleaner moves, metadata pages.
@@ -218,13 +220,16 @@ pub struct Volume {
     pub(crate) ops: Vec<Option<Box<Op>>>,
     /// Requests in the order they came, for those that overlap.
     pub(crate) order: VecDeque<u32>,
-    pub(crate) ready: VecDeque<u32>,
-    pub(crate) stalled: Vec<u32>,
-    pub(crate) for_page: Vec<(PageKey, u32)>,
-    pub(crate) for_frames: Vec<u32>,
+    pub(crate) ready: Line,
+    pub(crate) stalled: Line,
+    /// The page that each waits for.
+    pub(crate) for_page: Vec<Option<PageKey>>,
+    pub(crate) for_frames: Line,
     /// Requests beyond [`limits::OPS`].
     pub(crate) waiting: VecDeque<(u64, Request)>,
-    pub(crate) bad_pages: Vec<PageKey>,
+    /// The last that were read and found damaged.
+    pub(crate) bad_pages: VecDeque<PageKey>,
+    pub(crate) spare: Spare,
 
     pub(crate) ios: Vec<Option<IoKind>>,
     pub(crate) free_ios: Vec<u32>,
@@ -237,7 +242,9 @@ pub struct Volume {
     /// Extents of pages on their way; a buffer is free again when nobody else holds it.
     pub(crate) page_buffers: Vec<Arc<[u8]>>,
     pub(crate) segment_buffer: Option<Buffer>,
-    pub(crate) lists: Vec<Vec<u8>>,
+    /// The list of page segments, and the root record, while they are written.
+    pub(crate) list_bytes: Vec<u8>,
+    pub(crate) root_page: Arc<[u8]>,
     /// A block that is being compressed or opened, and one as it is stored.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) copy: Box<[u8]>,
@@ -265,13 +272,20 @@ pub struct Volume {
 
 impl Volume {
     /// Takes a request. Its answer comes from [`Self::next_done`], with `user` in it.
-    pub fn submit(&mut self, user: u64, request: Request) {
+    ///
+    /// # Errors
+    /// [`limits::REQUESTS`] are in the volume: it is given back, to be tried again when an answer has been taken.
+    pub fn submit(&mut self, user: u64, request: Request) -> Result<(), Request> {
+        if self.order.len() + self.waiting.len() + self.done.len() >= limits::REQUESTS {
+            return Err(request);
+        }
         self.bad_pages.clear();
         if self.order.len() >= limits::OPS || !self.waiting.is_empty() {
             self.waiting.push_back((user, request));
-            return;
+        } else {
+            self.start(user, request);
         }
-        self.start(user, request);
+        Ok(())
     }
 
     fn start(&mut self, user: u64, request: Request) {
@@ -279,16 +293,13 @@ impl Volume {
             Ok(op) => op,
             Err(done) => return self.done.push_back(done),
         };
-        let slot = match self.ops.iter().position(Option::is_none) {
-            Some(slot) => slot,
-            None => {
-                self.ops.push(None);
-                self.ops.len() - 1
-            }
-        };
-        self.ops[slot] = Some(Box::new(op));
-        self.order.push_back(slot as u32);
-        self.ready.push_back(slot as u32);
+        // Both are there: no more than OPS are under way.
+        let free = self.ops.iter_mut().zip(0..).find(|(place, _)| place.is_none());
+        let (Some((place, slot)), Some(mut memory)) = (free, self.spare.ops.pop()) else { return };
+        *memory = op;
+        *place = Some(memory);
+        self.order.push_back(slot);
+        self.ready.push(slot);
     }
 
     /// The next device I/O to be made, if anything can go on.
@@ -316,7 +327,7 @@ impl Volume {
             IoKind::Frame(lsn) => self.frame_written(lsn, result),
             IoKind::Run(run) => self.run_came(run, result, buffer),
             IoKind::Flush(lsn) => self.flushed(lsn, result),
-            IoKind::Pages(frames) => self.pages_written(&frames, result),
+            IoKind::Pages(frames) => self.pages_written(frames, result),
             IoKind::Checkpoint => self.checkpoint_io_done(result),
             IoKind::Clean => self.segment_came(result, buffer),
             IoKind::Discard(segment) => self.discarded(segment, result),
@@ -324,7 +335,7 @@ impl Volume {
             IoKind::Keep(slot, data) => self.piece_kept(slot, data),
         }
         // Whoever waited for some event looks again.
-        self.ready.extend(self.stalled.drain(..));
+        self.stalled.join(&mut self.ready);
     }
 
     /// What it has counted.
@@ -354,10 +365,8 @@ impl Volume {
     }
 
     pub(crate) fn issue(&mut self, kind: IoKind, op: DeviceOp) {
-        let id = self.free_ios.pop().unwrap_or_else(|| {
-            self.ios.push(None);
-            self.ios.len() as u32 - 1
-        });
+        // There is one: `IOS` is the sum of all that can be under way.
+        let Some(id) = self.free_ios.pop() else { return self.fail() };
         if let DeviceOp::Write { length, .. } = &op {
             self.stats.device_written += *length as u64;
         }
@@ -368,7 +377,7 @@ impl Volume {
     /// Steps everything that can go on until nothing can.
     pub fn run(&mut self) {
         loop {
-            while let Some(op) = self.ready.pop_front() {
+            while let Some(op) = self.ready.pop() {
                 self.step(op);
             }
             let mut moved = self.step_cleaner();
@@ -380,7 +389,7 @@ impl Volume {
             // The last: any of these may want it.
             moved |= self.step_checkpoint();
             if moved {
-                self.ready.extend(self.stalled.drain(..));
+                self.stalled.join(&mut self.ready);
             }
             if self.ready.is_empty() && !moved {
                 return;
@@ -392,19 +401,19 @@ impl Volume {
         let Some(mut op) = self.ops[slot as usize].take() else { return };
         self.cache.begin_step();
         let stop = match self.advance(&mut op, slot) {
-            Ok(()) => return self.finish(slot, *op),
+            Ok(()) => return self.finish(slot, op),
             Err(stop) => stop,
         };
         match stop {
             Stop::Failed(error) => {
                 op.error = Some(error);
                 if op.outstanding == 0 {
-                    return self.finish(slot, *op);
+                    return self.finish(slot, op);
                 }
             }
-            Stop::Page(key) => self.for_page.push((key, slot)),
+            Stop::Page(key) => self.for_page[slot as usize] = Some(key),
             Stop::Event => self.stalled.push(slot),
-            Stop::Yield => self.ready.push_back(slot),
+            Stop::Yield => self.ready.push(slot),
             Stop::Parked => {}
         }
         self.ops[slot as usize] = Some(op);
@@ -443,17 +452,18 @@ impl Volume {
             .any(|other| op.first < other.end && other.first < op.end && (op.changes() || other.changes()))
     }
 
-    fn finish(&mut self, slot: u32, op: Op) {
+    fn finish(&mut self, slot: u32, mut op: Box<Op>) {
         self.order.retain(|&other| other != slot);
-        self.done.push_back(op.into_done());
-        self.ready.extend(self.stalled.drain(..));
-        if let Some((user, request)) = self.waiting.pop_front() {
+        self.done.push_back(op.take_done());
+        self.spare.merged.extend(op.merged.take().into_iter().chain(op.fetching.take()));
+        self.spare.ops.push(op);
+        self.stalled.join(&mut self.ready);
+        // One that is refused at once leaves its turn to the next.
+        while self.order.len() < limits::OPS
+            && let Some((user, request)) = self.waiting.pop_front()
+        {
             self.start(user, request);
         }
-    }
-
-    pub(crate) fn make_ready(&mut self, slot: u32) {
-        self.ready.push_back(slot);
     }
 
     fn page_came(
@@ -479,21 +489,21 @@ impl Volume {
             self.cache.set_state(frame, State::Clean);
         } else {
             self.cache.remove(frame);
-            self.bad_pages.push(key);
-        }
-        let mut waiting = core::mem::take(&mut self.for_page);
-        waiting.retain(|&(wanted, slot)| {
-            if wanted == key {
-                self.ready.push_back(slot);
+            if self.bad_pages.len() == limits::BAD_PAGES {
+                self.bad_pages.pop_front();
             }
-            wanted != key
-        });
-        self.for_page = waiting;
+            self.bad_pages.push_back(key);
+        }
+        for (wanted, slot) in self.for_page.iter_mut().zip(0..) {
+            if wanted.take_if(|wanted| *wanted == key).is_some() {
+                self.ready.push(slot);
+            }
+        }
     }
 
     /// A write failed: what was acknowledged and flushed is safe, and nothing is added to it.
     pub(crate) fn fail(&mut self) {
         self.failed = true;
-        self.ready.extend(self.for_frames.drain(..));
+        self.for_frames.join(&mut self.ready);
     }
 }

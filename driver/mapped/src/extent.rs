@@ -17,6 +17,8 @@
 use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
+    limits::LIST,
+    memory::list,
     seal::{Domain, Sealer},
     units::{Address, Tag},
     varint,
@@ -66,9 +68,10 @@ impl Filling {
         Self { address, holds, data, capacity, used, list, count: 0, last: 0 }
     }
 
-    /// Whether another item of `bytes` fits.
+    /// Whether another item of `bytes` fits, and the list has room to say so.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.used + bytes + self.list.len() + LIST_ITEM <= self.capacity
+        let list = self.list.len() + LIST_ITEM;
+        self.used + bytes + list <= self.capacity && list <= self.list.capacity()
     }
 
     /// Whether anything is in it.
@@ -159,7 +162,7 @@ fn slice(bytes: &[u8], start: Address, address: Address, length: usize) -> Optio
     bytes.get(at..at.checked_add(length)?)
 }
 
-/// An extent read back: its items' list, opened.
+/// An extent read back: its items' list, opened. Its memory serves for one after the other.
 pub(crate) struct Parsed {
     pub(crate) holds: Holds,
     pub(crate) generation: u64,
@@ -178,13 +181,36 @@ pub(crate) struct Item {
     pub(crate) length: usize,
 }
 
+/// How far in an extent's items one is: the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Items left, as far as the header knows.
+    left: u32,
+    /// Where in the list it stands.
+    list: usize,
+    /// The number of the item before, and where in the extent it ended.
+    number: u64,
+    at: usize,
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 impl Parsed {
-    /// What `bytes`, read from `address` on, begin with. `None` if that is no extent.
-    pub(crate) fn new(sealer: &Sealer, address: Address, bytes: &[u8], sector: usize) -> Option<Self> {
+    /// None yet. `None` when memory has run out.
+    pub(crate) fn empty() -> Option<Self> {
+        Some(Self { holds: Holds::Chunks, generation: 0, total: 0, list: list(LIST)?, count: 0, first: 0 })
+    }
+
+    /// Reads what `bytes`, from `address` on, begin with. `None` if that is no extent.
+    pub(crate) fn read(
+        &mut self,
+        sealer: &Sealer,
+        address: Address,
+        bytes: &[u8],
+        sector: usize,
+    ) -> Option<()> {
         let header = bytes.get(..HEADER)?;
         let mut tag = Tag::default();
         tag.0.copy_from_slice(&header[..16]);
@@ -198,18 +224,22 @@ impl Parsed {
             _ => return None,
         };
         let end = at.checked_add(length)?;
-        if total > bytes.len() || !total.is_multiple_of(sector) || end > total || length < 16 {
+        if total > bytes.len() || !total.is_multiple_of(sector) || end > total {
             return None;
         }
-        let mut list = Vec::new();
-        list.try_reserve_exact(length).ok()?;
-        list.extend_from_slice(&bytes[at..end]);
-        sealer.open(&tag, &mut list);
-        if !sealer.matches(&tag, Domain::Extent, address.0, &[&header[16..], &list]) {
+        if !(16..=LIST).contains(&length) {
             return None;
         }
-        let first = if holds == Holds::Pages { sector } else { HEADER };
-        Some(Self { holds, generation, total, list, count: word(header, 36)?, first })
+        self.list.clear();
+        self.list.extend_from_slice(&bytes[at..end]);
+        sealer.open(&tag, &mut self.list);
+        if !sealer.matches(&tag, Domain::Extent, address.0, &[&header[16..], &self.list]) {
+            return None;
+        }
+        (self.holds, self.generation, self.total) = (holds, generation, total);
+        self.count = word(header, 36)?;
+        self.first = if holds == Holds::Pages { sector } else { HEADER };
+        Some(())
     }
 
     /// How many items it can have at most: each takes two bytes of the list.
@@ -217,16 +247,20 @@ impl Parsed {
         (self.count as usize).min(self.list.len() / 2)
     }
 
-    /// Its items. Ends early should the list be too short.
-    pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {
-        let (mut rest, mut number, mut at) = (&self.list[..], 0u64, self.first);
-        (0..self.count).map_while(move |_| {
-            number = number.wrapping_add(varint::unzigzag(varint::take(&mut rest)?) as u64);
-            let length =
-                usize::try_from(varint::take(&mut rest)?).ok().filter(|&length| length <= self.total)?;
-            let item = Item { number, at, length };
-            at += length;
-            (at <= self.total).then_some(item)
-        })
+    /// In front of its first item.
+    pub(crate) fn start(&self) -> Cursor {
+        Cursor { left: self.count, list: 0, number: 0, at: self.first }
+    }
+
+    /// The item that `cursor` is in front of, and moves behind. `None`: there is no more, or the list is too short.
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Item> {
+        cursor.left = cursor.left.checked_sub(1)?;
+        let mut rest = self.list.get(cursor.list..)?;
+        cursor.number = cursor.number.wrapping_add(varint::unzigzag(varint::take(&mut rest)?) as u64);
+        let length = usize::try_from(varint::take(&mut rest)?).ok().filter(|&length| length <= self.total)?;
+        let item = Item { number: cursor.number, at: cursor.at, length };
+        cursor.list = self.list.len() - rest.len();
+        cursor.at += length;
+        (cursor.at <= self.total).then_some(item)
     }
 }

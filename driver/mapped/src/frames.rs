@@ -60,8 +60,11 @@ impl Volume {
         }
         let tail = self.tails[stream as usize];
         let segment = tail.segment.ok_or(Stop::Event)?;
+        if self.spare.lists.is_empty() {
+            return Err(Stop::Event);
+        }
         let data = self.extent_buffers.pop().ok_or(Stop::Event)?;
-        let list = self.lists.pop().unwrap_or_default();
+        let list = self.spare.lists.pop().ok_or(Stop::Event)?;
         let address = Address(self.layout.segment_start(segment).0 + tail.filled);
         let capacity = (self.layout.segment_bytes - tail.filled) as usize;
         Ok(Filling::new(address, holds, data, capacity, sector, list))
@@ -94,7 +97,7 @@ impl Volume {
         let sector = self.layout.sector as usize;
         let (data, length, list) = extent.finish(&self.sealer, tail.generation, sector)?;
         tail.filled += length as u64;
-        self.lists.push(list);
+        self.spare.lists.push(list);
         Some(Closed { address, length, data })
     }
 
@@ -137,7 +140,7 @@ impl Volume {
             if extent.is_empty() {
                 let (data, list) = extent.abandon();
                 self.extent_buffers.push(data);
-                self.lists.push(list);
+                self.spare.lists.push(list);
                 continue;
             }
             let closed = self.close_extent(stream, extent).ok_or(Stop::Failed(Error::Write))?;
@@ -198,9 +201,7 @@ impl Volume {
     }
 
     pub(crate) fn wake_for_frames(&mut self) {
-        for slot in core::mem::take(&mut self.for_frames) {
-            self.make_ready(slot);
-        }
+        self.for_frames.join(&mut self.ready);
     }
 
     /// Closes the frame if no other is on its way: whoever comes while it is shares the next.
@@ -246,7 +247,7 @@ impl Volume {
         let wanted = self
             .for_frames
             .iter()
-            .filter_map(|&slot| self.ops[slot as usize].as_ref())
+            .filter_map(|slot| self.ops[slot as usize].as_ref())
             .any(|op| op.waits && op.lsn.is_some_and(|lsn| reached.contains(&lsn) && lsn > self.durable));
         if wanted && self.errs(Mutant::FlushLeftOut) {
             self.durable = self.written;

@@ -2,9 +2,9 @@
 //!
 //! Buffers move: whoever holds one owns it, so nothing is shared and nothing is locked.
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-/// Bytes on their way. Its owner may do with it as it likes.
+/// Bytes on their way to or from the device. Its owner may do with it as it likes.
 pub type Buffer = Box<[u8]>;
 
 /// What a volume is asked to do. Offsets and lengths are in bytes, multiples of 512.
@@ -14,15 +14,15 @@ pub enum Request {
     Read {
         /// First byte.
         offset: u64,
-        /// Its length is the request's.
-        buffer: Buffer,
+        /// Its length is the request's. It comes back with the answer, and what it has room for with it.
+        buffer: Vec<u8>,
     },
     /// Write `buffer` from `offset` on.
     Write {
         /// First byte.
         offset: u64,
-        /// The data.
-        buffer: Buffer,
+        /// The data. It comes back likewise.
+        buffer: Vec<u8>,
         /// Whether it must be durable when it is acknowledged.
         fua: bool,
     },
@@ -53,7 +53,7 @@ pub struct Done {
     /// Success, or why not.
     pub result: Result<(), Error>,
     /// The request's buffer, if it had one; after a successful read, filled.
-    pub buffer: Option<Buffer>,
+    pub buffer: Option<Vec<u8>>,
 }
 
 /// Why a request failed.

@@ -165,16 +165,22 @@ impl Volume {
             let data = self.extent_buffers.pop().ok_or(Stop::Event)?;
             let data = self.fill_piece(op.at, data).ok_or(Stop::Parked)?;
             let write = DeviceOp::Write { offset: self.piece_at(op.at), length: PIECE, data: data.clone() };
-            self.issue(IoKind::Keep(slot, Some(data)), write);
+            self.issue(IoKind::Keep(slot, data), write);
             op.at += 1;
             op.outstanding += 1;
         }
-        if op.outstanding == 0 && pieces > 0 && !op.fetched {
-            self.issue(IoKind::Keep(slot, None), DeviceOp::Flush);
-            op.fetched = true;
-            op.outstanding = 1;
+        if op.outstanding > 0 {
+            return Err(Stop::Parked);
         }
-        if op.outstanding > 0 { Err(Stop::Parked) } else { Ok(()) }
+        // One flush for all of them; one that is under way may have come too early.
+        if pieces > 0 && !op.fetched {
+            if !self.flushing {
+                self.flush_device();
+                op.fetched = true;
+            }
+            return Err(Stop::Event);
+        }
+        if pieces > 0 && self.flushing { Err(Stop::Event) } else { Ok(()) }
     }
 
     fn fill_piece(&self, piece: u64, mut data: Arc<[u8]>) -> Option<Arc<[u8]>> {
@@ -190,12 +196,12 @@ impl Volume {
         Some(data)
     }
 
-    /// A piece has been written, or all have been flushed. If not, nothing is lost but the next opening's time.
-    pub(crate) fn piece_kept(&mut self, slot: u32, data: Option<Arc<[u8]>>) {
-        self.extent_buffers.extend(data);
+    /// A piece has been written. If not, nothing is lost but the next opening's time.
+    pub(crate) fn piece_kept(&mut self, slot: u32, data: Arc<[u8]>) {
+        self.extent_buffers.push(data);
         if let Some(op) = self.ops[slot as usize].as_mut() {
             op.outstanding -= 1;
         }
-        self.make_ready(slot);
+        self.ready.push(slot);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   engine      the volume's state and its loop; io: what passes between it and its host
-//!   operation   a request under way; write and read step it
+//!   operation   a request under way; write and read step it; line: those that wait for something
+//!   spare       memory for what may be under way, all taken when the volume is opened
 //!   change      the only place where map, table and space change: a record is applied
 //!   frames      the journal's frames on their way, and who waits for them
 //!   checkpoint  changed pages to new places, then the root record
@@ -45,6 +46,7 @@ pub mod kept;
 pub mod layout;
 mod leaf;
 pub mod limits;
+mod line;
 mod memory;
 pub mod mutants;
 mod neighbours;
@@ -57,6 +59,7 @@ mod reuse;
 mod root;
 pub mod seal;
 mod space;
+mod spare;
 pub mod units;
 mod varint;
 mod write;

@@ -11,12 +11,28 @@ pub const FRAME: usize = 32 * 1024;
 pub const FRAMES: usize = 8;
 /// Requests that may be under way at once; more wait in order.
 pub const OPS: usize = 256;
+/// Requests that a host may have in a volume, with those that wait and the answers it has not taken.
+pub const REQUESTS: usize = 1024;
+/// Blocks that are put together at once, for writes of parts of them: more writes wait for one.
+pub const MERGED: usize = 64;
 /// Buffers for reading metadata pages and short runs of chunks, and for long runs: more requests wait for one.
 pub const SMALL: usize = 256;
 /// See [`SMALL`].
 pub const LARGE: usize = 32;
-/// Device I/Os that can be under way at once: one for each such buffer, three for each frame, a checkpoint's.
-pub const IOS: usize = SMALL + LARGE + 3 * FRAMES + DISCARDS + 32;
+/// Chunks of one device read: as many as do not compress in the longest. More are read apart.
+pub const PIECES: usize = EXTENT / BLOCK;
+/// Buffers for extents: two of each frame on its way, two of the frame being gathered, a checkpoint's.
+pub const EXTENT_BUFFERS: usize = 2 * FRAMES + 8;
+/// Extents that are filled at once: one of each stream, and one in spare.
+pub const LISTS: usize = STREAMS + 1;
+/// Bytes of an extent's list of items: of each a frame has a record, of 12 bytes at least, and the list 8 at most.
+pub const LIST: usize = FRAME;
+/// Device I/Os that can be under way at once: a read for each buffer, a write for each extent and each frame, two root
+/// records or a flush of the checkpoint, a flush for requests, a segment for the cleaner, discards.
+pub const IOS: usize = SMALL + LARGE + EXTENT_BUFFERS + FRAMES + 2 + 1 + 1 + DISCARDS;
+/// Damaged pages that are remembered until the next request comes: whoever asked for one learns of it before as many
+/// others can have been read, which is once for each buffer.
+pub const BAD_PAGES: usize = 2 * SMALL;
 /// Bytes of the longest request.
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.
@@ -64,4 +80,5 @@ pub const PAGES_LEAST: usize = 64;
 const _: () = {
     assert!(EXTENT.is_multiple_of(BLOCK) && FRAME.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(SECTOR));
     assert!(EXTENT as u64 <= *SEGMENT.end());
+    assert!(OPS < REQUESTS && PIECES * RUNS > REQUEST / BLOCK);
 };

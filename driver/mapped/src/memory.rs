@@ -38,3 +38,10 @@ pub(crate) fn several<T>(count: usize, make: impl Fn() -> Option<T>) -> Option<V
     }
     Some(all)
 }
+
+/// The numbers below `count`, the lowest last.
+pub(crate) fn numbers(count: usize) -> Option<Vec<u32>> {
+    let mut all = list(count)?;
+    all.extend((0..count as u32).rev());
+    Some(all)
+}

@@ -1,9 +1,9 @@
 //! A request under way.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    io::{Buffer, Done, Error, Request},
+    io::{Done, Error, Request},
     layout::Layout,
     limits,
     units::{BLOCK, Lsn, SECTOR, Tag},
@@ -11,8 +11,8 @@ use crate::{
 
 /// What is to be done.
 pub(crate) enum What {
-    Read { buffer: Buffer },
-    Write { buffer: Buffer, fua: bool },
+    Read { buffer: Vec<u8> },
+    Write { buffer: Vec<u8>, fua: bool },
     Discard,
     Flush,
     Checkpoint,
@@ -61,6 +61,31 @@ pub(crate) struct Op {
 }
 
 impl Op {
+    /// None: the memory for one.
+    pub(crate) fn none() -> Self {
+        Self {
+            user: 0,
+            what: What::Flush,
+            offset: 0,
+            length: 0,
+            first: 0,
+            end: 0,
+            started: false,
+            at: 0,
+            block: BlockState::default(),
+            merged: None,
+            fetching: None,
+            fetched: false,
+            outstanding: 0,
+            again: false,
+            tries: 0,
+            lsn: None,
+            waits: false,
+            checkpoint: None,
+            error: None,
+        }
+    }
+
     pub(crate) fn new(user: u64, request: Request, layout: &Layout) -> Result<Self, Done> {
         let volume = layout.blocks * BLOCK as u64;
         let (what, offset, length) = match request {
@@ -88,32 +113,12 @@ impl Op {
         } else {
             (offset / block, offset.saturating_add(length).div_ceil(block))
         };
-        let op = Self {
-            user,
-            what,
-            offset,
-            length,
-            first,
-            end,
-            started: false,
-            at: first,
-            block: BlockState::default(),
-            merged: None,
-            fetching: None,
-            fetched: false,
-            outstanding: 0,
-            again: false,
-            tries: 0,
-            lsn: None,
-            waits: false,
-            checkpoint: None,
-            error: None,
-        };
+        let mut op = Self { user, what, offset, length, first, end, at: first, ..Self::none() };
         if inside && whole && short {
-            Ok(op)
-        } else {
-            Err(Op { error: Some(Error::Range), ..op }.into_done())
+            return Ok(op);
         }
+        op.error = Some(Error::Range);
+        Err(op.take_done())
     }
 
     /// Whether it changes blocks.
@@ -134,8 +139,9 @@ impl Op {
         (block * BLOCK as u64).saturating_sub(self.offset) as usize
     }
 
-    pub(crate) fn into_done(self) -> Done {
-        let buffer = match self.what {
+    /// Its answer, with its buffer: nothing is left but the memory.
+    pub(crate) fn take_done(&mut self) -> Done {
+        let buffer = match core::mem::replace(&mut self.what, What::Flush) {
             What::Read { buffer } | What::Write { buffer, .. } => Some(buffer),
             _ => None,
         };

@@ -1,6 +1,6 @@
 //! Reading: blocks looked up, neighbours on the device read together, everything checked.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use crate::{
     Volume,
@@ -9,18 +9,20 @@ use crate::{
     io::{Buffer, DeviceError, DeviceOp, Error},
     layout::Layout,
     leaf::Entry,
-    limits::{EXTENT, RUNS},
+    limits::{EXTENT, PIECES, RUNS},
     mutants::Mutant,
     operation::{Op, What},
     seal::{Domain, Sealer},
     units::{BLOCK, Block, Kind, Segment},
-    write::empty_block,
 };
 
 /// Bytes between two chunks that are read along rather than read apart.
 const GAP: u64 = 4096;
 /// How often a block is looked up again when what lies there is not what it should be: the cleaner may have moved it.
 const TRIES: u8 = 3;
+
+/// A block, and the chunk of it that is read.
+pub(crate) type Piece = (u64, Entry);
 
 /// A device read for a request, and what is in it.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Run {
     base: u64,
     /// Behind the last byte wanted.
     end: u64,
-    pieces: Vec<(u64, Entry)>,
+    pieces: Vec<Piece>,
 }
 
 impl Run {
@@ -40,9 +42,15 @@ impl Run {
         self.base < start + layout.segment_bytes && start < self.end
     }
 
+    fn push(&mut self, block: u64, entry: Entry) {
+        self.end = span(&entry).1;
+        self.pieces.push((block, entry));
+    }
+
     fn takes(&self, entry: &Entry) -> bool {
         let (start, end) = span(entry);
-        start >= self.end && start - self.end <= GAP && end - self.base <= EXTENT as u64
+        let near = start >= self.end && start - self.end <= GAP && end - self.base <= EXTENT as u64;
+        near && self.pieces.len() < PIECES
     }
 }
 
@@ -98,21 +106,29 @@ impl Volume {
                     if let Some(full) = run.take_if(|run| !run.takes(&entry)) {
                         self.send(op, full)?;
                     }
-                    let sector = u64::from(self.layout.sector);
-                    let (start, end) = span(&entry);
-                    let run = run.get_or_insert_with(|| Run {
-                        slot,
-                        base: start / sector * sector,
-                        end: start,
-                        pieces: Vec::new(),
-                    });
-                    run.end = end;
-                    run.pieces.push((block, entry));
+                    let begun = match run.take() {
+                        Some(run) => run,
+                        None => self.begin_run(slot, &entry)?,
+                    };
+                    run.insert(begun).push(block, entry);
                 }
             }
             op.at = block + 1;
         }
         Ok(())
+    }
+
+    /// A device read that begins with a chunk, and holds none yet.
+    fn begin_run(&mut self, slot: u32, entry: &Entry) -> Result<Run, Stop> {
+        let sector = u64::from(self.layout.sector);
+        let (start, _) = span(entry);
+        let pieces = self.spare.pieces.pop().ok_or(Stop::Event)?;
+        Ok(Run { slot, base: start / sector * sector, end: start, pieces })
+    }
+
+    fn end_run(&mut self, mut run: Run) {
+        run.pieces.clear();
+        self.spare.pieces.push(run.pieces);
     }
 
     /// Issues a read; without memory for it, the request goes back to its first block.
@@ -122,6 +138,7 @@ impl Volume {
         let buffer = if small { self.small.pop() } else { self.large.pop() };
         let Some(buffer) = buffer else {
             op.at = run.pieces.first().map_or(op.first, |piece| piece.0);
+            self.end_run(run);
             return Err(Stop::Event);
         };
         op.outstanding += 1;
@@ -132,7 +149,7 @@ impl Volume {
 
     pub(crate) fn run_came(&mut self, run: Run, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
         let slot = run.slot;
-        let Some(mut op) = self.ops[slot as usize].take() else { return };
+        let Some(mut op) = self.ops[slot as usize].take() else { return self.end_run(run) };
         op.outstanding -= 1;
         op.again |= result.is_err() || buffer.is_none();
         if let Some(mut buffer) = buffer {
@@ -144,7 +161,8 @@ impl Volume {
             if buffer.len() > EXTENT { self.large.push(buffer) } else { self.small.push(buffer) }
         }
         self.ops[slot as usize] = Some(op);
-        self.make_ready(slot);
+        self.end_run(run);
+        self.ready.push(slot);
     }
 
     fn decode_in_memory(&mut self, op: &mut Op, block: u64, entry: &Entry) -> bool {
@@ -192,9 +210,12 @@ impl Volume {
             return Ok(());
         }
         let entry = self.look_up(Block(op.at))?;
-        op.fetching = Some(empty_block());
+        if op.fetching.is_none() {
+            op.fetching = Some(self.spare.merged.pop().ok_or(Stop::Event)?);
+        }
         let Some(entry) = entry else {
             op.merged = op.fetching.take();
+            op.merged.iter_mut().for_each(|block| block.fill(0));
             return Ok(());
         };
         let block = op.at;
@@ -202,10 +223,8 @@ impl Volume {
             op.merged = op.fetching.take();
             return Ok(());
         }
-        let sector = u64::from(self.layout.sector);
-        let (start, end) = span(&entry);
-        let pieces = vec![(block, entry)];
-        let run = Run { slot, base: start / sector * sector, end, pieces };
+        let mut run = self.begin_run(slot, &entry)?;
+        run.push(block, entry);
         let at = op.at;
         let sent = self.send(op, run);
         op.at = at;

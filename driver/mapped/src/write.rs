@@ -1,7 +1,5 @@
 //! Writing: block by block, each found to be zeros, to exist, or stored.
 
-use alloc::{boxed::Box, vec};
-
 use crate::{
     Volume,
     engine::{Stop, Stream},
@@ -35,7 +33,7 @@ impl Volume {
             self.stats.user_written += BLOCK as u64;
             op.at += 1;
             op.block = BlockState::default();
-            op.merged = None;
+            self.spare.merged.extend(op.merged.take());
         }
         self.arrived(op, slot)
     }
@@ -229,9 +227,4 @@ impl Volume {
 fn is_zero(data: &[u8]) -> bool {
     let (words, rest) = data.as_chunks::<16>();
     words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|&byte| byte == 0)
-}
-
-/// Memory for one block.
-pub(crate) fn empty_block() -> Box<[u8]> {
-    vec![0; BLOCK].into_boxed_slice()
 }

@@ -84,7 +84,7 @@ fn open(device: &mut Device, discard: bool) -> Box<Volume> {
 }
 
 fn ask(volume: &mut Volume, device: &mut Device, request: Request) -> Done {
-    volume.submit(0, request);
+    volume.submit(0, request).unwrap();
     volume.drive(device);
     volume.next_done().unwrap()
 }
@@ -94,7 +94,7 @@ fn block(number: u64) -> Vec<u8> {
 }
 
 fn write(volume: &mut Volume, device: &mut Device, at: u64, number: u64) {
-    let buffer = block(number).into();
+    let buffer = block(number);
     ask(volume, device, Request::Write { offset: at * BLOCK as u64, buffer, fua: false }).result.unwrap();
 }
 
@@ -113,7 +113,7 @@ fn sparse(discard: bool) -> (Device, Box<Volume>) {
 
 fn verify(volume: &mut Volume, device: &mut Device) {
     for at in 0..BLOCKS {
-        let buffer = vec![0; BLOCK].into();
+        let buffer = vec![0; BLOCK];
         let done = ask(volume, device, Request::Read { offset: at * BLOCK as u64, buffer });
         let expected = if at % 3 == 0 { block(at) } else { vec![0; BLOCK] };
         assert!(done.result.is_ok() && done.buffer.unwrap()[..] == expected[..], "block {at}");
@@ -177,10 +177,8 @@ fn a_segment_is_not_filled_while_the_device_is_being_told() {
     let (mut told, mut full) = (0, false);
     for round in 0..30_000u64 {
         let (at, number) = (round * 7919 % BLOCKS, round + 1);
-        volume.submit(
-            0,
-            Request::Write { offset: at * BLOCK as u64, buffer: block(number).into(), fua: false },
-        );
+        let buffer = block(number);
+        volume.submit(0, Request::Write { offset: at * BLOCK as u64, buffer, fua: false }).unwrap();
         while let Some(io) = volume.next_io() {
             let DeviceIo { id, op } = io;
             match op {

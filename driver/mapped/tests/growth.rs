@@ -77,20 +77,20 @@ fn open(disk: &mut Sparse, layout: Layout) -> Result<Box<Volume>, OpenError> {
     Volume::open(disk, layout, sealer(), Options::new(1 << 18, 1 << 16, Some(1)))
 }
 
-fn ask(volume: &mut Volume, disk: &mut Sparse, request: Request) -> Result<Option<Box<[u8]>>, Error> {
-    volume.submit(0, request);
+fn ask(volume: &mut Volume, disk: &mut Sparse, request: Request) -> Result<Option<Vec<u8>>, Error> {
+    volume.submit(0, request).unwrap();
     volume.drive(disk);
     let done = volume.next_done().unwrap();
     done.result.map(|()| done.buffer)
 }
 
 fn write(volume: &mut Volume, disk: &mut Sparse, block: u64, byte: u8) {
-    let buffer = vec![byte; BLOCK].into();
+    let buffer = vec![byte; BLOCK];
     ask(volume, disk, Request::Write { offset: block * BLOCK as u64, buffer, fua: true }).unwrap();
 }
 
 fn read(volume: &mut Volume, disk: &mut Sparse, block: u64) -> u8 {
-    let request = Request::Read { offset: block * BLOCK as u64, buffer: vec![0; BLOCK].into() };
+    let request = Request::Read { offset: block * BLOCK as u64, buffer: vec![0; BLOCK] };
     ask(volume, disk, request).unwrap().unwrap()[BLOCK - 1]
 }
 

@@ -62,14 +62,14 @@ fn sealer() -> Sealer {
 }
 
 fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) {
-    volume.submit(0, request);
+    volume.submit(0, request).unwrap();
     volume.drive(disk);
     volume.next_done().unwrap().result.unwrap();
 }
 
 fn write(volume: &mut Volume, disk: &mut Memory, block: u64, value: u64) {
     let bytes: Vec<u8> = (0..BLOCK as u64 / 8).flat_map(|i| (value + i / 16).to_le_bytes()).collect();
-    ask(volume, disk, Request::Write { offset: block * BLOCK as u64, buffer: bytes.into(), fua: true });
+    ask(volume, disk, Request::Write { offset: block * BLOCK as u64, buffer: bytes, fua: true });
 }
 
 /// Blocks 10 to 29 hold ten chunks twice, block 1900 one of its own; behind the checkpoint, in the journal, block 40 one more,

@@ -48,7 +48,7 @@ fn open(disk: &mut Memory, index: usize) -> Box<Volume> {
 }
 
 fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) {
-    volume.submit(0, request);
+    volume.submit(0, request).unwrap();
     volume.drive(disk);
     volume.next_done().unwrap().result.unwrap();
 }
@@ -58,7 +58,7 @@ fn write(volume: &mut Volume, disk: &mut Memory, first: u64) {
     for block in 0..BLOCKS {
         let buffer: Vec<u8> = (0..BLOCK / 8).flat_map(|i| (block << 16 | i as u64).to_le_bytes()).collect();
         let offset = (first + block) * BLOCK as u64;
-        ask(volume, disk, Request::Write { offset, buffer: buffer.into(), fua: false });
+        ask(volume, disk, Request::Write { offset, buffer, fua: false });
     }
 }
 

@@ -67,8 +67,8 @@ fn formatted() -> (Memory, Box<Volume>) {
     (disk, volume)
 }
 
-fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) -> Option<Box<[u8]>> {
-    volume.submit(0, request);
+fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) -> Option<Vec<u8>> {
+    volume.submit(0, request).unwrap();
     volume.drive(disk);
     let done = volume.next_done().unwrap();
     done.result.unwrap();
@@ -76,12 +76,12 @@ fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) -> Option<Box<[
 }
 
 fn write(volume: &mut Volume, disk: &mut Memory, byte: u8) {
-    let buffer = vec![byte; BLOCK].into();
+    let buffer = vec![byte; BLOCK];
     ask(volume, disk, Request::Write { offset: 0, buffer, fua: true });
 }
 
 fn read(volume: &mut Volume, disk: &mut Memory) -> u8 {
-    ask(volume, disk, Request::Read { offset: 0, buffer: vec![0; BLOCK].into() }).unwrap()[BLOCK - 1]
+    ask(volume, disk, Request::Read { offset: 0, buffer: vec![0; BLOCK] }).unwrap()[BLOCK - 1]
 }
 
 /// A disk with a root record, one later by one, and one later by two in the slot of the first; that slot's places; and

@@ -67,7 +67,7 @@ fn options() -> Options {
 }
 
 fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) {
-    volume.submit(0, request);
+    assert!(volume.submit(0, request).is_ok());
     volume.drive(disk);
     assert!(volume.next_done().is_some(), "no answer");
 }
@@ -75,7 +75,7 @@ fn ask(volume: &mut Volume, disk: &mut Memory, request: Request) {
 fn write(volume: &mut Volume, disk: &mut Memory, block: u64, value: u8) {
     let bytes: Vec<u8> = (0..BLOCK).map(|i| value.wrapping_mul((i / 7) as u8) ^ (i >> 5) as u8).collect();
     let offset = block % BLOCKS * BLOCK as u64;
-    ask(volume, disk, Request::Write { offset, buffer: bytes.into(), fua: value % 3 == 0 });
+    ask(volume, disk, Request::Write { offset, buffer: bytes, fua: value % 3 == 0 });
 }
 
 /// A volume with a checkpoint, a journal behind it, blocks shared, overwritten and discarded; and its sectors that are not
@@ -151,7 +151,7 @@ fuzz_target!(|input: &[u8]| {
         let _ = volume.check(&mut disk, |_, _| {});
         let _ = volume.usage();
         for first in (0..BLOCKS).step_by(64) {
-            let buffer = vec![0; 64 * BLOCK].into();
+            let buffer = vec![0; 64 * BLOCK];
             ask(&mut volume, &mut disk, Request::Read { offset: first * BLOCK as u64, buffer });
         }
         for i in 0..8 {

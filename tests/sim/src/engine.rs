@@ -220,7 +220,8 @@ impl Subject for Mapped {
     }
 
     fn submit(&mut self, user: u64, request: Request) {
-        self.volume.submit(user, request);
+        let taken = self.volume.submit(user, request);
+        assert!(taken.is_ok(), "there are far fewer than a volume takes");
     }
 
     fn next_io(&mut self) -> Option<DeviceIo> {
@@ -242,9 +243,9 @@ impl Subject for Mapped {
 
     fn steer(&mut self, steer: Steer) {
         match steer {
-            Steer::Checkpoint => self.volume.submit(OWN, Request::Checkpoint),
-            Steer::Close => self.volume.submit(OWN, Request::Close),
-            Steer::Clean => self.volume.submit(OWN, Request::Compact),
+            Steer::Checkpoint => self.submit(OWN, Request::Checkpoint),
+            Steer::Close => self.submit(OWN, Request::Close),
+            Steer::Clean => self.submit(OWN, Request::Compact),
         }
     }
 }

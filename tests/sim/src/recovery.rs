@@ -339,7 +339,7 @@ fn read<S: Subject>(
     first: u32,
     count: usize,
 ) -> Result<Option<Box<[u8]>>, String> {
-    let buffer = vec![0x55; count * BLOCK].into_boxed_slice();
+    let buffer = vec![0x55; count * BLOCK];
     volume.submit(0, Request::Read { offset: u64::from(first) * BLOCK as u64, buffer });
     loop {
         while let Some(io) = volume.next_io() {
@@ -347,7 +347,7 @@ fn read<S: Subject>(
         }
         if let Some(done) = volume.next_done() {
             return match (done.result, done.buffer) {
-                (Ok(()), Some(buffer)) if buffer.len() == count * BLOCK => Ok(Some(buffer)),
+                (Ok(()), Some(buffer)) if buffer.len() == count * BLOCK => Ok(Some(buffer.into())),
                 (Err(Error::Medium), _) => Ok(None),
                 (result, _) => Err(format!("reading back ended with {result:?}, or without its buffer")),
             };

@@ -209,11 +209,11 @@ impl<S: Subject> Run<S> {
         let submit = self.model.tick();
         let (kind, request) = match step {
             Step::Read { offset, length } => {
-                let buffer = vec![0x55; length as usize].into_boxed_slice();
+                let buffer = vec![0x55; length as usize];
                 (Kind::Read { offset, length: length as usize }, Request::Read { offset, buffer })
             }
             Step::Write { offset, length, fua, content, mix } => {
-                let mut buffer = vec![0; length as usize].into_boxed_slice();
+                let mut buffer = vec![0; length as usize];
                 mix.fill(content, offset, &mut buffer);
                 let change = self.model.write(self.step, offset, &buffer, reads);
                 self.figures.written += u64::from(length);

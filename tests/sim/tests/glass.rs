@@ -49,7 +49,9 @@ impl Subject for Glass {
     fn submit(&mut self, user: u64, request: Request) {
         self.next += 1;
         let op = match request {
-            Request::Read { offset, buffer } => DeviceOp::Read { offset, length: buffer.len(), buffer },
+            Request::Read { offset, buffer } => {
+                DeviceOp::Read { offset, length: buffer.len(), buffer: buffer.into() }
+            }
             Request::Write { offset, buffer, .. } => {
                 DeviceOp::Write { offset, length: buffer.len(), data: buffer.into() }
             }
@@ -75,7 +77,11 @@ impl Subject for Glass {
 
     fn complete(&mut self, id: IoId, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
         let Some(user) = self.users.remove(&id.0) else { return };
-        self.done.push_back(Done { user, result: result.map_err(|_| Error::Medium), buffer });
+        self.done.push_back(Done {
+            user,
+            result: result.map_err(|_| Error::Medium),
+            buffer: buffer.map(Into::into),
+        });
     }
 
     fn next_done(&mut self) -> Option<Done> {

@@ -10,7 +10,7 @@ use sluice_mapped::{
     Options, Usage, Volume,
     codec::{Compressor, Decompressor},
     disk::Disk,
-    io::{Buffer, DeviceError, Error, Request},
+    io::{DeviceError, Error, Request},
     layout::Layout,
     limits::PAGES_LEAST,
     seal::{Domain, Sealer},
@@ -124,11 +124,20 @@ impl Bench {
     fn run(&mut self, requests: impl IntoIterator<Item = Request>) -> Result<bool, String> {
         let requests: Vec<_> = requests.into_iter().collect();
         let (start, busy) = (processor_time(), self.disk.busy);
-        for request in requests {
-            self.volume.submit(0, request);
+        let mut room = true;
+        for mut request in requests {
+            while let Err(back) = self.volume.submit(0, request) {
+                request = back;
+                self.volume.drive(&mut self.disk);
+                room &= self.answers()?;
+            }
         }
         self.volume.drive(&mut self.disk);
         self.time += (processor_time() - start).saturating_sub(self.disk.busy - busy);
+        Ok(room & self.answers()?)
+    }
+
+    fn answers(&mut self) -> Result<bool, String> {
         let mut room = true;
         while let Some(done) = self.volume.next_done() {
             match done.result {
@@ -193,11 +202,11 @@ impl Corpus {
     }
 
     /// The requests that write it, `DEPTH` at a time.
-    fn batches(&self) -> impl Iterator<Item = Vec<(u64, Buffer)>> + '_ {
+    fn batches(&self) -> impl Iterator<Item = Vec<(u64, Vec<u8>)>> + '_ {
         let blocks = LARGE / BLOCK;
         let request = move |(i, contents): (usize, &[u32])| {
             let bytes: Vec<u8> = contents.iter().flat_map(|content| self.page(*content)).collect();
-            ((i * blocks * BLOCK) as u64, bytes.into_boxed_slice())
+            ((i * blocks * BLOCK) as u64, bytes)
         };
         let count = self.contents.len() / blocks;
         (0..count.div_ceil(DEPTH)).map(move |batch| {
@@ -285,8 +294,7 @@ fn sequential() -> Result<(), String> {
         bench.run([Request::Checkpoint])?;
         let write = std::mem::take(&mut bench.time);
         for first in (0..GIB).step_by(LARGE * DEPTH) {
-            let read =
-                |i| Request::Read { offset: first + (i * LARGE) as u64, buffer: vec![0; LARGE].into() };
+            let read = |i| Request::Read { offset: first + (i * LARGE) as u64, buffer: vec![0; LARGE] };
             bench.run((0..DEPTH).map(read))?;
         }
         for (times, time) in times.iter_mut().zip([parts.write, write, parts.read, bench.time]) {
@@ -390,7 +398,7 @@ fn overwrites(cache: u64, percent: u64, of_device: bool) -> Result<(), String> {
     let mut page = random.noise();
     let mut write = |random: &mut Random, block: u64| {
         page[..8].copy_from_slice(&random.0.u64(..).to_le_bytes());
-        Request::Write { offset: block * BLOCK as u64, buffer: page.to_vec().into(), fua: false }
+        Request::Write { offset: block * BLOCK as u64, buffer: page.to_vec(), fua: false }
     };
     for first in (0..live).step_by(64) {
         let blocks = first..(first + 64).min(live);
@@ -445,7 +453,7 @@ fn recovery() -> Result<(), String> {
         for _ in 0..2000 {
             let requests: Vec<_> = (0..64)
                 .map(|_| {
-                    let mut buffer: Buffer = page.into();
+                    let mut buffer = page.to_vec();
                     buffer[..8].copy_from_slice(&random.0.u64(..).to_le_bytes());
                     let offset = random.0.u64(..10 * TIB / BLOCK as u64) * BLOCK as u64;
                     Request::Write { offset, buffer, fua: false }

@@ -81,8 +81,9 @@ impl<'a> ReadOnly<'a> {
 
     /// Fills `into` from byte `offset` of the volume. Both are multiples of 512 bytes, and it is 1 MiB at most.
     pub(crate) fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
-        let buffer = vec![0; into.len()].into_boxed_slice();
-        self.volume.submit(0, Request::Read { offset, buffer });
+        let buffer = vec![0; into.len()];
+        // One at a time: there is always room for it.
+        let _ = self.volume.submit(0, Request::Read { offset, buffer });
         self.volume.drive(&mut self.disk);
         let done = self.volume.next_done();
         match done.map(|done| (done.result, done.buffer)) {

@@ -50,7 +50,8 @@ pub struct Engine<D> {
 }
 
 impl<D: Device> Engine<D> {
-    /// `requests`: SRBs at once. `sector`: bytes of the volume's. `None` when memory has run out.
+    /// `requests`: SRBs at once, for which it takes memory. `sector`: bytes of the volume's. `None` when memory has run out.
+    /// Nothing is allocated later.
     pub fn new(volume: Box<Volume>, device: D, requests: usize, sector: u32) -> Option<Self> {
         Some(Self { volume, device, front: Front::new(requests, sector)?, held: None, closing: None })
     }
@@ -68,7 +69,10 @@ impl<D: Device> Engine<D> {
                 self.volume.complete(id, result, buffer);
                 moved = true;
             }
-            while let Some(srb) = miniport.next() {
+            moved |= self.front.go_on(&mut self.volume);
+            while !self.front.is_full()
+                && let Some(srb) = miniport.next()
+            {
                 match self.closing {
                     None => self.front.give(srb, &mut self.volume),
                     Some(_) => srb.refuse(Refusal::NotReady),
@@ -80,7 +84,7 @@ impl<D: Device> Engine<D> {
                 if done.user == OWN {
                     self.closing = Some(true);
                 } else {
-                    self.front.take(done);
+                    self.front.take(done, &mut self.volume);
                 }
                 moved = true;
             }
@@ -113,7 +117,8 @@ impl<D: Device> Engine<D> {
     pub fn close(&mut self) {
         if self.closing.is_none() {
             self.closing = Some(false);
-            self.volume.submit(OWN, Request::Close);
+            // The front leaves room for it.
+            let _ = self.volume.submit(OWN, Request::Close);
         }
     }
 

@@ -1,12 +1,15 @@
 //! SRBs in, answers out: what the engine is asked for each, and what its answer says to the sender.
+//!
+//! An SRB that finds no buffer waits in front of all that came after it. Ranges to be forgotten go to the engine some at a
+//! time, so that a list of thousands takes no more of it than another SRB.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 
 use sluice_chain::bytes::{Source, Target};
 use sluice_mapped::{
     Volume,
-    io::{Buffer, Done, Error, Request},
-    limits::REQUEST,
+    io::{Done, Error, Request},
+    limits::{OPS, REQUEST, REQUESTS},
 };
 use sluice_shim::{
     miniport::Srb,
@@ -18,21 +21,35 @@ use sluice_shim::{
     storport::{SrbFunction, SrbView},
 };
 
+use crate::buffers::Buffers;
+
+/// Ranges of one SRB that are in the engine at once.
+const RANGES: usize = 64;
+/// Ranges that are: with the SRBs themselves, and what the engine's host asks, fewer than the engine takes.
+const ALL_RANGES: usize = OPS;
+
 /// An SRB whose requests are in the engine.
 struct Carried {
     srb: Srb,
     /// Requests not answered.
-    left: u32,
+    left: usize,
     error: Option<Error>,
     /// What is read goes to the sender (VERIFY only asks whether it can be).
     deliver: bool,
     /// Bytes moved if all goes well.
     bytes: u32,
+    /// Its list of ranges, and the next of them.
+    list: Option<(Vec<u8>, usize)>,
 }
 
 /// All SRBs that the engine has.
 pub(crate) struct Front {
     carried: Vec<Option<Carried>>,
+    /// The one that has come last and found no buffer.
+    held: Option<Srb>,
+    buffers: Buffers,
+    /// Ranges in the engine.
+    ranges: usize,
     sector: u32,
 }
 
@@ -40,98 +57,204 @@ pub(crate) struct Front {
 enum Asked {
     /// One request.
     One { request: Request, deliver: bool, bytes: u32 },
-    /// Ranges to be forgotten: offset and length in bytes. There may be none.
-    Discard(Vec<(u64, u64)>),
+    /// The ranges of a list to be forgotten. There may be none.
+    Discard(Vec<u8>),
+}
+
+/// Why an SRB is not begun.
+enum Not {
+    /// Never: it is refused.
+    Ever(Refusal),
+    /// There is no buffer.
+    Yet,
+}
+
+impl From<Refusal> for Not {
+    fn from(refusal: Refusal) -> Self {
+        Self::Ever(refusal)
+    }
 }
 
 impl Front {
-    /// For so many SRBs at once; `sector` is the volume's, in bytes. `None` when memory has run out.
+    /// For so many SRBs at once; `sector` is the volume's, in bytes. `None` when memory has run out, or for more than the
+    /// engine takes.
     pub(crate) fn new(requests: usize, sector: u32) -> Option<Self> {
+        if requests + ALL_RANGES >= REQUESTS {
+            return None;
+        }
         let mut carried = Vec::new();
         carried.try_reserve_exact(requests).ok()?;
         carried.resize_with(requests, || None);
-        Some(Self { carried, sector })
+        Some(Self { carried, held: None, buffers: Buffers::new(requests)?, ranges: 0, sector })
     }
 
-    /// Whether the engine has none.
+    /// Whether it has none, and the engine has none.
     pub(crate) fn is_idle(&self) -> bool {
-        self.carried.iter().all(Option::is_none)
+        self.held.is_none() && self.carried.iter().all(Option::is_none)
     }
 
-    /// Gives an SRB to the engine.
+    /// Whether an SRB waits for a buffer: no other is given before it has gone on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Goes on with what has waited; whether anything moved.
+    pub(crate) fn go_on(&mut self, volume: &mut Volume) -> bool {
+        let before = self.ranges;
+        for slot in 0..self.carried.len() {
+            self.send_ranges(slot, volume);
+        }
+        let Some(srb) = self.held.take() else { return self.ranges > before };
+        self.give(srb, volume);
+        self.held.is_none() || self.ranges > before
+    }
+
+    /// Gives an SRB to the engine, or keeps it until there is a buffer for it.
     pub(crate) fn give(&mut self, mut srb: Srb, volume: &mut Volume) {
         let Some(slot) = self.carried.iter().position(Option::is_none) else {
             return srb.refuse(Refusal::Busy);
         };
-        let asked = ask(&mut srb, self.sector);
-        let user = slot as u64;
-        match asked {
+        let carried = |srb| Carried { srb, left: 0, error: None, deliver: false, bytes: 0, list: None };
+        match self.ask(&mut srb) {
             Ok(Asked::One { request, deliver, bytes }) => {
-                self.carried[slot] = Some(Carried { srb, left: 1, error: None, deliver, bytes });
-                volume.submit(user, request);
+                self.carried[slot] = Some(Carried { left: 1, deliver, bytes, ..carried(srb) });
+                // It has room: `new` has counted what there can be.
+                let _ = volume.submit(slot as u64, request);
             }
-            Ok(Asked::Discard(ranges)) if ranges.is_empty() => srb.succeed(0),
-            Ok(Asked::Discard(ranges)) => {
-                let left = ranges.len() as u32;
-                self.carried[slot] = Some(Carried { srb, left, error: None, deliver: false, bytes: 0 });
-                for (offset, length) in ranges {
-                    volume.submit(user, Request::Discard { offset, length });
-                }
+            Ok(Asked::Discard(list)) => {
+                self.carried[slot] = Some(Carried { list: Some((list, 0)), ..carried(srb) });
+                self.send_ranges(slot, volume);
             }
-            Err(refusal) => srb.refuse(refusal),
+            Err(Not::Ever(refusal)) => srb.refuse(refusal),
+            Err(Not::Yet) => self.held = Some(srb),
+        }
+    }
+
+    /// Gives the engine more of an SRB's ranges; completes the SRB if there are no more.
+    fn send_ranges(&mut self, slot: usize, volume: &mut Volume) {
+        let Some(Carried { left, error, list: Some((list, next)), .. }) = &mut self.carried[slot] else {
+            return;
+        };
+        // Both were judged when the list came: that it is one, and the products.
+        let Ok(parsed) = UnmapList::parse(list) else { return };
+        for range in parsed.ranges().skip(*next).take_while(|_| error.is_none()) {
+            if *left >= RANGES || self.ranges >= ALL_RANGES {
+                return;
+            }
+            *next += 1;
+            if range.blocks == 0 {
+                continue;
+            }
+            let [offset, length] = [range.lba, u64::from(range.blocks)].map(|n| n * u64::from(self.sector));
+            if volume.submit(slot as u64, Request::Discard { offset, length }).is_ok() {
+                *left += 1;
+                self.ranges += 1;
+            }
+        }
+        if *left == 0 {
+            self.end(slot);
         }
     }
 
     /// Takes an answer of the engine to whoever sent the SRB.
-    pub(crate) fn take(&mut self, done: Done) {
-        let Some(place) = self.carried.get_mut(done.user as usize) else { return };
-        let Some(carried) = place else { return };
+    pub(crate) fn take(&mut self, done: Done, volume: &mut Volume) {
+        let slot = done.user as usize;
+        let Some(Some(carried)) = self.carried.get_mut(slot) else { return };
         carried.left -= 1;
         carried.error = carried.error.or(done.result.err());
         if let (None, true, Some(buffer)) = (carried.error, carried.deliver, &done.buffer) {
             carried.srb.data().copy_from(Source::from(&buffer[..]));
         }
-        if carried.left > 0 {
-            return;
+        if carried.list.is_some() {
+            self.ranges -= 1;
+            return self.send_ranges(slot, volume);
         }
-        if let Some(Carried { srb, error, bytes, .. }) = place.take() {
-            match error {
-                None => srb.succeed(bytes),
-                Some(error) => srb.refuse(refusal(error)),
+        if let Some(buffer) = done.buffer {
+            self.buffers.give_back(buffer);
+        }
+        self.end(slot);
+    }
+
+    /// Completes an SRB of which nothing is in the engine.
+    fn end(&mut self, slot: usize) {
+        let Some(Carried { srb, error, bytes, list, .. }) = self.carried[slot].take() else { return };
+        if let Some((list, _)) = list {
+            self.buffers.give_back(list);
+        }
+        match error {
+            None => srb.succeed(bytes),
+            Some(error) => srb.refuse(refusal(error)),
+        }
+    }
+
+    fn ask(&mut self, srb: &mut Srb) -> Result<Asked, Not> {
+        let view = srb.view().ok_or(Refusal::InvalidField)?;
+        if view.function() != SrbFunction::EXECUTE_SCSI {
+            return match view.function() {
+                SrbFunction::FLUSH | SrbFunction::SHUTDOWN => Ok(flush()),
+                _ => Err(Refusal::InvalidOpcode.into()),
+            };
+        }
+        match Command::parse(view.cdb()).map_err(|_| Refusal::InvalidField)? {
+            Command::Read(transfer) if transfer.protect == 0 => {
+                let (offset, length) = stretch(transfer.range, self.sector)?;
+                room(&view, length)?;
+                self.read(offset, length, true)
+            }
+            Command::Write(transfer) if transfer.protect == 0 => {
+                let (offset, length) = stretch(transfer.range, self.sector)?;
+                room(&view, length)?;
+                self.write(srb, offset, length, transfer.fua)
+            }
+            Command::Verify(transfer, ByteCheck::Medium) if transfer.protect == 0 => {
+                let (offset, length) = stretch(transfer.range, self.sector)?;
+                self.read(offset, length, false)
+            }
+            Command::Read(_) | Command::Write(_) | Command::Verify(..) => Err(Refusal::InvalidField.into()),
+            Command::SynchronizeCache { .. } => Ok(flush()),
+            Command::Unmap { anchor: false, length } => self.discard(srb, usize::from(length)),
+            Command::Unmap { .. } => Err(Refusal::InvalidField.into()),
+            _ => Err(Refusal::InvalidOpcode.into()),
+        }
+    }
+
+    fn memory(&mut self, length: usize) -> Result<Vec<u8>, Not> {
+        self.buffers.take(length).ok_or(Not::Yet)
+    }
+
+    fn read(&mut self, offset: u64, length: u32, deliver: bool) -> Result<Asked, Not> {
+        let request = Request::Read { offset, buffer: self.memory(length as usize)? };
+        Ok(Asked::One { request, deliver, bytes: if deliver { length } else { 0 } })
+    }
+
+    /// The sender may change its memory meanwhile: what is written is a copy, of which tag and ciphertext are made.
+    fn write(&mut self, srb: &mut Srb, offset: u64, length: u32, fua: bool) -> Result<Asked, Not> {
+        let (data, _) = srb.data().split_at(length as usize).ok_or(Refusal::InvalidField)?;
+        let mut buffer = self.memory(length as usize)?;
+        Target::from(&mut buffer[..]).copy_from(data.as_source());
+        Ok(Asked::One { request: Request::Write { offset, buffer, fua }, deliver: false, bytes: length })
+    }
+
+    fn discard(&mut self, srb: &mut Srb, length: usize) -> Result<Asked, Not> {
+        let (data, _) = srb.data().split_at(length).ok_or(Refusal::ParameterLength)?;
+        // Judged on a copy: the sender may change it meanwhile.
+        let mut list = self.memory(length)?;
+        Target::from(&mut list[..]).copy_from(data.as_source());
+        match judge(&list, self.sector) {
+            Ok(()) => Ok(Asked::Discard(list)),
+            Err(refusal) => {
+                self.buffers.give_back(list);
+                Err(refusal.into())
             }
         }
     }
 }
 
-fn ask(srb: &mut Srb, sector: u32) -> Result<Asked, Refusal> {
-    let view = srb.view().ok_or(Refusal::InvalidField)?;
-    if view.function() != SrbFunction::EXECUTE_SCSI {
-        return match view.function() {
-            SrbFunction::FLUSH | SrbFunction::SHUTDOWN => Ok(flush()),
-            _ => Err(Refusal::InvalidOpcode),
-        };
-    }
-    match Command::parse(view.cdb()).map_err(|_| Refusal::InvalidField)? {
-        Command::Read(transfer) if transfer.protect == 0 => {
-            let (offset, length) = stretch(transfer.range, sector)?;
-            room(&view, length)?;
-            read(offset, length, true)
-        }
-        Command::Write(transfer) if transfer.protect == 0 => {
-            let (offset, length) = stretch(transfer.range, sector)?;
-            room(&view, length)?;
-            write(srb, offset, length, transfer.fua)
-        }
-        Command::Verify(transfer, ByteCheck::Medium) if transfer.protect == 0 => {
-            let (offset, length) = stretch(transfer.range, sector)?;
-            read(offset, length, false)
-        }
-        Command::Read(_) | Command::Write(_) | Command::Verify(..) => Err(Refusal::InvalidField),
-        Command::SynchronizeCache { .. } => Ok(flush()),
-        Command::Unmap { anchor: false, length } => discard(srb, usize::from(length), sector),
-        Command::Unmap { .. } => Err(Refusal::InvalidField),
-        _ => Err(Refusal::InvalidOpcode),
-    }
+/// Whether a list of ranges is one, and all can be told in bytes.
+fn judge(list: &[u8], sector: u32) -> Result<(), Refusal> {
+    let list = UnmapList::parse(list).map_err(|_| Refusal::ParameterLength)?;
+    let told = |range: BlockRange| range.lba.checked_mul(u64::from(sector)).is_some();
+    if list.ranges().filter(|range| range.blocks > 0).all(told) { Ok(()) } else { Err(Refusal::OutOfRange) }
 }
 
 fn flush() -> Asked {
@@ -148,42 +271,6 @@ fn stretch(range: BlockRange, sector: u32) -> Result<(u64, u32), Refusal> {
 /// An SRB that names more blocks than it has memory for is refused.
 fn room(view: &SrbView, length: u32) -> Result<(), Refusal> {
     if view.data_transfer_length() < length { Err(Refusal::InvalidField) } else { Ok(()) }
-}
-
-/// `length` zeros, or what a sender understands who could try with less.
-fn memory(length: u32) -> Result<Buffer, Refusal> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length as usize).map_err(|_| Refusal::NoMemory)?;
-    bytes.resize(length as usize, 0);
-    Ok(bytes.into_boxed_slice())
-}
-
-fn read(offset: u64, length: u32, deliver: bool) -> Result<Asked, Refusal> {
-    let request = Request::Read { offset, buffer: memory(length)? };
-    Ok(Asked::One { request, deliver, bytes: if deliver { length } else { 0 } })
-}
-
-/// The sender may change its memory meanwhile: what is written is a copy, of which tag and ciphertext are made.
-fn write(srb: &mut Srb, offset: u64, length: u32, fua: bool) -> Result<Asked, Refusal> {
-    let mut buffer: Box<[u8]> = memory(length)?;
-    let (data, _) = srb.data().split_at(length as usize).ok_or(Refusal::InvalidField)?;
-    Target::from(&mut buffer[..]).copy_from(data.as_source());
-    Ok(Asked::One { request: Request::Write { offset, buffer, fua }, deliver: false, bytes: length })
-}
-
-fn discard(srb: &mut Srb, length: usize, sector: u32) -> Result<Asked, Refusal> {
-    let (data, _) = srb.data().split_at(length).ok_or(Refusal::ParameterLength)?;
-    // Judged on a copy: the sender may change it meanwhile.
-    let mut list = memory(length as u32)?;
-    Target::from(&mut list[..]).copy_from(data.as_source());
-    let list = UnmapList::parse(&list).map_err(|_| Refusal::ParameterLength)?;
-    let mut ranges = Vec::new();
-    ranges.try_reserve_exact(list.len()).map_err(|_| Refusal::NoMemory)?;
-    for range in list.ranges().filter(|range| range.blocks > 0) {
-        let offset = range.lba.checked_mul(u64::from(sector)).ok_or(Refusal::OutOfRange)?;
-        ranges.push((offset, u64::from(range.blocks) * u64::from(sector)));
-    }
-    Ok(Asked::Discard(ranges))
 }
 
 fn refusal(error: Error) -> Refusal {

@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod buffers;
 mod engine;
 mod front;
 

@@ -11,7 +11,6 @@ pub(crate) mod irql;
 pub(crate) mod mdl;
 pub(crate) mod pool;
 pub(crate) mod remove_lock;
-mod reserve;
 pub(crate) mod security;
 pub(crate) mod string;
 pub(crate) mod thread;

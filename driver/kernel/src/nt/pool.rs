@@ -4,8 +4,6 @@ use core::alloc::{GlobalAlloc, Layout};
 
 use wdk_sys::{PVOID, SIZE_T, ULONG, ntddk::ExFreePoolWithTag};
 
-use super::reserve;
-
 /// `Slui`, as pool tools show it.
 const TAG: ULONG = u32::from_le_bytes(*b"Slui");
 
@@ -33,15 +31,13 @@ unsafe impl GlobalAlloc for NonPaged {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() <= POOL_ALIGNMENT {
             // SAFETY: any size above zero may be asked for at up to DISPATCH_LEVEL.
-            let block: *mut u8 =
-                unsafe { ExAllocatePoolWithTag(NON_PAGED_NX, layout.size() as SIZE_T, TAG) }.cast();
-            return if block.is_null() { reserve::take(layout) } else { block };
+            return unsafe { ExAllocatePoolWithTag(NON_PAGED_NX, layout.size() as SIZE_T, TAG) }.cast();
         }
         let Some(total) = layout.size().checked_add(layout.align()) else { return core::ptr::null_mut() };
         // SAFETY: as above.
         let block: *mut u8 = unsafe { ExAllocatePoolWithTag(NON_PAGED_NX, total as SIZE_T, TAG) }.cast();
         if block.is_null() {
-            return reserve::take(layout);
+            return block;
         }
         // `block` is aligned to 16, so there are at least 16 bytes between it and the next multiple.
         // SAFETY: inside the `size + align` bytes just allocated.
@@ -53,9 +49,6 @@ unsafe impl GlobalAlloc for NonPaged {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if reserve::give_back(pointer) {
-            return;
-        }
         // SAFETY: `pointer` comes from `alloc` with the same layout.
         unsafe {
             let block = if layout.align() <= POOL_ALIGNMENT {
@@ -65,34 +58,6 @@ unsafe impl GlobalAlloc for NonPaged {
             };
             ExFreePoolWithTag(block.cast(), TAG);
         }
-    }
-}
-
-/// Has memory kept back for when the pool is empty. `false`: it is empty already. Up to DISPATCH_LEVEL.
-pub(crate) fn keep_reserve() -> bool {
-    if reserve::is_provided() {
-        return true;
-    }
-    // SAFETY: the pool gives blocks of more than a page aligned to one. What is not put to use has no other owner.
-    unsafe {
-        let memory = ExAllocatePoolWithTag(NON_PAGED_NX, reserve::BYTES as SIZE_T, TAG);
-        let spare = reserve::provide(memory.cast());
-        if !spare.is_null() {
-            ExFreePoolWithTag(spare.cast(), TAG);
-        }
-    }
-    reserve::is_provided()
-}
-
-/// Gives it back.
-///
-/// # Safety
-/// Nothing that was allocated is in use any more.
-pub(crate) unsafe fn drop_reserve() {
-    let memory = reserve::withdraw();
-    if !memory.is_null() {
-        // SAFETY: `keep_reserve` allocated it, and nobody has any of it.
-        unsafe { ExFreePoolWithTag(memory.cast(), TAG) };
     }
 }
 

@@ -182,7 +182,8 @@ impl Inspector<'_> {
             generation: parsed.generation,
             items: parsed.count() as u64,
         }))?;
-        for item in parsed.items() {
+        let mut cursor = parsed.start();
+        while let Some(item) = parsed.next(&mut cursor) {
             let line = self.item(address, parsed.holds, &item);
             see(Part::Item(line))?;
         }
@@ -243,6 +244,8 @@ impl Inspector<'_> {
         if let Some(rest) = bytes.get_mut(from..to).filter(|rest| !rest.is_empty()) {
             disk.read(address.0 + from as u64, rest).map_err(|_| ())?;
         }
-        Ok(Parsed::new(sealer, address, bytes, sector))
+        let mut parsed = Parsed::empty();
+        let found = parsed.as_mut().and_then(|parsed| parsed.read(sealer, address, bytes, sector));
+        Ok(found.and(parsed))
     }
 }

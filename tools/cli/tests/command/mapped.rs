@@ -69,9 +69,9 @@ pub(crate) fn write(bench: &Bench, offset: u64, data: &[u8]) {
     let mut disk = Image(file);
     let mut volume = Volume::open(&mut disk, layout, sealer, options).unwrap();
     for (at, part) in (offset..).step_by(MIB as usize).zip(data.chunks(MIB as usize)) {
-        volume.submit(0, Request::Write { offset: at, buffer: part.into(), fua: false });
+        volume.submit(0, Request::Write { offset: at, buffer: part.into(), fua: false }).unwrap();
     }
-    volume.submit(0, Request::Flush);
+    volume.submit(0, Request::Flush).unwrap();
     volume.drive(&mut disk);
     while let Some(done) = volume.next_done() {
         done.result.unwrap();

@@ -77,7 +77,7 @@ impl Life<'_> {
                     format!("{} bytes", data.len()),
                 );
             }
-            if flags & CLASS_PAGING != 0 && !self.mapped {
+            if flags & CLASS_PAGING != 0 {
                 self.said(
                     "paging requests succeed without memory",
                     w.is_ok() && r.is_ok(),
@@ -140,7 +140,7 @@ impl Life<'_> {
         if self.n == 0 {
             d.top.write(KEPT, &block(0))?;
             if self.mapped {
-                // Its engine has a reserve for when there is no memory at all.
+                // Its engine has taken all it needs.
                 self.fail_all()?;
                 self.hungry(&d)?;
                 self.fail(0)?;
