@@ -45,4 +45,6 @@ pub mod code {
     pub const LOCK: u32 = control(3, READ | WRITE);
     /// A disk's counters. Input [`super::DiskRequest`]; output [`super::Statistics`].
     pub const STATISTICS: u32 = control(4, READ);
+    /// Unlocks a disk that is not encrypted. Input [`super::DiskRequest`]; no output.
+    pub const UNLOCK_OPEN: u32 = control(5, READ | WRITE);
 }

@@ -36,11 +36,15 @@ pub enum Refusal {
     Damaged,
     /// The disk has no room for what opening must write.
     DiskFull,
+    /// A key was given, and the volume is not encrypted.
+    NotEncrypted,
+    /// No key was given, and the volume is encrypted.
+    Encrypted,
 }
 
 impl Refusal {
     /// Every refusal: the NTSTATUS (ntstatus.h) and the Win32 error that RtlNtStatusToDosError makes of it.
-    const TABLE: [(Self, u32, u32); 15] = [
+    const TABLE: [(Self, u32, u32); 17] = [
         (Self::WrongKey, 0xc000_006a, 86), // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
         (Self::NoSuchSlot, 0xc000_0225, 1168), // STATUS_NOT_FOUND, ERROR_NOT_FOUND
         (Self::Tampered, 0xc000_0032, 1393), // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
@@ -56,6 +60,8 @@ impl Refusal {
         (Self::Device, 0xc000_0185, 1117), // STATUS_IO_DEVICE_ERROR, ERROR_IO_DEVICE
         (Self::Damaged, 0xc000_0102, 1392), // STATUS_FILE_CORRUPT_ERROR, ERROR_FILE_CORRUPT
         (Self::DiskFull, 0xc000_007f, 112), // STATUS_DISK_FULL, ERROR_DISK_FULL
+        (Self::NotEncrypted, 0xc000_0291, 6007), // STATUS_FILE_NOT_ENCRYPTED, ERROR_FILE_NOT_ENCRYPTED
+        (Self::Encrypted, 0xc000_0293, 6002), // STATUS_FILE_ENCRYPTED, ERROR_FILE_ENCRYPTED
     ];
 
     /// What the driver completes the IRP with. Not a warning or success: nothing is copied back to the caller.
@@ -91,7 +97,7 @@ mod tests {
             assert_eq!(refusal.nt_status(), status as i32);
             assert_eq!(Refusal::from_win32(error), Some(refusal));
         }
-        assert_eq!(Refusal::TABLE.len(), Refusal::DiskFull as usize + 1);
+        assert_eq!(Refusal::TABLE.len(), Refusal::Encrypted as usize + 1);
         assert_eq!(Refusal::from_win32(5), None);
     }
 }

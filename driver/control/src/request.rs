@@ -73,6 +73,8 @@ pub enum Request {
     ReadHeader(u32),
     /// [`code::UNLOCK`].
     Unlock(UnlockRequest),
+    /// [`code::UNLOCK_OPEN`] of a disk.
+    UnlockOpen(u32),
     /// [`code::LOCK`] of a disk.
     Lock(u32),
     /// [`code::STATISTICS`] of a disk.
@@ -100,6 +102,7 @@ impl Request {
             code::LIST if input.is_empty() => Ok(Self::List),
             code::LIST => Err(RequestError::Length),
             code::READ_HEADER => disk(input).map(Self::ReadHeader),
+            code::UNLOCK_OPEN => disk(input).map(Self::UnlockOpen),
             code::LOCK => disk(input).map(Self::Lock),
             code::STATISTICS => disk(input).map(Self::Statistics),
             code::UNLOCK => {

@@ -8,7 +8,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 #[test]
 fn only_the_exact_length_and_version_is_understood() {
-    for control in [code::READ_HEADER, code::LOCK, code::STATISTICS] {
+    for control in [code::READ_HEADER, code::UNLOCK_OPEN, code::LOCK, code::STATISTICS] {
         let honest = DiskRequest::new(7);
         assert!(Request::parse(control, honest.as_bytes()).is_ok());
         for length in (0..64).filter(|&length| length != 8) {
@@ -20,6 +20,8 @@ fn only_the_exact_length_and_version_is_understood() {
     let unlock = UnlockRequest::new(3, 2, [9; 32]);
     let Ok(Request::Unlock(parsed)) = Request::parse(code::UNLOCK, unlock.as_bytes()) else { panic!() };
     assert_eq!((parsed.disk, parsed.slot, parsed.key), (3, 2, [9; 32]));
+    let open = Request::parse(code::UNLOCK_OPEN, DiskRequest::new(7).as_bytes());
+    assert!(matches!(open, Ok(Request::UnlockOpen(7))), "a request without a key names its disk");
     for length in (0..100).filter(|&length| length != 48) {
         assert_eq!(Request::parse(code::UNLOCK, &vec![1; length]).unwrap_err(), RequestError::Length);
     }

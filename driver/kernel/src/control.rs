@@ -116,8 +116,9 @@ fn serve(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
             // The key is in the request now, which wipes itself; the I/O manager's copy is wiped here.
             buffer.fill(0);
             let disk = found(unlock.disk)?;
-            disk.disk().unlock(unlock.slot, &mut unlock.key, at).map(|()| 0)
+            disk.disk().unlock(Some((unlock.slot, &mut unlock.key)), at).map(|()| 0)
         }
+        Request::UnlockOpen(number) => found(number)?.disk().unlock(None, at).map(|()| 0),
         Request::Lock(number) => found(number)?.lock(at).map(|()| 0),
         Request::Statistics(number) => statistics(found(number)?.disk(), answer),
     }

@@ -97,17 +97,16 @@ impl Disk {
         self.set_state(state);
     }
 
-    /// Unlocks the disk with a slot's key.
+    /// Unlocks the disk: with a slot and its key, or one that is not encrypted without.
     ///
     /// # Errors
     /// The disk stays as it was.
     pub(crate) fn unlock(
         &'static self,
-        slot: u32,
-        key: &mut [u8; 32],
+        key: Option<(u32, &mut [u8; 32])>,
         at: Passive<'_>,
     ) -> Result<(), Refusal> {
-        let kek = Kek::from_bytes(key);
+        let kek = key.map(|(slot, key)| (slot, Kek::from_bytes(key)));
         let mut turn = self.turn.take(at);
         // It may have been formatted since it started, or have had no medium then.
         if matches!(self.state(), DiskState::Plain | DiskState::Unreadable) {
@@ -118,7 +117,7 @@ impl Disk {
             return Err(Refusal::WrongState);
         }
         let header = identity.header().ok_or(Refusal::WrongState)?;
-        let volume_key = volume_key(&header, slot, &kek)?;
+        let volume_key = volume_key(&header, kek.as_ref())?;
         let (sector, adapter) = (header.sector_size(), identity.adapter);
         let (chain, miniport) = match header.kind() {
             Kind::InPlace(place) => {
@@ -160,11 +159,15 @@ impl Disk {
 }
 
 /// The volume's key, on the heap, so that no copy stays behind on a stack. A volume that is not encrypted has it in its
-/// header: any slot and key will do.
-fn volume_key(header: &Header<'_>, slot: u32, kek: &Kek) -> Result<Box<VolumeKey>, Refusal> {
+/// header. Who brings a key for that, or none for another, takes the disk for what it is not.
+fn volume_key(header: &Header<'_>, kek: Option<&(u32, Kek)>) -> Result<Box<VolumeKey>, Refusal> {
     let mut key = try_box(VolumeKey::zeroed()).ok_or(Refusal::NoMemory)?;
-    let unlocked =
-        if header.is_open() { header.open(&mut key) } else { header.unlock(slot as usize, kek, &mut key) };
+    let unlocked = match (header.is_open(), kek) {
+        (true, None) => header.open(&mut key),
+        (false, Some((slot, kek))) => header.unlock(*slot as usize, kek, &mut key),
+        (true, Some(_)) => return Err(Refusal::NotEncrypted),
+        (false, None) => return Err(Refusal::Encrypted),
+    };
     unlocked.map_err(|error| match error {
         KeyError::EmptySlot => Refusal::NoSuchSlot,
         KeyError::WrongKey => Refusal::WrongKey,

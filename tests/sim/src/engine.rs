@@ -2,9 +2,10 @@
 
 use sluice_engine::{
     format::{
-        COPY_BYTES, CopyRead, Draft, Geometry, Header, NewVolume, Probe, plan, probe, second_copy_offset,
+        COPY_BYTES, CopyRead, Draft, Geometry, Header, NewVolume, Probe, SlotKind, SlotSecret, plan, probe,
+        second_copy_offset,
     },
-    keys::VolumeKey,
+    keys::{Kek, VolumeKey},
     volume::{Kind, Mapped as Recorded},
 };
 use sluice_mapped::{
@@ -20,6 +21,7 @@ use sluice_mapped::{
 use sluice_xts::Backend;
 
 use crate::{
+    keys::Keys,
     plan::Mode,
     subject::{Mutant as SimMutant, Setup, Steer, Subject},
 };
@@ -59,8 +61,8 @@ fn uuid(setup: &Setup) -> [u8; 16] {
     uuid
 }
 
-fn sealer(setup: &Setup) -> Result<Sealer, String> {
-    Sealer::new(key(setup).as_bytes(), &uuid(setup), setup.encrypt, Backend::detect())
+fn sealer(setup: &Setup, key: &VolumeKey) -> Result<Sealer, String> {
+    Sealer::new(key.as_bytes(), &uuid(setup), setup.encrypt, Backend::detect())
         .map_err(|error| format!("sealer: {error:?}"))
 }
 
@@ -103,16 +105,53 @@ fn look<T>(
 struct Found<'a> {
     header: Header<'a>,
     mapped: Recorded,
+    key: VolumeKey,
 }
 
 impl<'a> Found<'a> {
     fn new(probe: &Probe<'a>, setup: &Setup) -> Result<Self, String> {
         let Probe::Valid { header, .. } = *probe else { return Err(format!("header: {probe:?}")) };
         match header.kind() {
-            Kind::Mapped(mapped) if header.uuid() == uuid(setup) => Ok(Self { header, mapped }),
+            Kind::Mapped(mapped) if header.uuid() == uuid(setup) => {
+                Ok(Self { header, mapped, key: unlock(&header, setup)? })
+            }
             _ => Err("the header is another volume's".to_owned()),
         }
     }
+}
+
+/// What unwraps the volume key in a slot. Derived in no time: it is not the derivation that is tested.
+fn kek(secret: u64, slot: usize) -> Kek {
+    let mut bytes = [slot as u8; 32];
+    bytes[..8].copy_from_slice(&secret.to_le_bytes());
+    Kek::from_bytes(&mut bytes)
+}
+
+/// What goes into a slot beside the key.
+fn slot_secret(secret: u64) -> SlotSecret<'static> {
+    let mut salt = [0; 32];
+    salt[..8].copy_from_slice(&secret.to_le_bytes());
+    let kind = SlotKind::KeyFile;
+    SlotSecret { kind, memory_kib: 8, iterations: 1, lanes: 1, salt, label: "", created: 0 }
+}
+
+/// The volume key, which each of the setup's keys must open, and nothing else may.
+fn unlock(header: &Header<'_>, setup: &Setup) -> Result<VolumeKey, String> {
+    let mut key = VolumeKey::zeroed();
+    if header.is_open() {
+        header.open(&mut key).map_err(|error| format!("the open key: {error:?}"))?;
+        return Ok(key);
+    }
+    for (slot, secret) in setup.keys.0.into_iter().enumerate() {
+        match secret {
+            Some(secret) => header
+                .unlock(slot, &kek(secret, slot), &mut key)
+                .map_err(|error| format!("key {slot} does not open the volume: {error:?}"))?,
+            None if header.slot(slot).is_some() => return Err(format!("key {slot} should not be there")),
+            None => {}
+        }
+    }
+    Ok(key)
 }
 
 fn layout_of(mapped: &Recorded) -> Result<Layout, String> {
@@ -130,6 +169,29 @@ fn carry_out(disk: &mut dyn Disk, steps: &[plan::Step<'_>]) -> Result<(), String
     }
     Ok(())
 }
+
+/// Puts `draft` in the place of the header that was found.
+fn update(
+    disk: &mut dyn Disk,
+    setup: &Setup,
+    found: &Probe<'_>,
+    draft: &mut Draft,
+    key: &VolumeKey,
+) -> Result<(), String> {
+    let steps = plan::update(found, draft.seal(key)).map_err(|error| format!("{error:?}"))?;
+    let [first, flush, second, last] = steps;
+    match setup.mutant {
+        Some(USED_COPY_FIRST) => carry_out(disk, &[second, flush, first, last]),
+        Some(COPIES_AT_ONCE) => carry_out(disk, &[first, second, last]),
+        _ => carry_out(disk, &steps),
+    }
+}
+
+/// Mistakes in how a header is written: what the engine plans is not what is done.
+const USED_COPY_FIRST: &str = "header's used copy first";
+const COPIES_AT_ONCE: &str = "header's copies at once";
+const KEY_GONE_BEFORE: &str = "key gone before the new one";
+const HEADER_MUTANTS: [&str; 3] = [USED_COPY_FIRST, COPIES_AT_ONCE, KEY_GONE_BEFORE];
 
 fn options(setup: &Setup) -> Options {
     Options {
@@ -160,11 +222,15 @@ const fn mode(mistake: Mutant) -> Mode {
     }
 }
 
-const fn all() -> [SimMutant; MUTANTS.len()] {
-    let mut all = [SimMutant { name: "", mode: Mode::Crash }; MUTANTS.len()];
+const fn all() -> [SimMutant; MUTANTS.len() + HEADER_MUTANTS.len()] {
+    let mut all = [SimMutant { name: "", mode: Mode::Crash }; MUTANTS.len() + HEADER_MUTANTS.len()];
     let mut i = 0;
     while i < MUTANTS.len() {
         all[i] = SimMutant { name: MUTANTS[i].0, mode: mode(MUTANTS[i].1) };
+        i += 1;
+    }
+    while i < all.len() {
+        all[i] = SimMutant { name: HEADER_MUTANTS[i - MUTANTS.len()], mode: Mode::Exhaustive };
         i += 1;
     }
     all
@@ -174,43 +240,83 @@ impl Subject for Mapped {
     const MUTANTS: &'static [SimMutant] = &all();
     const GROWS: bool = true;
 
+    fn rekeys(setup: &Setup) -> bool {
+        setup.encrypt
+    }
+
     fn volume_size(setup: &Setup) -> u64 {
         layout(setup).map_or(0, |layout| layout.blocks * BLOCK as u64)
     }
 
     fn format(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
-        Volume::format(disk, &layout(setup)?, &sealer(setup)?)
+        let key = key(setup);
+        Volume::format(disk, &layout(setup)?, &sealer(setup, &key)?)
             .map_err(|error| format!("format: {error:?}"))?;
         let geometry =
             Geometry::for_disk(setup.device, setup.sector).map_err(|error| format!("{error:?}"))?;
         let mapped = Some(recorded(setup)?);
         let volume = NewVolume { geometry, mapped, uuid: uuid(setup), label: "", created: 0 };
         let mut draft = Draft::new(&volume).map_err(|error| format!("header: {error:?}"))?;
-        draft.leave_open(&key(setup));
+        draft.leave_open(&key);
+        if let Some(secret) = setup.keys.0[0].filter(|_| setup.encrypt) {
+            let filled = draft.fill(0, &slot_secret(secret), &kek(secret, 0), &key);
+            filled.map_err(|error| format!("header: {error:?}"))?;
+        }
         look(disk, setup, |disk, found| {
-            carry_out(disk, &plan::replace(found, geometry.copy_b_offset, draft.seal(&key(setup))))
+            carry_out(disk, &plan::replace(found, geometry.copy_b_offset, draft.seal(&key)))
         })
     }
 
     fn open(disk: &mut dyn Disk, setup: &Setup) -> Result<Self, String> {
-        let layout = look(disk, setup, |_, found| layout_of(&Found::new(found, setup)?.mapped))?;
-        let volume = Volume::open(disk, layout, sealer(setup)?, options(setup));
+        let (layout, sealer) = look(disk, setup, |_, found| {
+            let Found { mapped, key, .. } = Found::new(found, setup)?;
+            Ok((layout_of(&mapped)?, sealer(setup, &key)?))
+        })?;
+        let volume = Volume::open(disk, layout, sealer, options(setup));
         volume.map(|volume| Self { volume }).map_err(|error| format!("open: {error:?}"))
     }
 
     fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
-        let sealer = sealer(setup)?;
         look(disk, setup, |disk, found| {
-            let Found { header, mapped } = Found::new(found, setup)?;
+            let Found { header, mapped, key } = Found::new(found, setup)?;
+            let sealer = sealer(setup, &key)?;
             let Recorded { volume_bytes, copy_b_offset, .. } = recorded(setup)?;
             let larger = Recorded { volume_bytes, copy_b_offset, ..mapped };
             Volume::begin_growth(disk, &layout_of(&mapped)?, &layout_of(&larger)?, &sealer)
                 .map_err(|error| format!("{error:?}"))?;
             let mut draft = Draft::of(header).map_err(|error| format!("header: {error:?}"))?;
             draft.remap(&larger, setup.device).map_err(|error| format!("header: {error:?}"))?;
-            let steps = plan::grow(found, larger.copy_b_offset, draft.seal(&key(setup)));
+            let steps = plan::grow(found, larger.copy_b_offset, draft.seal(&key));
             carry_out(disk, &steps.map_err(|error| format!("{error:?}"))?)
         })
+    }
+
+    fn rekey(disk: &mut dyn Disk, setup: &Setup, keys: &Keys) -> Result<(), String> {
+        look(disk, setup, |disk, found| {
+            let Found { header, key, .. } = Found::new(found, setup)?;
+            let mut draft = Draft::of(header).map_err(|error| format!("header: {error:?}"))?;
+            for (slot, (old, new)) in setup.keys.0.into_iter().zip(keys.0).enumerate() {
+                let changed = match (old, new) {
+                    (None, Some(new)) => draft
+                        .free_slot()
+                        .and_then(|slot| draft.fill(slot, &slot_secret(new), &kek(new, slot), &key)),
+                    (Some(old), Some(new)) if old != new => {
+                        if setup.mutant == Some(KEY_GONE_BEFORE) && draft.clear(slot).is_ok() {
+                            update(disk, setup, found, &mut draft, &key)?;
+                        }
+                        draft.refill(slot, &slot_secret(new), &kek(new, slot), &key)
+                    }
+                    (Some(_), None) => draft.clear(slot),
+                    _ => Ok(()),
+                };
+                changed.map_err(|error| format!("key {slot}: {error:?}"))?;
+            }
+            update(disk, setup, found, &mut draft, &key)
+        })
+    }
+
+    fn has_keys(disk: &mut dyn Disk, setup: &Setup) -> bool {
+        look(disk, setup, |_, found| Found::new(found, setup).map(drop)).is_ok()
     }
 
     fn check(&mut self, disk: &mut dyn Disk) -> Result<bool, String> {

@@ -19,10 +19,12 @@ pub struct Figures {
     pub device_flushes: u64,
     /// Power failures.
     pub crashes: u64,
-    /// Of these, during recovery, growth or formatting.
+    /// Of these, during recovery, growth, a change of keys or formatting.
     pub nested: u64,
     /// Times that a volume has grown.
     pub growths: u64,
+    /// Times that a key was added, changed or removed.
+    pub rekeys: u64,
     /// Successful openings.
     pub recoveries: u64,
     /// Blocks read back and judged.
@@ -47,7 +49,7 @@ pub struct Figures {
 
 impl Figures {
     /// Names and values, in the order of the fields.
-    pub fn rows(&self) -> [(&'static str, u64); 19] {
+    pub fn rows(&self) -> [(&'static str, u64); 20] {
         [
             ("runs", self.runs),
             ("steps", self.steps),
@@ -58,6 +60,7 @@ impl Figures {
             ("crashes", self.crashes),
             ("nested", self.nested),
             ("growths", self.growths),
+            ("rekeys", self.rekeys),
             ("recoveries", self.recoveries),
             ("judged", self.judged),
             ("believed", self.believed),
@@ -82,14 +85,15 @@ impl Figures {
     pub fn line(&self, took: Duration) -> String {
         let seconds = took.as_secs_f64().max(0.001);
         format!(
-            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} growths, {} checks, {} blocks judged, \
-             {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
+            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} growths, {} changes of keys, \
+             {} checks, {} blocks judged, {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
             self.runs,
             self.device_writes,
             self.device_writes as f64 / seconds * 3600.0 / 1e6,
             self.crashes,
             self.nested,
             self.growths,
+            self.rekeys,
             self.checks,
             self.judged,
             self.io_errors,
@@ -110,6 +114,7 @@ impl AddAssign for Figures {
         self.crashes += other.crashes;
         self.nested += other.nested;
         self.growths += other.growths;
+        self.rekeys += other.rekeys;
         self.recoveries += other.recoveries;
         self.judged += other.judged;
         self.believed += other.believed;

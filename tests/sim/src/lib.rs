@@ -17,7 +17,7 @@
 //! | `plan`, `workload`, `content` | what the seed chooses |
 //! | `device` | reorders, tears, stalls, fails, lies |
 //! | `model`, `oracle` | what may be seen, and whether it is what was found |
-//! | `run`, `recovery` | one run |
+//! | `run`, `recovery`, `keys` | one run |
 //! | `shrink`, `mutants` | a shorter trace that still fails; deliberate mistakes, each of which must be found |
 //! | `straw` | the simplest volume that keeps the promises, and 16 ways to break them |
 //! | `engine` | the real thing |
@@ -26,6 +26,7 @@ pub mod content;
 pub mod device;
 pub mod engine;
 pub mod figures;
+pub mod keys;
 pub mod model;
 pub mod mutants;
 pub mod oracle;

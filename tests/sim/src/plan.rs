@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{prng::Prng, subject::Setup};
+use crate::{keys::Keys, prng::Prng, subject::Setup};
 
 /// Bytes.
 const MIB: u64 = 1 << 20;
@@ -123,6 +123,7 @@ impl Plan {
             dedup: rng.chance(7, 8),
             compress: rng.chance(3, 4),
             encrypt: rng.chance(3, 4),
+            keys: Keys::new(seed),
             mutant: None,
         };
         Self {

@@ -8,6 +8,7 @@ use sluice_mapped::{
 use crate::{
     content::{self, Prints},
     device::{Device, Landing},
+    keys::Keys,
     model::{Model, SECTORS},
     oracle::{self, Found},
     plan::{Mode, Plan},
@@ -32,6 +33,12 @@ impl Afterwards {
         let rng = Prng::new(plan.setup.identity, 8);
         Self { twin: Device::new(plan.setup.device, plan.setup.sector, rng.clone()), bound, rng }
     }
+
+    /// With a twin that has seen nothing.
+    pub(crate) fn anew(self, plan: &Plan) -> Self {
+        let twin = Device::new(plan.setup.device, plan.setup.sector, self.rng.clone());
+        Self { twin, ..self }
+    }
 }
 
 impl<S: Subject> Run<S> {
@@ -43,7 +50,7 @@ impl<S: Subject> Run<S> {
     }
 
     /// Power fails.
-    fn crash(&mut self, rng: &mut Prng) {
+    pub(crate) fn crash(&mut self, rng: &mut Prng) {
         self.figures.crashes += 1;
         let count = self.device.at_risk();
         self.tell(|| format!("power fails; {count} writes are not durable"));
@@ -57,6 +64,8 @@ impl<S: Subject> Run<S> {
         self.crash(rng);
         self.figures.crashes -= 1;
         self.plan.setup.identity = rng.any();
+        self.plan.setup.keys = Keys::new(self.plan.setup.identity);
+        self.keys_perhaps = None;
         let mut life = rng.chance(1, 3).then(|| rng.scale(1, 40));
         loop {
             let mut disk = self.device.blocking(life);
@@ -87,7 +96,7 @@ impl<S: Subject> Run<S> {
 
     /// The device grows, and the volume, perhaps not at the first attempt.
     pub(crate) fn grow(&mut self, rng: &mut Prng) -> Result<(), Stop> {
-        self.device.behave(true);
+        self.know_keys();
         self.device.extend(Setup::GROWTH);
         self.plan.setup = self.plan.setup.grown(1);
         let mut life = rng.chance(1, 2).then(|| rng.scale(1, 40));
@@ -185,6 +194,7 @@ impl<S: Subject> Run<S> {
             let mortal = attempt < 3 && rng.chance(1, self.plan.crash_in_recovery);
             let life = mortal.then(|| rng.scale(1, 300));
             let errors = self.device.counts.errors;
+            self.look_at_keys();
             let mut disk = self.device.blocking(life);
             let opened = S::open(&mut disk, &self.plan.setup);
             let dead = disk.is_dead();
@@ -199,6 +209,10 @@ impl<S: Subject> Run<S> {
                 Ok(volume) => {
                     // If the device failed meanwhile, the volume may be open for reading only.
                     self.errors_before = errors;
+                    if self.device.counts.errors == errors {
+                        // Both copies of the header were read, and opening has flushed them.
+                        self.keys_perhaps = None;
+                    }
                     self.figures.recoveries += 1;
                     self.tell(|| "opened".to_owned());
                     return Ok(volume);

@@ -9,6 +9,7 @@ use crate::{
     content,
     device::Device,
     figures::Figures,
+    keys::Keys,
     model::{Change, Model, NEVER, Time},
     plan::{Mode, Plan},
     prng::Prng,
@@ -63,6 +64,8 @@ pub struct Run<S> {
     pub(crate) model: Model,
     pub(crate) volume: Option<S>,
     pub(crate) afterwards: Option<Afterwards>,
+    /// What the keys may be instead: a change of them was not acknowledged.
+    pub(crate) keys_perhaps: Option<Keys>,
     /// What was done.
     pub figures: Figures,
     /// The step being done, by its number in the whole trace.
@@ -98,6 +101,7 @@ impl<S: Subject> Run<S> {
             model,
             volume: None,
             afterwards,
+            keys_perhaps: None,
             figures: Figures { runs: 1, ..Figures::default() },
             step: 0,
             verbose: false,
@@ -178,6 +182,10 @@ impl<S: Subject> Run<S> {
             Step::Grow => {
                 self.close()?;
                 self.grow(rng)?;
+            }
+            Step::Rekey(change) => {
+                self.close()?;
+                self.rekey(change, rng)?;
             }
             Step::Empty => self.empty()?,
         }

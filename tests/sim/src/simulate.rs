@@ -70,7 +70,7 @@ impl Case {
         let setup = self.plan().setup;
         let times = if S::GROWS { 4 } else { 0 };
         let sizes: Vec<u64> = (0..=times).map(|times| S::volume_size(&setup.grown(times))).collect();
-        let all = workload::trace(self.seed, self.mode, &sizes, self.steps);
+        let all = workload::trace(self.seed, self.mode, &sizes, S::rekeys(&setup), self.steps);
         let kept =
             |(number, _): &(usize, Step)| self.keep.as_ref().is_none_or(|keep| keep.0.contains(number));
         all.into_iter().enumerate().filter(kept).map(|(number, step)| (number, self.limit(step))).collect()

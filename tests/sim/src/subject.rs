@@ -5,6 +5,8 @@ use sluice_mapped::{
     io::{Buffer, DeviceError, DeviceIo, Done, IoId, Request},
 };
 
+use crate::keys::Keys;
+
 /// How a volume is set up. The seed chose it; a subject takes the nearest it can do.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -18,7 +20,7 @@ pub struct Setup {
     pub volume: u64,
     /// Bytes of a segment, a power of two; at least 26 fit, beside the journal and two times 1 MiB.
     pub segment: u32,
-    /// Bytes of the journal: at least 256 KiB.
+    /// Bytes of the journal: at least 64 KiB.
     pub journal: u32,
     /// Bytes of memory for caches and the index.
     pub memory: u64,
@@ -28,6 +30,8 @@ pub struct Setup {
     pub compress: bool,
     /// Encrypt.
     pub encrypt: bool,
+    /// What opens it, if it is encrypted.
+    pub keys: Keys,
     /// The deliberate mistake to make: one of [`Subject::MUTANTS`].
     pub mutant: Option<&'static str>,
 }
@@ -74,6 +78,12 @@ pub trait Subject: Sized {
     /// Whether [`Self::grow`] does something.
     const GROWS: bool = false;
 
+    /// Whether volumes set up like this have keys, so that [`Self::rekey`] does something.
+    fn rekeys(setup: &Setup) -> bool {
+        let _ = setup;
+        false
+    }
+
     /// Bytes of the volume that `setup` gives.
     fn volume_size(setup: &Setup) -> u64;
 
@@ -89,7 +99,8 @@ pub trait Subject: Sized {
     /// The disk failed.
     fn format(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String>;
 
-    /// Opens what is there, recovering what a crash left. After a crash in [`Self::grow`] that may still have its old size;
+    /// Opens what is there, recovering what a crash left, with each of the setup's keys: if one is missing, or there is one
+    /// more, that is an error. After a crash in [`Self::grow`] that may still have its old size;
     /// `setup` is then what it shall grow to.
     ///
     /// # Errors
@@ -113,6 +124,22 @@ pub trait Subject: Sized {
     fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
         let _ = (disk, setup);
         Ok(())
+    }
+
+    /// The keys are changed from those of `setup` to `keys`, which differ in one slot. The volume is closed. After a crash
+    /// or an error they are what they were, or what they should be.
+    ///
+    /// # Errors
+    /// The disk failed, or what is there is no volume with the keys of `setup`.
+    fn rekey(disk: &mut dyn Disk, setup: &Setup, keys: &Keys) -> Result<(), String> {
+        let _ = (disk, setup, keys);
+        Ok(())
+    }
+
+    /// Whether what is there can be opened with each of the setup's keys, and with no others.
+    fn has_keys(disk: &mut dyn Disk, setup: &Setup) -> bool {
+        let _ = (disk, setup);
+        true
     }
 
     /// Takes a request; `user` names it.

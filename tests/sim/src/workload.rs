@@ -5,7 +5,7 @@ use std::fmt;
 
 use sluice_mapped::units::{BLOCK, SECTOR};
 
-use crate::{content::Mix, plan::Mode, prng::Prng, subject::Steer};
+use crate::{content::Mix, keys::KeyChange, plan::Mode, prng::Prng, subject::Steer};
 
 /// One step.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ pub enum Step {
     Format,
     /// The device grows, and the volume.
     Grow,
+    /// The volume is closed, one of its keys changed, and opened again.
+    Rekey(KeyChange),
     /// Discard everything; the volume must come to take new data again.
     Empty,
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Step {
             Self::Reopen { crash: false } => write!(f, "close, open"),
             Self::Crash { events } => write!(f, "power failure after {events} device events"),
             Self::Grow => write!(f, "grow"),
+            Self::Rekey(change) => write!(f, "{change}"),
             Self::Format => write!(f, "format"),
             Self::Empty => write!(f, "discard all, then write"),
         }
@@ -120,6 +123,8 @@ struct Maker {
     /// What the volume will be when it has grown once, twice, ...
     growth: Vec<u64>,
     largest: u64,
+    /// It has keys.
+    keys: bool,
     /// Where most of it happens: first byte, bytes.
     hot: (u64, u64),
     mix: Mix,
@@ -127,14 +132,16 @@ struct Maker {
     trace: Vec<Step>,
 }
 
-/// The trace of a seed: `steps` steps on a volume that has at first the first of `sizes`, and then grows to the others.
-pub fn trace(seed: u64, mode: Mode, sizes: &[u64], steps: usize) -> Vec<Step> {
+/// The trace of a seed: `steps` steps on a volume that has at first the first of `sizes`, and then grows to the others;
+/// whether it has `keys` that can be changed.
+pub fn trace(seed: u64, mode: Mode, sizes: &[u64], keys: bool, steps: usize) -> Vec<Step> {
     let mut rng = Prng::new(seed, 4);
     let short = mode == Mode::Exhaustive;
     let mix = Mix::new(&mut rng);
     let largest = if short { 32 << 10 } else { rng.scale(4 << 10, 1 << 20) };
     let (volume, growth) = (sizes[0], sizes[1..].iter().rev().copied().collect());
-    let mut maker = Maker { rng, volume, growth, largest, hot: (0, volume), mix, fill: 0, trace: Vec::new() };
+    let mut maker =
+        Maker { rng, volume, growth, largest, keys, hot: (0, volume), mix, fill: 0, trace: Vec::new() };
     let crash_each = maker.rng.scale(10, 200);
     while maker.trace.len() < steps {
         let phase = maker.phase(short);
@@ -148,6 +155,10 @@ pub fn trace(seed: u64, mode: Mode, sizes: &[u64], steps: usize) -> Vec<Step> {
     }
     maker.trace.truncate(steps);
     maker.trace.push(if short { Step::Rest } else { Step::Reopen { crash: maker.rng.chance(1, 2) } });
+    if short && keys {
+        // The second and third find what an interrupted one has left.
+        (0..3).for_each(|_| maker.trace.push(Step::Rekey(KeyChange::new(&mut maker.rng))));
+    }
     if !short && maker.rng.chance(1, 3) {
         maker.trace.push(Step::Empty);
         maker.trace.push(Step::Reopen { crash: true });
@@ -258,6 +269,7 @@ impl Maker {
                 self.volume = self.growth.pop().unwrap_or(self.volume);
                 Step::Grow
             }
+            5..8 if self.keys => Step::Rekey(KeyChange::new(&mut self.rng)),
             _ => Step::Crash { events: self.rng.scale(1, 300) as u32 - 1 },
         };
         self.trace.push(step);

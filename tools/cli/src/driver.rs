@@ -26,6 +26,9 @@ impl Driver {
     pub(crate) fn unlock(&self, _disk: u32, _slot: u32, _key: &[u8; 32]) -> Result<bool, Failure> {
         match self.0 {}
     }
+    pub(crate) fn unlock_open(&self, _disk: u32) -> Result<(), Failure> {
+        match self.0 {}
+    }
     pub(crate) fn lock(&self, _disk: u32) -> Result<(), Failure> {
         match self.0 {}
     }
@@ -107,6 +110,14 @@ mod windows {
             }
         }
 
+        /// Unlocks a disk that is not encrypted.
+        pub(crate) fn unlock_open(&self, disk: u32) -> Result<(), Failure> {
+            match self.try_ask(code::UNLOCK_OPEN, DiskRequest::new(disk).as_bytes(), &mut []) {
+                Err(error) if refusal(&error) == Some(Refusal::Tampered) => Err(Failure::Tampered),
+                done => done.map(drop).map_err(failure),
+            }
+        }
+
         /// Locks a disk.
         pub(crate) fn lock(&self, disk: u32) -> Result<(), Failure> {
             self.ask(code::LOCK, DiskRequest::new(disk).as_bytes(), &mut []).map(drop)
@@ -162,6 +173,8 @@ mod windows {
             }
             Some(Refusal::Damaged) => "the volume's metadata is damaged; `sluice check` says where".into(),
             Some(Refusal::DiskFull) => "the disk has no room for what opening the volume must write".into(),
+            Some(Refusal::NotEncrypted) => "the volume is not encrypted: leave the key out".into(),
+            Some(Refusal::Encrypted) => "the volume is encrypted: it takes a key".into(),
             Some(Refusal::Version | Refusal::Code | Refusal::Length) => {
                 "it speaks another version; update the driver or sluice".into()
             }

@@ -175,6 +175,7 @@ impl Failure {
             Self::Off { .. } => {
                 "What a volume does at all is chosen when it is formatted. Nothing was changed."
             }
+            Self::NoKeys => "Anybody can open it: leave the key out. Nothing was changed.",
             _ => "Nothing was changed.",
         }
     }

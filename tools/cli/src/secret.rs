@@ -134,6 +134,13 @@ impl Secret {
     }
 }
 
+impl SecretSource {
+    /// Whether the arguments say where a secret comes from, so that none is asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.passphrase_file.is_some() || self.key_file.is_some() || self.recovery_file.is_some()
+    }
+}
+
 /// The volume key: from whatever secret is given or typed, or of a volume without encryption from its header.
 pub(crate) fn volume_key(header: &Header<'_>, source: &SecretSource) -> Result<Box<VolumeKey>, Failure> {
     let mut key = Box::new(VolumeKey::zeroed());

@@ -56,6 +56,13 @@ pub(crate) fn format_mapped(bench: &Bench, image: &Path, sector: u32, size: &str
     format_as(bench, image, sector, &["--mapped", "--size", size, "--dedup-memory", "8M"])
 }
 
+/// And without encryption: it has no key.
+pub(crate) fn format_unencrypted(bench: &Bench, image: &Path, size: &str) -> Result<()> {
+    let args = ["format", text(image)?, "--yes", "--quiet", "--mapped", "--size", size, "--no-encryption"];
+    let out = run(bench, &[&args[..], &["--dedup-memory", "8M"]].concat(), Stdio::piped())?;
+    must("format --no-encryption", &out)
+}
+
 fn format_as(bench: &Bench, image: &Path, sector: u32, more: &[&str]) -> Result<()> {
     let (key, sector) = (passphrase_file(bench, PASSPHRASE)?, sector.to_string());
     let out = run(
@@ -100,11 +107,16 @@ pub(crate) fn cat_wrongly(bench: &Bench, image: &Path) -> Result<Option<String>>
         .then(|| String::from_utf8_lossy(&out.stderr).trim().to_owned()))
 }
 
-/// `sluice.exe unlock` under Wine, through the control device: did it succeed, and what did it say?
+/// `sluice.exe unlock` under Wine, through the control device: did it succeed, and what did it say? In JSON: other errors
+/// go where this runner does not look.
 pub(crate) fn unlock(session: &Session<'_>, passphrase: &str) -> Result<(bool, String)> {
     let key = passphrase_file(session.bench, passphrase)?;
-    let args = ["unlock".to_owned(), "--passphrase-file".to_owned(), windows_path(&key)];
-    windows(session, &args)
+    windows(session, &["unlock", "--json", "--passphrase-file", &windows_path(&key)].map(str::to_owned))
+}
+
+/// The same for a volume that is not encrypted. It must not ask for anything: nobody is there to answer.
+pub(crate) fn unlock_keyless(session: &Session<'_>) -> Result<(bool, String)> {
+    windows(session, &["unlock", "--json"].map(str::to_owned))
 }
 
 /// `sluice.exe lock` under Wine.

@@ -23,6 +23,7 @@ const VOLUME: &str = "128M";
 
 pub(crate) fn all(bench: &Bench, report: &mut Report) -> Result<()> {
     file_system(bench, report)?;
+    unencrypted(bench, report)?;
     shapes(bench, report)?;
     verifier_options(bench, report)
 }
@@ -96,6 +97,31 @@ fn file_system(bench: &Bench, report: &mut Report) -> Result<()> {
     let (session, disk) = open(bench, report, Shape::USUAL)?;
     session.on(report, disk, "verify", &[format!("file={}", windows_path(&file))])?;
     trouble(report, session, disk)
+}
+
+/// Nothing to keep secret: it unlocks without a key, and only without.
+fn unencrypted(bench: &Bench, report: &mut Report) -> Result<()> {
+    report.section("A mapped volume without encryption");
+    let (image, file) = (image(bench), plain(bench));
+    fs::File::create(&image)?.set_len(DISK)?;
+    command::format_unencrypted(bench, &image, VOLUME)?;
+    let session = Session::start(bench, report)?;
+    let disk = session.create(report, &image, Shape { own_writes: true, ..Shape::USUAL })?;
+    session.suite(report, disk, "control-keyless")?;
+    let (opened, said) = command::unlock(&session, command::PASSPHRASE)?;
+    report.check("a key for it is an error", !opened && said.contains("\"not_encrypted\""), &said);
+    let (opened, said) = command::unlock_keyless(&session)?;
+    report.check("it unlocks without a key", opened, &format!("{said}\n{}", session.prefix.last_words()));
+    session.round_trip(report, disk, &file)?;
+    let (locked, said) = command::lock(&session)?;
+    report.check("locks", locked, &said);
+    let (opened, said) = command::unlock_keyless(&session)?;
+    report.check("and unlocks again", opened, &said);
+    session.on(report, disk, "verify", &[format!("file={}", windows_path(&file))])?;
+    session.clean(report)?;
+    session.on(report, disk, "remove", &[])?;
+    session.stop(report)?;
+    on_linux(bench, report, &file)
 }
 
 /// A device that is busy, full, broken, and pulled out.

@@ -73,12 +73,10 @@ pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
 
 /// What it holds, if it can be opened without asking.
 fn usage(args: &Info, image: &Image, header: &Header<'_>, mapped: &Mapped) -> Result<Option<Usage>, Failure> {
-    let secret = &args.secret;
-    let given = [&secret.passphrase_file, &secret.key_file, &secret.recovery_file];
-    if !header.is_open() && given.iter().all(|file| file.is_none()) {
+    if !header.is_open() && !args.secret.is_given() {
         return Ok(None);
     }
-    let key = volume_key(header, secret)?;
+    let key = volume_key(header, &args.secret)?;
     Ok(Some(ReadOnly::open(image, header, mapped, &key)?.usage()))
 }
 

@@ -1,7 +1,7 @@
 //! The driver's control device against callers that are wrong, hostile or
 //! merely old: each gets the error that its fault deserves.
 
-use sluice_control::{DiskRequest, Refusal, Statistics, UnlockRequest, VERSION, code};
+use sluice_control::{DiskEntry, DiskRequest, Refusal, Statistics, UnlockRequest, VERSION, code};
 use zerocopy::IntoBytes;
 
 use crate::{
@@ -12,12 +12,13 @@ use crate::{
     report::check,
 };
 
-const CODES: [(&str, u32); 5] = [
+const CODES: [(&str, u32); 6] = [
     ("LIST", code::LIST),
     ("READ_HEADER", code::READ_HEADER),
     ("UNLOCK", code::UNLOCK),
     ("LOCK", code::LOCK),
     ("STATISTICS", code::STATISTICS),
+    ("UNLOCK_OPEN", code::UNLOCK_OPEN),
 ];
 
 fn input_length(c: u32) -> usize {
@@ -115,6 +116,32 @@ fn keys(device: &Device, id: u32, locked: bool) {
     let got = device.control(code::UNLOCK, UnlockRequest::new(id, 0, [0x42; 32]).as_bytes(), 0);
     let want = if locked { Refusal::WrongKey } else { Refusal::WrongState };
     check("UNLOCK with a wrong key is refused", refused_as(&got, want), show(&got));
+    let got = device.control(code::UNLOCK_OPEN, DiskRequest::new(id).as_bytes(), 0);
+    let want = if locked { Refusal::Encrypted } else { Refusal::WrongState };
+    check("UNLOCK_OPEN of an encrypted volume is refused", refused_as(&got, want), show(&got));
+}
+
+/// A locked volume that is not encrypted. Leaves it locked.
+pub(crate) fn keyless() {
+    let outcome = (|| -> Result<(), Error> {
+        let device = driver::open()?;
+        let all = driver::disks(&device)?;
+        let locked = |disk: &&DiskEntry| disk.state == sluice_control::state::LOCKED && disk.slots == 0;
+        let last = all.last().filter(locked);
+        check("LIST names a locked disk without key slots", last.is_some(), format!("{} disks", all.len()));
+        let Some(last) = last else { return Ok(()) };
+        for (what, slot, key) in [("a key", 0, [0x42; 32]), ("zeros", 0, [0; 32]), ("slot 8", 8, [0x42; 32])]
+        {
+            let got = device.control(code::UNLOCK, UnlockRequest::new(last.id, slot, key).as_bytes(), 0);
+            let refused = refused_as(&got, Refusal::NotEncrypted);
+            check(&format!("UNLOCK with {what} says that it is not encrypted"), refused, show(&got));
+        }
+        let after = driver::disks(&device)?;
+        let same = after.last().filter(locked).is_some_and(|disk| disk.id == last.id);
+        check("and leaves it locked", same, format!("{} disks", after.len()));
+        Ok(())
+    })();
+    check("suite of a volume without keys ran to its end", outcome.is_ok(), format!("{outcome:?}"));
 }
 
 /// Codes that are not the driver's, among them its own with another method or access.

@@ -26,6 +26,7 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "mapped-mended" => mapped::mended(&disk),
         "mapped-surprise" => mapped::surprise(&disk),
         "control" => control::run(&disk),
+        "control-keyless" => control::keyless(),
         "cancel" => endings::cancel(&disk),
         "pnp" => endings::pnp(&disk, true),
         "pnp-plain" => endings::pnp(&disk, false),
