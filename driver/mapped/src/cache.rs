@@ -10,7 +10,7 @@ pub(crate) struct PageKey(u64);
 
 /// The trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tree {
+pub enum Tree {
     /// Block to chunk.
     Map = 0,
     /// Chunk to place.

@@ -8,6 +8,7 @@
 //!   checkpoint  changed pages to new places, then the root record
 //!   clean       segments emptied
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
+//!   rebuild     opening with space counted anew; repair: what can be derived from what is whole
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -44,8 +45,10 @@ pub mod mutants;
 mod operation;
 mod pages;
 mod read;
+mod rebuild;
 mod record;
 mod recover;
+mod repair;
 mod reuse;
 mod root;
 pub mod seal;
@@ -54,6 +57,7 @@ pub mod units;
 mod varint;
 mod write;
 
+pub use cache::Tree;
 pub use check::{Problem, Report};
 pub use engine::{Options, Stats, Usage, Volume};
 pub use recover::OpenError;
