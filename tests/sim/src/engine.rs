@@ -187,6 +187,18 @@ impl Subject for Mapped {
         volume.map(|volume| Self { volume }).map_err(|error| format!("open: {error:?}"))
     }
 
+    fn repair(disk: &mut dyn Disk, setup: &Setup) -> Result<(Self, Option<String>), String> {
+        let layout = look(disk, setup, |_, found| layout_of(&Found::new(found, setup)?.mapped))?;
+        let (mut volume, mut repaired) =
+            Volume::open_rebuilding(disk, layout, sealer(setup)?, options(setup))
+                .map_err(|error| format!("open to repair: {error:?}"))?;
+        let remaining = volume.repair(disk, &mut repaired, |_, _| {});
+        let remaining = remaining.map_err(|error| format!("repair: {error:?}"))?;
+        let some = repaired.named.iter().chain(&remaining.named).take(4).collect::<Vec<_>>();
+        let what = format!("{} repaired, {} remain: {some:?}", repaired.problems, remaining.problems);
+        Ok((Self { volume }, (!some.is_empty()).then_some(what)))
+    }
+
     fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {
         let sealer = sealer(setup)?;
         look(disk, setup, |disk, found| {

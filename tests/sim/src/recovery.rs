@@ -186,7 +186,12 @@ impl<S: Subject> Run<S> {
             let life = mortal.then(|| rng.scale(1, 300));
             let errors = self.device.counts.errors;
             let mut disk = self.device.blocking(life);
-            let opened = S::open(&mut disk, &self.plan.setup);
+            let repairs = rng.chance(1, 6);
+            let opened = if repairs {
+                S::repair(&mut disk, &self.plan.setup)
+            } else {
+                S::open(&mut disk, &self.plan.setup).map(|volume| (volume, None))
+            };
             let dead = disk.is_dead();
             if let Some(complaint) = disk.complaint.take() {
                 return Err(Stop::Wrong(complaint));
@@ -196,7 +201,11 @@ impl<S: Subject> Run<S> {
                     self.figures.nested += 1;
                     self.crash(rng);
                 }
-                Ok(volume) => {
+                Ok((_, Some(repaired))) if self.device.counts.errors == errors && !self.lies() => {
+                    return Err(Stop::Wrong(format!("after a crash: {repaired}")));
+                }
+                Ok((volume, _)) => {
+                    self.figures.repairs += u64::from(repairs);
                     // If the device failed meanwhile, the volume may be open for reading only.
                     self.errors_before = errors;
                     self.figures.recoveries += 1;

@@ -7,3 +7,4 @@ mod headers;
 mod keys;
 mod mapped;
 mod reading;
+mod repair;

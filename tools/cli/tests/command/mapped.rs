@@ -19,7 +19,7 @@ use zerocopy::FromBytes;
 
 use crate::bench::{Bench, CHEAP, MIB};
 
-const DISK: u64 = 32 * MIB;
+pub(crate) const DISK: u64 = 32 * MIB;
 const PASS: [&str; 2] = ["--passphrase-file", "pass"];
 
 struct Image(File);
@@ -38,7 +38,7 @@ impl Disk for Image {
     }
 }
 
-fn formatted(more: &[&str]) -> Bench {
+pub(crate) fn formatted(more: &[&str]) -> Bench {
     let bench = Bench::new();
     bench.blank("image", DISK);
     bench.ok(&[&["format", "image", "--mapped"], more].concat());
@@ -50,7 +50,7 @@ fn encrypted(more: &[&str]) -> Bench {
 }
 
 /// Writes as a host would, and leaves the volume as after a crash.
-fn write(bench: &Bench, offset: u64, data: &[u8]) {
+pub(crate) fn write(bench: &Bench, offset: u64, data: &[u8]) {
     let image = bench.get("image");
     let header = Header::check(RawHeader::ref_from_bytes(&image[..4096]).unwrap()).unwrap();
     let mut key = VolumeKey::zeroed();
