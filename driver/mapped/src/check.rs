@@ -42,6 +42,8 @@ pub enum Problem {
     SpacePage(u8, u64),
     /// The list of segments that hold pages was damaged. Only repairing meets it.
     List,
+    /// A block leads to this number, which no chunk had: no other chunk gets it now.
+    Kept(Chunk),
     /// A chunk was damaged, and its blocks lead to another now, which has the same contents.
     Twin(Chunk, Chunk),
 }

@@ -5,6 +5,7 @@
 //! | space tree, list of page segments, live bytes | table and trees say what lives where | done by [`Volume::open_rebuilding`] |
 //! | a chunk's references | the map says who refers to it | the table says what was counted |
 //! | totals | they were counted | they become that |
+//! | a block leads to a number that no chunk has | it is not in the table | no new chunk may get the number: it is taken |
 //! | a chunk, of which the table has another with the same tag that is whole | equal tags, equal blocks | its blocks share the other |
 //!
 //! The map is what says which block holds what; the counts in the table only save asking all of it. That holds as long as all
@@ -16,8 +17,8 @@
 //! leads to what it always did. Counts have no records in the journal. So the space of a chunk that is freed for want of
 //! references may not be filled before a checkpoint has said so, and neither cleaner nor reuse run meanwhile.
 //!
-//! What cannot be repaired stays and is reported: chunks of which there is no other, pages of map and table, and blocks that
-//! lead to a chunk that does not exist.
+//! What cannot be repaired stays and is reported: chunks of which there is no other, pages of map and table, and blocks whose
+//! chunk does not exist.
 
 use alloc::vec::Vec;
 
@@ -32,7 +33,7 @@ use crate::{
     pages::{of_chunk, of_segment},
     record::Record,
     recover::OpenError,
-    units::{Block, Chunk},
+    units::{Block, Chunk, Kind, Place, Segment, Tag},
 };
 
 /// Blocks that are led to other chunks after one pass over the map: 24 MiB of memory.
@@ -45,6 +46,20 @@ struct Twin {
     tag: [u8; 16],
     damaged: Chunk,
     whole: Option<Chunk>,
+}
+
+/// What has been counted in the table so far.
+#[derive(Default)]
+struct Counts {
+    /// Chunks that were there, that were freed, and numbers that were taken.
+    exist: u64,
+    freed: u64,
+    kept: u64,
+    /// Every page of the map, of the table, could be read.
+    whole: bool,
+    all_read: bool,
+    /// Where the numbers that were taken count as live.
+    segment: Option<Segment>,
 }
 
 impl Volume {
@@ -75,7 +90,7 @@ impl Volume {
     }
 
     fn repair_counts(&mut self, disk: &mut dyn Disk, repaired: &mut Report) -> Result<(), OpenError> {
-        let (mut exist, mut freed, mut all_read) = (0, 0, true);
+        let mut counts = Counts { all_read: true, ..Counts::default() };
         let (before, said_to_exist) = (repaired.problems, self.chunks);
         let mut first = 0;
         loop {
@@ -83,42 +98,89 @@ impl Volume {
             let mut references = list(count as usize).ok_or(OpenError::NoMemory)?;
             references.resize(count as usize, 0u32);
             let mut seen = Report::default();
-            let whole = self.count_references(disk, first, &mut references, &mut seen)? == 0;
+            counts.whole = self.count_references(disk, first, &mut references, &mut seen)? == 0;
             if first == 0 {
-                self.repair_mapped(seen.blocks, whole, repaired);
+                self.repair_mapped(seen.blocks, counts.whole, repaired);
             }
             for (chunk, counted) in (first..).map(Chunk).zip(references) {
-                let leaf = of_chunk(chunk).0;
-                if self.page_or_none(disk, leaf)?.is_none() {
-                    all_read = false;
-                    continue;
-                }
-                // A block that leads to no chunk is lost, and stays.
-                let Some(entry) = self.pump(disk, |volume| volume.entry(chunk))? else { continue };
-                exist += 1;
-                let said = entry.references;
-                if said == counted || (said > counted && !whole) {
-                    continue;
-                }
-                if self.cache.dirty() + 2 > self.dirty_most {
-                    self.checkpoint_now(disk)?;
-                }
-                self.pump(disk, |volume| volume.set_references(chunk, counted))?;
-                freed += u64::from(counted == 0);
-                repaired.add(Problem::References(chunk, said, counted));
+                self.repair_chunk(disk, chunk, counted, &mut counts, repaired)?;
             }
             first += count;
             if first >= self.table_size {
                 break;
             }
         }
-        if all_read {
-            if said_to_exist != exist {
-                repaired.add(Problem::Chunks(said_to_exist, exist));
+        if counts.all_read {
+            if said_to_exist != counts.exist {
+                repaired.add(Problem::Chunks(said_to_exist, counts.exist));
             }
-            self.chunks = exist - freed;
+            self.chunks = counts.exist + counts.kept - counts.freed;
         }
         if repaired.problems > before { self.checkpoint_now(disk) } else { Ok(()) }
+    }
+
+    fn repair_chunk(
+        &mut self,
+        disk: &mut dyn Disk,
+        chunk: Chunk,
+        counted: u32,
+        counts: &mut Counts,
+        repaired: &mut Report,
+    ) -> Result<(), OpenError> {
+        if self.page_or_none(disk, of_chunk(chunk).0)?.is_none() {
+            counts.all_read = false;
+            return Ok(());
+        }
+        if self.cache.dirty() + 2 > self.dirty_most {
+            self.checkpoint_now(disk)?;
+        }
+        let Some(entry) = self.pump(disk, |volume| volume.entry(chunk))? else {
+            if counted > 0
+                && let Some(segment) = self.segment_for_one_more(counts)
+            {
+                self.pump(disk, |volume| volume.keep_number(chunk, counted, segment))?;
+                counts.kept += 1;
+                repaired.add(Problem::Kept(chunk));
+            }
+            return Ok(());
+        };
+        counts.exist += 1;
+        let said = entry.references;
+        if said == counted || (said > counted && !counts.whole) {
+            return Ok(());
+        }
+        self.pump(disk, |volume| volume.set_references(chunk, counted))?;
+        counts.freed += u64::from(counted == 0);
+        repaired.add(Problem::References(chunk, said, counted));
+        Ok(())
+    }
+
+    /// A segment in which a byte more can be live: the fullest, which the cleaner wants last.
+    fn segment_for_one_more(&self, counts: &mut Counts) -> Option<Segment> {
+        let has_room = |segment: &Segment| {
+            let live = self.space.live_in(*segment);
+            !self.space.holds_pages(*segment) && live > 0 && u64::from(live) < self.layout.segment_bytes
+        };
+        if !counts.segment.as_ref().is_some_and(has_room) {
+            let all = (0..self.layout.segments).map(Segment);
+            counts.segment = all.filter(has_room).max_by_key(|segment| self.space.live_in(*segment));
+        }
+        counts.segment
+    }
+
+    /// Blocks lead to a number that no chunk has. Whoever got it next would be read in their place, and lose a reference
+    /// with each of them that is written: so it is taken, by a chunk that nobody can read, since no such length is stored
+    /// plain. Its blocks stay lost, but can be written and discarded, and the number is free again when the last one was.
+    fn keep_number(&mut self, chunk: Chunk, references: u32, segment: Segment) -> Result<(), Stop> {
+        let (key, at) = of_segment(segment);
+        self.page(key)?;
+        let place = Place { address: self.layout.segment_start(segment), length: 1, kind: Kind::Plain };
+        self.set_entry(chunk, Some(Entry { tag: Tag::default(), place, references }))?;
+        let frame = self.page_to_change(key)?;
+        self.space.add(segment, 1, false);
+        leaf::set_space(self.cache.page_mut(frame), at, self.space.live_in(segment));
+        self.chunks = self.chunks.saturating_add(1);
+        Ok(())
     }
 
     /// How many blocks are mapped: what was counted, or at least that.

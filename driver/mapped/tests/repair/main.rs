@@ -248,20 +248,39 @@ fn both_twins_damaged_are_both_lost() {
     assert_eq!(lost, [3, 43, 103].map(|block| Problem::Lost(Block(block))).iter().collect::<Vec<_>>());
 }
 
+/// 300 and 302 lead to a number that the table has free, 301 to one beyond its end.
 #[test]
-fn a_block_that_leads_to_no_chunk_stays_and_is_named() {
+fn blocks_without_a_chunk_stay_lost_and_harm_no_others() {
     let mut bench = Bench::filled(true);
-    bench.set_chunk(300, Some(100));
-    bench.set_chunk(301, Some(1_000_000));
-    let (repaired, remaining) = bench.repair().unwrap();
-    assert!(matches!(repaired.named[..], [Problem::Mapped(..)]), "{:?}", repaired.named);
-    let mut named = remaining.named;
-    named.sort_unstable_by_key(|one| if let Problem::NoChunk(block, _) = one { block.0 } else { 0 });
-    let expected = [(300, 100), (301, 1_000_000)];
-    assert_eq!(named, expected.map(|(block, chunk)| Problem::NoChunk(Block(block), Chunk(chunk))));
     let mut volume = bench.open(0).unwrap();
+    bench.ask(&mut volume, Request::Discard { offset: 5000 * BLOCK as u64, length: BLOCK as u64 }).unwrap();
+    bench.ask(&mut volume, Request::Checkpoint).unwrap();
+    bench.model.remove(&5000);
+    let free = 40;
+    assert!((0..60).all(|block| bench.chunk(block) != free));
+    for (block, chunk) in [(300, free), (301, 1_000_000), (302, free)] {
+        bench.set_chunk(block, Some(chunk));
+    }
+    let mut unrepaired = bench.clone();
+    let before = unrepaired.open(0).unwrap().check(&mut unrepaired.disk, |_, _| {}).unwrap();
+    assert!(before.named.contains(&Problem::NoChunk(Block(302), Chunk(free))), "{:?}", before.named);
+    let (repaired, remaining) = bench.repair().unwrap();
+    assert!(repaired.named.contains(&Problem::Kept(Chunk(free))), "{:?}", repaired.named);
+    let lost = [300, 302].map(|block| Problem::Lost(Block(block)));
+    let stray = Problem::NoChunk(Block(301), Chunk(1_000_000));
+    assert_eq!(remaining.named, [stray, Problem::Damaged(Chunk(free)), lost[0], lost[1]]);
+    let again = bench.repair().unwrap().0;
+    assert_eq!(again.problems, 0, "{:?}", again.named);
+    let mut volume = bench.open(0).unwrap();
+    for block in 1000..1200 {
+        bench.write(&mut volume, block, block);
+    }
     assert_eq!(bench.read(&mut volume, 300), Err(Error::Medium));
+    bench.write(&mut volume, 300, 500);
+    bench.ask(&mut volume, Request::Discard { offset: 302 * BLOCK as u64, length: BLOCK as u64 }).unwrap();
     bench.assert_readable(&mut volume, "the others");
+    let left = volume.check(&mut bench.disk, |_, _| {}).unwrap();
+    assert_eq!(left.named, [stray]);
 }
 
 /// 44 leaves of the space tree are gone, and the smallest cache may hold 38 changed pages.

@@ -153,6 +153,9 @@ fn problem_text(problem: Problem) -> String {
             )
         }
         Problem::List => "the list of segments that hold metadata is damaged".to_owned(),
+        Problem::Kept(chunk) => {
+            format!("chunk {} does not exist, but blocks lead there: no new chunk gets that number", chunk.0)
+        }
         Problem::Twin(chunk, twin) => {
             format!(
                 "chunk {} is damaged; chunk {} has the same contents, and its blocks lead there now",
