@@ -282,6 +282,14 @@ impl Bench {
         self.disk.write(sector, &bytes).unwrap();
     }
 
+    /// Changes a byte of something that was written.
+    pub(crate) fn damage(&mut self, rng: &mut fastrand::Rng) {
+        let sectors = self.disk.sectors.len();
+        if let Some(sector) = self.disk.sectors.values_mut().nth(rng.usize(..sectors)) {
+            sector[rng.usize(..SECTOR)] ^= rng.u8(1..);
+        }
+    }
+
     /// The chunk of a block, by the last root record.
     pub(crate) fn chunk(&mut self, block: u64) -> u64 {
         let page = self.page(Tree::Map, 0, block / 816);

@@ -10,6 +10,8 @@ use sluice_mapped::{
     layout::Layout,
     units::{BLOCK, Block, Chunk, Segment},
 };
+#[cfg(feature = "mutants")]
+use sluice_mapped::{Options, Volume};
 
 /// Damage that can be repaired, and what it is called when it is.
 type Damage = (&'static str, fn(&mut Bench), fn(&Problem) -> bool);
@@ -344,6 +346,73 @@ fn more_wrong_counts_than_the_cache_holds() {
     let (repaired, remaining) = bench.repair().unwrap();
     assert_eq!((repaired.problems, remaining.problems), (121, 0), "and the number of blocks");
     bench.assert_good("repaired");
+}
+
+/// Whatever is damaged: what can be read is what was written, and repairing twice repairs nothing more.
+#[test]
+fn anything_may_be_damaged() {
+    let filled = Bench::filled(true);
+    let (mut refused, mut repairs, mut lost) = (0, 0, 0);
+    for seed in 0..400 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut bench = filled.clone();
+        for _ in 0..rng.usize(1..20) {
+            bench.damage(&mut rng);
+        }
+        let Ok((repaired, remaining)) = bench.repair() else {
+            refused += 1;
+            continue;
+        };
+        repairs += usize::from(repaired.problems > 0);
+        let again = bench.repair().unwrap_or_else(|error| panic!("{seed}: {error:?}"));
+        assert_eq!((again.0.named, again.1.named), (vec![], remaining.named.clone()), "{seed}");
+        let mut volume = bench.open(0).unwrap_or_else(|error| panic!("{seed}: {error:?}"));
+        for (block, number) in bench.model.clone() {
+            match bench.read(&mut volume, block) {
+                // The last frame is not known to be durable: damaged, it counts as torn.
+                Ok(read) => assert!(
+                    read == contents(number) || (block == 59 && read == contents(20)),
+                    "{seed}: {block}"
+                ),
+                Err(_) => {
+                    lost += 1;
+                    assert!(remaining.problems > 0, "{seed}: {block}");
+                }
+            }
+        }
+    }
+    assert!(
+        refused > 20 && repairs > 20 && lost > 20,
+        "{refused} refused, {repairs} repaired, {lost} blocks lost"
+    );
+}
+
+/// Without encryption, everybody can make tags: trees, places and counts may then be anything.
+#[cfg(feature = "mutants")]
+#[test]
+fn what_somebody_has_forged_does_no_harm() {
+    let mut opened = 0;
+    for encrypted in [false, true] {
+        let filled = Bench::filled(encrypted);
+        for seed in 0..300 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut bench = filled.clone();
+            for _ in 0..rng.usize(1..30) {
+                bench.damage(&mut rng);
+            }
+            let (sealer, options) = (bench.sealer().credulous(), Options::new(1 << 18, 1 << 16, Some(1)));
+            let volume = Volume::open_rebuilding(&mut bench.disk, bench.layout, sealer, options);
+            let Ok((mut volume, mut repaired)) = volume else { continue };
+            opened += 1;
+            let _ = volume.repair(&mut bench.disk, &mut repaired, |_, _| {});
+            for block in 0..80 {
+                let buffer = contents(block + 1000).into();
+                let write = Request::Write { offset: block * BLOCK as u64, buffer, fua: false };
+                let _ = bench.ask(&mut volume, write);
+            }
+        }
+    }
+    assert!(opened > 100, "{opened}");
 }
 
 /// References of all pages, inner ones with them, fit the fan-out that the helpers assume.
