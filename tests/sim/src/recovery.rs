@@ -180,13 +180,13 @@ impl<S: Subject> Run<S> {
 
     /// Opens the volume; power may fail meanwhile, and the device may.
     fn open(&mut self, rng: &mut Prng) -> Result<S, Stop> {
-        for attempt in 0.. {
+        for attempt in 0u64.. {
             self.device.behave(attempt > 3);
             let mortal = attempt < 3 && rng.chance(1, self.plan.crash_in_recovery);
             let life = mortal.then(|| rng.scale(1, 300));
             let errors = self.device.counts.errors;
             let mut disk = self.device.blocking(life);
-            let repairs = rng.chance(1, 6);
+            let repairs = (self.figures.recoveries + attempt) % 6 == 5;
             let opened = if repairs {
                 S::repair(&mut disk, &self.plan.setup)
             } else {
