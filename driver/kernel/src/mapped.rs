@@ -224,7 +224,9 @@ impl Host {
             | OpenError::Larger
             | OpenError::RootLost
             | OpenError::List
+            | OpenError::Space
             | OpenError::Page
+            | OpenError::Irreplaceable(..)
             | OpenError::Journal(_) => Refusal::Damaged,
         })?;
         let engine = Engine::new(volume, below, self.requests, self.sector);

@@ -158,7 +158,7 @@ impl Volume {
         self.set_entry(chunk, None)
     }
 
-    fn set_entry(&mut self, chunk: Chunk, to: Option<Entry>) -> Result<(), Stop> {
+    pub(crate) fn set_entry(&mut self, chunk: Chunk, to: Option<Entry>) -> Result<(), Stop> {
         let (key, entry) = of_chunk(chunk);
         let frame = self.page_to_change(key)?;
         leaf::set_table(self.cache.page_mut(frame), entry, to);

@@ -15,7 +15,7 @@ use crate::{
 /// Problems that a report names; more are counted.
 const NAMED: usize = 1000;
 /// Chunks whose references are counted in one pass over the map: a quarter of a gigabyte of memory.
-const PASS: u64 = 64 << 20;
+pub(crate) const PASS: u64 = 64 << 20;
 
 /// Something that is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,17 @@ pub enum Problem {
     Chunks(u64, u64),
     /// So many blocks are said to be mapped; so many are.
     Mapped(u64, u64),
+    /// A page of the space tree was damaged: its level, and its number there. Only repairing meets one.
+    SpacePage(u8, u64),
+    /// The list of segments that hold pages was damaged. Only repairing meets it.
+    List,
+    /// A block leads to this number, which no chunk had: no other chunk gets it now.
+    Kept(Chunk),
+    /// A chunk was damaged, and its blocks lead to another now, which has the same contents.
+    Twin(Chunk, Chunk),
 }
 
-/// What checking has found.
+/// What checking has found, or repairing has put right.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Blocks that are mapped.
@@ -53,8 +61,21 @@ pub struct Report {
     pub named: Vec<Problem>,
 }
 
+/// What has been found so far.
+#[derive(Default)]
+struct Found {
+    report: Report,
+    /// Live bytes of each segment, counted.
+    live: Vec<u32>,
+    /// Chunks that exist.
+    exist: u64,
+    /// Chunks that are not what was stored, and chunks that do not exist and to which a block leads. In order.
+    damaged: Vec<Chunk>,
+    missing: Vec<Chunk>,
+}
+
 impl Report {
-    fn add(&mut self, problem: Problem) {
+    pub(crate) fn add(&mut self, problem: Problem) {
         self.problems += 1;
         if self.named.len() < NAMED {
             self.named.push(problem);
@@ -71,61 +92,90 @@ impl Volume {
     pub fn check(
         &mut self,
         disk: &mut dyn Disk,
-        mut progress: impl FnMut(u64, u64),
+        progress: impl FnMut(u64, u64),
     ) -> Result<Report, OpenError> {
-        let mut report = Report::default();
-        let mut live = vec![0u32; self.layout.segments as usize];
-        let mut damaged = Vec::new();
-        let mut exist = 0;
+        self.examine(disk, None, progress).map(|(report, _)| report)
+    }
+
+    /// The same, and which chunks are damaged. If that is `known`, no chunk is read.
+    pub(crate) fn examine(
+        &mut self,
+        disk: &mut dyn Disk,
+        known: Option<&[Chunk]>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(Report, Vec<Chunk>), OpenError> {
+        let mut found = Found { live: vec![0u32; self.layout.segments as usize], ..Found::default() };
         let mut first = 0;
         loop {
             let count = PASS.min(self.table_size - first);
             let mut references = vec![0u32; count as usize];
-            self.count_references(disk, first, &mut references, &mut report)?;
+            // What is wrong with the map is told once.
+            let mut again = Report::default();
+            let report = if first == 0 { &mut found.report } else { &mut again };
+            self.count_references(disk, first, &mut references, report)?;
             for leaf in first / TABLE_ENTRIES..(first + count).div_ceil(TABLE_ENTRIES) {
                 let range =
                     (leaf * TABLE_ENTRIES).max(first)..((leaf + 1) * TABLE_ENTRIES).min(first + count);
                 let key = PageKey::new(Tree::Table, 0, leaf);
                 let Some(frame) = self.page_or_none(disk, key)? else {
-                    report.add(Problem::TablePage(Chunk(range.start), range.end - range.start));
+                    found.report.add(Problem::TablePage(Chunk(range.start), range.end - range.start));
                     continue;
                 };
                 let page = *self.cache.page(frame);
                 for chunk in range.map(Chunk) {
                     let counted = references[(chunk.0 - first) as usize];
-                    let entry = leaf::table(&page, chunk.0 % TABLE_ENTRIES);
-                    let said = entry.map_or(0, |entry| entry.references);
-                    if said != counted {
-                        report.add(Problem::References(chunk, said, counted));
-                    }
-                    let Some(entry) = entry else { continue };
-                    exist += 1;
-                    if let Some(segment) = self.layout.segment_of(entry.place.address) {
-                        let live = &mut live[segment.0 as usize];
-                        *live = live.saturating_add(u32::from(entry.place.length));
-                    }
-                    report.chunks += 1;
-                    if !self.chunk_is_whole(disk, &entry) {
-                        report.add(Problem::Damaged(chunk));
-                        damaged.push(chunk);
+                    match leaf::table(&page, chunk.0 % TABLE_ENTRIES) {
+                        Some(entry) => self.examine_chunk(disk, chunk, &entry, counted, known, &mut found),
+                        None if counted > 0 => found.missing.push(chunk),
+                        None => {}
                     }
                 }
-                progress(report.chunks, self.chunks);
+                progress(found.report.chunks, self.chunks);
             }
             first += count;
             if first >= self.table_size {
                 break;
             }
         }
-        self.compare_counts(&mut report, &live, exist);
-        if !damaged.is_empty() {
-            self.find_lost(disk, &damaged, &mut report)?;
+        self.compare_counts(&mut found);
+        if !(found.damaged.is_empty() && found.missing.is_empty()) {
+            self.find_lost(disk, &mut found)?;
         }
-        Ok(report)
+        Ok((found.report, found.damaged))
     }
 
-    fn compare_counts(&self, report: &mut Report, live: &[u32], exist: u64) {
-        for (segment, &found) in (0..).map(Segment).zip(live) {
+    fn examine_chunk(
+        &mut self,
+        disk: &mut dyn Disk,
+        chunk: Chunk,
+        entry: &Entry,
+        counted: u32,
+        known: Option<&[Chunk]>,
+        found: &mut Found,
+    ) {
+        if entry.references != counted {
+            found.report.add(Problem::References(chunk, entry.references, counted));
+        }
+        found.exist += 1;
+        if let Some(segment) = self.layout.segment_of(entry.place.address) {
+            let live = &mut found.live[segment.0 as usize];
+            *live = live.saturating_add(u32::from(entry.place.length));
+        }
+        found.report.chunks += 1;
+        let whole = match known {
+            Some(damaged) => damaged.binary_search(&chunk).is_err(),
+            None => self.chunk_is_whole(disk, entry),
+        };
+        if !whole {
+            found.report.add(Problem::Damaged(chunk));
+            found.damaged.push(chunk);
+        }
+    }
+
+    fn compare_counts(&self, found: &mut Found) {
+        let Found { report, live, exist, .. } = found;
+        let exist = *exist;
+        for (segment, &found) in (0..).map(Segment).zip(&*live) {
             let said = self.space.live_in(segment);
             if !self.space.holds_pages(segment) && said != found {
                 report.add(Problem::Live(segment, said, found));
@@ -140,7 +190,7 @@ impl Volume {
     }
 
     /// A page, or `None` if it is damaged.
-    fn page_or_none(
+    pub(crate) fn page_or_none(
         &mut self,
         disk: &mut dyn Disk,
         key: PageKey,
@@ -153,13 +203,14 @@ impl Volume {
         }
     }
 
-    /// Walks the map's leaves. `see` is shown each block that is mapped.
-    fn walk_map(
+    /// Walks the map's leaves. `see` is shown each block that is mapped. Answers how many leaves are damaged.
+    pub(crate) fn walk_map(
         &mut self,
         disk: &mut dyn Disk,
         report: &mut Report,
         mut see: impl FnMut(&mut Report, Block, Chunk),
-    ) -> Result<(), OpenError> {
+    ) -> Result<u64, OpenError> {
+        let mut damaged = 0;
         for leaf in 0..self.layout.blocks.div_ceil(MAP_ENTRIES) {
             let key = PageKey::new(Tree::Map, 0, leaf);
             let cached = self.cache.find(key).is_some();
@@ -171,6 +222,7 @@ impl Volume {
             let entries = MAP_ENTRIES.min(self.layout.blocks - start);
             let Some(frame) = self.page_or_none(disk, key)? else {
                 report.add(Problem::MapPage(Block(start), entries));
+                damaged += 1;
                 continue;
             };
             for entry in 0..entries {
@@ -179,16 +231,17 @@ impl Volume {
                 }
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
-    fn count_references(
+    /// Counts what leads to each chunk from `first` on. Answers how many leaves of the map are damaged.
+    pub(crate) fn count_references(
         &mut self,
         disk: &mut dyn Disk,
         first: u64,
         references: &mut [u32],
         report: &mut Report,
-    ) -> Result<(), OpenError> {
+    ) -> Result<u64, OpenError> {
         let size = self.table_size;
         self.walk_map(disk, report, |report, block, chunk| {
             if first == 0 {
@@ -204,7 +257,7 @@ impl Volume {
         })
     }
 
-    fn chunk_is_whole(&mut self, disk: &mut dyn Disk, entry: &Entry) -> bool {
+    pub(crate) fn chunk_is_whole(&mut self, disk: &mut dyn Disk, entry: &Entry) -> bool {
         let length = usize::from(entry.place.length);
         let Ok(mut bytes) = read_unaligned(disk, &self.layout, entry.place.address.0, length) else {
             return false;
@@ -212,17 +265,18 @@ impl Volume {
         open(&self.sealer, &mut self.decompressor, entry, &mut bytes, &mut self.scratch[..BLOCK])
     }
 
-    /// Names the blocks that lead to damaged chunks.
-    fn find_lost(
-        &mut self,
-        disk: &mut dyn Disk,
-        damaged: &[Chunk],
-        report: &mut Report,
-    ) -> Result<(), OpenError> {
-        self.walk_map(disk, report, |report, block, chunk| {
+    /// Names the blocks that lead to damaged chunks, or to none.
+    fn find_lost(&mut self, disk: &mut dyn Disk, found: &mut Found) -> Result<(), OpenError> {
+        let Found { report, damaged, missing, .. } = found;
+        // What is wrong with the map itself is in the report already.
+        self.walk_map(disk, &mut Report::default(), |_, block, chunk| {
             if damaged.binary_search(&chunk).is_ok() {
                 report.add(Problem::Lost(block));
             }
-        })
+            if missing.binary_search(&chunk).is_ok() {
+                report.add(Problem::NoChunk(block, chunk));
+            }
+        })?;
+        Ok(())
     }
 }

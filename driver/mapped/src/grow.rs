@@ -51,7 +51,7 @@ impl Volume {
         }
         disk.flush().map_err(|_| OpenError::Device)?;
         // Both first copies are as good as the second ones now, which are about to be left.
-        newest_root(disk, from, sealer)?;
+        newest_root(disk, from, sealer, true)?;
         if to.copy_b == from.copy_b {
             return Ok(());
         }

@@ -10,6 +10,7 @@
 //!   clean       segments emptied; compact: all that is worth it; discard: the device told what is free
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
 //!   inspect     structures shown as they lie on the disk, of a volume that need not open
+//!   rebuild     opening with space counted anew; repair: what can be derived from what is whole
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -53,8 +54,10 @@ mod neighbours;
 mod operation;
 mod pages;
 mod read;
+mod rebuild;
 mod record;
 mod recover;
+mod repair;
 mod reuse;
 mod root;
 pub mod seal;
@@ -64,6 +67,7 @@ pub mod units;
 mod varint;
 mod write;
 
+pub use cache::Tree;
 pub use check::{Problem, Report};
 pub use engine::{Options, Stats, Usage, Volume};
 pub use recover::OpenError;

@@ -30,6 +30,7 @@ use crate::{
     mutants::Mutant,
     neighbours::Neighbours,
     pages::{TreeRoot, depths},
+    rebuild::Accounts,
     root::Root,
     seal::{Domain, Sealer},
     space::Space,
@@ -49,8 +50,13 @@ pub enum OpenError {
     RootLost,
     /// The list of segments that hold metadata is damaged.
     List,
+    /// A page of the space tree is damaged.
+    Space,
     /// A metadata page is damaged.
     Page,
+    /// A metadata page is damaged without which nobody knows what else is stored where: the tree, the level in it (0 is a
+    /// leaf), and the number on that level. Only [`Volume::open_rebuilding`] says so, and has changed nothing then.
+    Irreplaceable(Tree, u8, u64),
     /// A journal frame that was durable is damaged or missing: this one. What came after it cannot be applied.
     Journal(u64),
     /// Memory has run out.
@@ -99,15 +105,32 @@ impl Volume {
         sealer: Sealer,
         options: Options,
     ) -> Result<Box<Self>, OpenError> {
+        Self::open_as(disk, layout, sealer, options, None)
+    }
+
+    /// Opens a volume; with `accounts`, what is recorded about space is not believed, but counted into them.
+    pub(crate) fn open_as(
+        disk: &mut dyn Disk,
+        layout: Layout,
+        sealer: Sealer,
+        options: Options,
+        mut accounts: Option<&mut Accounts>,
+    ) -> Result<Box<Self>, OpenError> {
         // What is read from here on is durable. A root record that an earlier opening wrote and could not flush would
         // otherwise be believed, what the one before it needs be written over, and then power could fail.
         disk.flush().map_err(|_| OpenError::Device)?;
-        let root = newest_root(disk, &layout, &sealer)?;
+        let root = newest_root(disk, &layout, &sealer, accounts.is_none())?;
         let depths = depths(&written_with(&root, &layout)?);
         let mut volume = Self::empty(layout, sealer, options, &root, depths).ok_or(OpenError::NoMemory)?;
         volume.raise_trees()?;
-        volume.load_page_segments(disk, &root)?;
-        volume.load_space(disk)?;
+        match &mut accounts {
+            None => {
+                volume
+                    .load_page_segments(disk, &root, |space, segment, live| space.add(segment, live, true))?;
+                volume.load_space(disk)?;
+            }
+            Some(accounts) => volume.count_space(disk, &root, accounts)?,
+        }
         let verify = !volume.errs(Mutant::DataNotVerified);
         let (frames, known) = find_frames(disk, &volume.layout, &volume.sealer, &root, verify)?;
         volume.known = known;
@@ -116,6 +139,13 @@ impl Volume {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
                 volume.space.claim(segment);
             }
+        }
+        if let Some(accounts) = accounts {
+            // Up to here nothing has been written: what is refused is as it was.
+            if newest_root(disk, &volume.layout, &volume.sealer, true)? != root {
+                return Err(OpenError::Device);
+            }
+            volume.write_space(disk, accounts)?;
         }
         for frame in frames {
             volume.replay(disk, &frame)?;
@@ -266,7 +296,7 @@ impl Volume {
         }
     }
 
-    fn checkpoint_now(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
+    pub(crate) fn checkpoint_now(&mut self, disk: &mut dyn Disk) -> Result<(), OpenError> {
         let wanted = self.root_number + 1;
         self.checkpoint_wanted = true;
         self.drive(disk);
@@ -277,7 +307,13 @@ impl Volume {
         }
     }
 
-    fn load_page_segments(&mut self, disk: &mut dyn Disk, root: &Root) -> Result<(), OpenError> {
+    /// Reads the list of segments that hold pages; `add` is told each, and its live bytes.
+    pub(crate) fn load_page_segments(
+        &mut self,
+        disk: &mut dyn Disk,
+        root: &Root,
+        mut add: impl FnMut(&mut Space, Segment, u32),
+    ) -> Result<(), OpenError> {
         let bytes = read_list(disk, &self.layout, &self.sealer, root)?;
         if bytes.is_empty() {
             return Ok(());
@@ -290,7 +326,7 @@ impl Volume {
             if segment >= u64::from(self.layout.segments) || live > self.layout.segment_bytes {
                 return Err(OpenError::List);
             }
-            self.space.add(Segment(segment as u32), live as u32, true);
+            add(&mut self.space, Segment(segment as u32), live as u32);
         }
         self.list = Some((root.list, bytes.len() as u32));
         Ok(())
@@ -300,11 +336,14 @@ impl Volume {
         let segments = u64::from(self.layout.segments);
         for index in 0..segments.div_ceil(SPACE_ENTRIES) {
             let key = PageKey::new(Tree::Space, 0, index);
-            let frame = self.pump(disk, |volume| volume.page(key))?;
+            let frame = self.pump(disk, |volume| volume.page(key)).map_err(|error| match error {
+                OpenError::Page => OpenError::Space,
+                other => other,
+            })?;
             for entry in 0..SPACE_ENTRIES.min(segments - index * SPACE_ENTRIES) {
                 let live = leaf::space(self.cache.page(frame), entry);
                 if u64::from(live) > self.layout.segment_bytes {
-                    return Err(OpenError::Page);
+                    return Err(OpenError::Space);
                 }
                 if live > 0 {
                     self.space.add(Segment((index * SPACE_ENTRIES + entry) as u32), live, false);
@@ -521,13 +560,18 @@ fn dirty_most(layout: &Layout, pages: usize) -> usize {
     (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
 }
 
-/// The newest root record of the four.
+/// The newest root record of the four. With `mend`, the others are made to fit.
 ///
 /// A crash can leave a newer record in one copy of a slot than in the other. Before anything else is written, both are
 /// made to hold the newer one: what is believed now must be what is believed after the next crash, whichever copy that
 /// damages, and a copy that cannot be read now must not come back with something newer.
 #[inline(never)]
-pub(crate) fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer) -> Result<Root, OpenError> {
+pub(crate) fn newest_root(
+    disk: &mut dyn Disk,
+    layout: &Layout,
+    sealer: &Sealer,
+    mend: bool,
+) -> Result<Root, OpenError> {
     let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
     let slots = [0, 1].map(|slot| {
         layout.roots(slot).map(|offset| {
@@ -546,6 +590,9 @@ pub(crate) fn newest_root(disk: &mut dyn Disk, layout: &Layout, sealer: &Sealer)
     let newest = newer.into_iter().flatten().max_by_key(|root| root.number).ok_or(OpenError::NoRoot)?;
     // With a smaller layout the second copies' places are others: there lies data now.
     written_with(&newest, layout)?;
+    if !mend {
+        return Ok(newest);
+    }
     let mut mended = false;
     for (slot, copies) in slots.iter().enumerate() {
         let Some(newer) = newer[slot] else { continue };

@@ -257,7 +257,7 @@ fn nothing_is_allocated_while_a_volume_is_open() {
         assert_eq!((rig.failed, rig.refused), (0, REQUESTS));
         rig.submit(Request::Checkpoint);
         rig.settle(0);
-        rig.errors = 2;
+        rig.errors = 5;
         rig.work(100);
         assert!(rig.failed > 0 && rig.volume.has_failed());
         assert_eq!(counted(), 0, "allocations at level {level:?}");

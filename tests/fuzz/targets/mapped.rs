@@ -147,7 +147,15 @@ fuzz_target!(|input: &[u8]| {
     look(&mut disk, sealer());
     assert!(disk.0 == before, "looking has changed something");
     for round in 0..1 {
-        let Ok(mut volume) = Volume::open(&mut disk, layout(), sealer(), options()) else { return };
+        let mut volume = if believe & 2 == 0 {
+            let Ok(volume) = Volume::open(&mut disk, layout(), sealer(), options()) else { return };
+            volume
+        } else {
+            let opened = Volume::open_rebuilding(&mut disk, layout(), sealer(), options());
+            let Ok((mut volume, mut repaired)) = opened else { return };
+            let _ = volume.repair(&mut disk, &mut repaired, |_, _| {});
+            volume
+        };
         let _ = volume.check(&mut disk, |_, _| {});
         let _ = volume.usage();
         for first in (0..BLOCKS).step_by(64) {

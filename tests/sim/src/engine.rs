@@ -158,6 +158,14 @@ fn layout_of(mapped: &Recorded) -> Result<Layout, String> {
     Layout::of(mapped).map_err(|error| format!("the header's layout: {error:?}"))
 }
 
+/// What a volume is opened with, as its header says.
+fn look_up(disk: &mut dyn Disk, setup: &Setup) -> Result<(Layout, Sealer), String> {
+    look(disk, setup, |_, found| {
+        let Found { mapped, key, .. } = Found::new(found, setup)?;
+        Ok((layout_of(&mapped)?, sealer(setup, &key)?))
+    })
+}
+
 /// Writes a header as a plan says.
 fn carry_out(disk: &mut dyn Disk, steps: &[plan::Step<'_>]) -> Result<(), String> {
     for step in steps {
@@ -268,12 +276,20 @@ impl Subject for Mapped {
     }
 
     fn open(disk: &mut dyn Disk, setup: &Setup) -> Result<Self, String> {
-        let (layout, sealer) = look(disk, setup, |_, found| {
-            let Found { mapped, key, .. } = Found::new(found, setup)?;
-            Ok((layout_of(&mapped)?, sealer(setup, &key)?))
-        })?;
+        let (layout, sealer) = look_up(disk, setup)?;
         let volume = Volume::open(disk, layout, sealer, options(setup));
         volume.map(|volume| Self { volume }).map_err(|error| format!("open: {error:?}"))
+    }
+
+    fn repair(disk: &mut dyn Disk, setup: &Setup) -> Result<(Self, Option<String>), String> {
+        let (layout, sealer) = look_up(disk, setup)?;
+        let (mut volume, mut repaired) = Volume::open_rebuilding(disk, layout, sealer, options(setup))
+            .map_err(|error| format!("open to repair: {error:?}"))?;
+        let remaining = volume.repair(disk, &mut repaired, |_, _| {});
+        let remaining = remaining.map_err(|error| format!("repair: {error:?}"))?;
+        let some = repaired.named.iter().chain(&remaining.named).take(4).collect::<Vec<_>>();
+        let what = format!("{} repaired, {} remain: {some:?}", repaired.problems, remaining.problems);
+        Ok((Self { volume }, (!some.is_empty()).then_some(what)))
     }
 
     fn grow(disk: &mut dyn Disk, setup: &Setup) -> Result<(), String> {

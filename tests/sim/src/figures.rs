@@ -33,6 +33,8 @@ pub struct Figures {
     pub believed: u64,
     /// Full verifications.
     pub checks: u64,
+    /// Openings in which everything was repaired that could be.
+    pub repairs: u64,
     /// I/O errors that the devices gave.
     pub io_errors: u64,
     /// Bits flipped, writes lost or misplaced.
@@ -49,7 +51,7 @@ pub struct Figures {
 
 impl Figures {
     /// Names and values, in the order of the fields.
-    pub fn rows(&self) -> [(&'static str, u64); 20] {
+    pub fn rows(&self) -> [(&'static str, u64); 21] {
         [
             ("runs", self.runs),
             ("steps", self.steps),
@@ -65,6 +67,7 @@ impl Figures {
             ("judged", self.judged),
             ("believed", self.believed),
             ("checks", self.checks),
+            ("repairs", self.repairs),
             ("io_errors", self.io_errors),
             ("corruptions", self.corruptions),
             ("failed", self.failed),
@@ -86,7 +89,7 @@ impl Figures {
         let seconds = took.as_secs_f64().max(0.001);
         format!(
             "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} growths, {} changes of keys, \
-             {} checks, {} blocks judged, {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
+             {} checks, {} repairs, {} blocks judged, {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
             self.runs,
             self.device_writes,
             self.device_writes as f64 / seconds * 3600.0 / 1e6,
@@ -95,6 +98,7 @@ impl Figures {
             self.growths,
             self.rekeys,
             self.checks,
+            self.repairs,
             self.judged,
             self.io_errors,
             self.corruptions,
@@ -119,6 +123,7 @@ impl AddAssign for Figures {
         self.judged += other.judged;
         self.believed += other.believed;
         self.checks += other.checks;
+        self.repairs += other.repairs;
         self.io_errors += other.io_errors;
         self.corruptions += other.corruptions;
         self.failed += other.failed;

@@ -189,14 +189,19 @@ impl<S: Subject> Run<S> {
 
     /// Opens the volume; power may fail meanwhile, and the device may.
     fn open(&mut self, rng: &mut Prng) -> Result<S, Stop> {
-        for attempt in 0.. {
+        for attempt in 0u64.. {
             self.device.behave(attempt > 3);
             let mortal = attempt < 3 && rng.chance(1, self.plan.crash_in_recovery);
             let life = mortal.then(|| rng.scale(1, 300));
             let errors = self.device.counts.errors;
             self.look_at_keys();
             let mut disk = self.device.blocking(life);
-            let opened = S::open(&mut disk, &self.plan.setup);
+            let repairs = (self.figures.recoveries + attempt) % 6 == 5;
+            let opened = if repairs {
+                S::repair(&mut disk, &self.plan.setup)
+            } else {
+                S::open(&mut disk, &self.plan.setup).map(|volume| (volume, None))
+            };
             let dead = disk.is_dead();
             if let Some(complaint) = disk.complaint.take() {
                 return Err(Stop::Wrong(complaint));
@@ -206,7 +211,11 @@ impl<S: Subject> Run<S> {
                     self.figures.nested += 1;
                     self.crash(rng);
                 }
-                Ok(volume) => {
+                Ok((_, Some(repaired))) if self.device.counts.errors == errors && !self.lies() => {
+                    return Err(Stop::Wrong(format!("after a crash: {repaired}")));
+                }
+                Ok((volume, _)) => {
+                    self.figures.repairs += u64::from(repairs);
                     // If the device failed meanwhile, the volume may be open for reading only.
                     self.errors_before = errors;
                     if self.device.counts.errors == errors {

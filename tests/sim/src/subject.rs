@@ -107,6 +107,15 @@ pub trait Subject: Sized {
     /// The disk failed, or what is there is no volume, or damaged.
     fn open(disk: &mut dyn Disk, setup: &Setup) -> Result<Self, String>;
 
+    /// Opens what is there like [`Self::open`], but believes as little as it can, and repairs the rest; answers what that
+    /// was. Of a volume that a crash has left, it is nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    fn repair(disk: &mut dyn Disk, setup: &Setup) -> Result<(Self, Option<String>), String> {
+        Self::open(disk, setup).map(|volume| (volume, None))
+    }
+
     /// Verifies everything that is stored, right after [`Self::open`]. False: it cannot.
     ///
     /// # Errors

@@ -30,8 +30,8 @@ pub(crate) enum Command {
     Format(Format),
     /// Show what a disk or image is; with a key, also what space a mapped volume takes.
     Info(Info),
-    /// Verify everything that is stored. Changes nothing.
-    Check(Info),
+    /// Verify everything that is stored. Changes nothing, but with --repair.
+    Check(Check),
     /// Decrypt a volume, or a part of it, to standard output or a file.
     Cat(Cat),
     /// Show the structures of a mapped volume, to understand or rescue it, also one that does not open. Changes nothing.
@@ -64,6 +64,18 @@ pub(crate) struct Image {
 pub(crate) struct Info {
     #[command(flatten)]
     pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub image: Image,
+    /// Put right what can be derived from what is whole: counts, the accounting of space, chunks that are stored
+    /// twice, the header's other copy. The disk must be locked.
+    #[arg(long)]
+    pub repair: bool,
     #[command(flatten)]
     pub secret: SecretSource,
 }

@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     Layout { path: PathBuf, error: LayoutError },
     #[error("the mapped volume on {path} cannot be opened: {}", open_error_text(*.error))]
     Mapped { path: PathBuf, error: OpenError },
+    #[error("the mapped volume on {path} cannot be repaired: {}", open_error_text(*.error))]
+    Unrepaired { path: PathBuf, error: OpenError },
     #[error("between bytes {offset} and {end} of the volume on {path} something is damaged")]
     Chunk { path: PathBuf, offset: u64, end: u64 },
     #[error("not everything is as it should be")]
@@ -122,6 +124,7 @@ impl Failure {
             Self::Geometry { .. } => "Use another disk, or make the image larger (at least 3 MiB).",
             Self::Layout { .. }
             | Self::Mapped { .. }
+            | Self::Unrepaired { .. }
             | Self::Chunk { .. }
             | Self::Found { .. }
             | Self::NotMapped { .. }
@@ -164,6 +167,20 @@ impl Failure {
             Self::Mapped { error: OpenError::NoMemory, .. } => {
                 "Close other programs, or use a machine with more memory. Nothing was changed."
             }
+            Self::Mapped { error: OpenError::List | OpenError::Space, .. } => {
+                "`sluice check --repair` makes that anew from the map and the table, if they are whole. Nothing was \
+                 changed."
+            }
+            Self::Unrepaired {
+                error: OpenError::NoMemory | OpenError::NoSpace | OpenError::Page, ..
+            } => {
+                "What was put right up to there is, and the rest is as it was. Work on a copy of the disk: with more \
+                 memory, or on one that is larger."
+            }
+            Self::Unrepaired { .. } => {
+                "Nothing was changed. Save what can be read: `sluice cat` may open it, and fails only where something is \
+                 damaged."
+            }
             Self::Mapped { .. } => {
                 "Copy the disk with a tool that skips bad sectors, and work on the copy. Nothing was changed."
             }
@@ -196,7 +213,7 @@ impl Failure {
             Self::Unreadable { .. } => "unreadable",
             Self::Geometry { .. } => "geometry",
             Self::Layout { .. } => "layout",
-            Self::Mapped { .. } => "volume_damaged",
+            Self::Mapped { .. } | Self::Unrepaired { .. } => "volume_damaged",
             Self::Chunk { .. } => "chunk_damaged",
             Self::Found { .. } => "problems_found",
             Self::NoKeys => "not_encrypted",
@@ -228,8 +245,9 @@ impl Failure {
             Self::NoKeyFits { .. } => 3,
             Self::NotSluice { .. } => 4,
             Self::Damaged { .. } | Self::Unreadable { .. } | Self::Tampered => 5,
-            Self::Mapped { error: OpenError::NoMemory, .. } => 1,
-            Self::Mapped { .. } | Self::Chunk { .. } | Self::Found { .. } => 5,
+            Self::Mapped { error: OpenError::NoMemory, .. }
+            | Self::Unrepaired { error: OpenError::NoMemory, .. } => 1,
+            Self::Mapped { .. } | Self::Unrepaired { .. } | Self::Chunk { .. } | Self::Found { .. } => 5,
             Self::InUse { .. } | Self::VolumeInUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,

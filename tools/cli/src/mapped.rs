@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sluice_engine::{format::Header, keys::VolumeKey, volume::Mapped};
 use sluice_mapped::{
-    OpenError, Options, Report, Usage, Volume,
+    OpenError, Options, Report, Tree, Usage, Volume,
     disk::Disk,
     io::{DeviceError, Error, Request},
     layout::Layout,
@@ -55,6 +55,34 @@ pub(crate) fn parts(
     let layout = Layout::of(mapped).map_err(|error| Failure::Layout { path: image.path.clone(), error })?;
     let sealer = Sealer::new(key.as_bytes(), uuid, mapped.encrypted, Backend::detect());
     Ok((layout, sealer.map_err(|_| Failure::Memory)?))
+}
+
+/// What [`repair`] has put right, and what is still wrong.
+pub(crate) struct Repaired {
+    pub(crate) repaired: Report,
+    pub(crate) remaining: Report,
+}
+
+/// Repairs what can be, on the image itself. `progress` is told how many chunks of how many have been read.
+pub(crate) fn repair(
+    image: &Image,
+    header: &Header<'_>,
+    mapped: &Mapped,
+    key: &VolumeKey,
+    progress: impl FnMut(u64, u64),
+) -> Result<Repaired, Failure> {
+    let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
+    let mut disk = Direct { image, failure: None };
+    let opened = Volume::open_rebuilding(&mut disk, layout, sealer, Options::new(CACHE, 0, None));
+    let repaired = opened.and_then(|(mut volume, mut repaired)| {
+        let remaining = volume.repair(&mut disk, &mut repaired, progress)?;
+        Ok(Repaired { repaired, remaining })
+    });
+    repaired.map_err(|error| {
+        let unrepaired = Failure::Unrepaired { path: image.path.clone(), error };
+        // What could not be read is damage like other damage; what could not be written ends the work.
+        if error == OpenError::Device { disk.failure.unwrap_or(unrepaired) } else { unrepaired }
+    })
 }
 
 /// A mapped volume that is looked at. What opening it would write stays in memory.
@@ -198,6 +226,18 @@ pub(crate) fn open_error_text(error: OpenError) -> String {
         OpenError::NoRoot => "no root record of it is good".into(),
         OpenError::RootLost => "both copies of its newest root record are damaged".into(),
         OpenError::List => "the list of its metadata is damaged".into(),
+        OpenError::Space => "a page that says how full its segments are is damaged".into(),
+        OpenError::Irreplaceable(tree, level, index) => {
+            let tree = match tree {
+                Tree::Map => "map",
+                Tree::Table => "table of chunks",
+                Tree::Space => "space tree",
+            };
+            format!(
+                "page {index} on level {level} of its {tree} is damaged, and nothing else says where that lies of which \
+                 it spoke"
+            )
+        }
         OpenError::Page => "a page of its metadata is damaged".into(),
         OpenError::Journal(frame) => {
             format!("frame {frame} of its journal, which had been made durable, is missing or damaged")

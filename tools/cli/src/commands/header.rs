@@ -95,16 +95,22 @@ fn repair(args: &HeaderRepair) -> Result<Report, Failure> {
     let image = Image::open(&args.image.image, true)?;
     let copies = image.copies();
     let (_, probe) = image.header(&copies)?;
-    let Probe::Valid { from, other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };
-    let name = if from == Copy::A { "B" } else { "A" };
+    let Probe::Valid { other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };
     if other == OtherCopy::Foreign && !args.force {
         return Err(Failure::Foreign);
     }
-    let steps =
-        plan::repair(&probe).map_err(|plan::NoGoodHeader| Failure::NotSluice { path: image.path.clone() })?;
-    let Some(steps) = steps else {
+    let Some(name) = write_other(&image, &probe)? else {
         return Ok(Report::new("Both copies of the header are good.", json!({"repaired": null})));
     };
-    image.carry_out(&steps)?;
     Ok(Report::new(format!("Copy {name} of the header has been written anew."), json!({"repaired": name})))
+}
+
+/// Writes the copy that is not in use anew, unless it is good. Answers its name.
+pub(super) fn write_other(image: &Image, probe: &Probe<'_>) -> Result<Option<&'static str>, Failure> {
+    let steps =
+        plan::repair(probe).map_err(|plan::NoGoodHeader| Failure::NotSluice { path: image.path.clone() })?;
+    let Some(steps) = steps else { return Ok(None) };
+    image.carry_out(&steps)?;
+    let in_use_is_a = matches!(probe, Probe::Valid { from: Copy::A, .. });
+    Ok(Some(if in_use_is_a { "B" } else { "A" }))
 }

@@ -8,3 +8,4 @@ mod headers;
 mod keys;
 mod mapped;
 mod reading;
+mod repair;

@@ -19,7 +19,7 @@ use zerocopy::FromBytes;
 
 use crate::bench::{Bench, CHEAP, MIB};
 
-const DISK: u64 = 32 * MIB;
+pub(crate) const DISK: u64 = 32 * MIB;
 pub(crate) const PASS: [&str; 2] = ["--passphrase-file", "pass"];
 
 struct Image(File);
