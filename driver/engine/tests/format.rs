@@ -4,9 +4,9 @@
 use sluice_engine::{
     format::{
         COPY_BYTES, Copy, CopyRead, Damage, Draft, DraftError, Geometry, Header, NewVolume, OtherCopy, Probe,
-        Problem, RawHeader, SlotKind, SlotSecret, copy_b_offset,
+        Problem, RawHeader, Second, SlotKind, SlotSecret, copy_b_offset,
         plan::{self, NoGoodHeader, Step},
-        probe, second_copy_offset,
+        probe, read_second,
     },
     keys::{Kek, KeyError, VolumeKey},
     volume::{Kind, Mapped},
@@ -364,9 +364,33 @@ fn a_disk_of_another_size_or_sector_is_refused() {
     assert_eq!(at(B + 4095, 512), Some(Problem::DiskTooSmall { needed: B + 4096 }));
     assert_eq!(at(DISK, 4096), Some(Problem::SectorSize { volume: 512 }));
     // Where copy B is looked for: where A says, although the disk has another size.
-    assert_eq!(second_copy_offset(CopyRead::Bytes(&good), DISK * 2), Some(B));
-    assert_eq!(second_copy_offset(CopyRead::Bytes(&good), B + 4095), None);
-    assert_eq!(second_copy_offset(CopyRead::Unreadable, DISK * 2), Some(9 * MIB));
+    let second = |a, bytes| read_second(a, bytes, &mut [0; COPY_BYTES], |_, _| true).offset();
+    assert_eq!(second(CopyRead::Bytes(&good), DISK * 2), Some(B));
+    assert_eq!(second(CopyRead::Bytes(&good), B + 4095), None);
+    assert_eq!(second(CopyRead::Unreadable, DISK * 2), Some(9 * MIB));
+}
+
+#[test]
+fn copy_b_is_found_on_a_disk_that_has_grown_although_copy_a_is_torn() {
+    let good = header();
+    let look = |a: &[u8; COPY_BYTES], lies: &[u64]| {
+        let mut found = [0; COPY_BYTES];
+        let second = read_second(CopyRead::Bytes(a), DISK * 2, &mut found, |offset, into| {
+            into.copy_from_slice(if lies.contains(&offset) { &good } else { &[0xa5; COPY_BYTES] });
+            true
+        });
+        (second, found == good)
+    };
+    let mut torn = good;
+    torn[2048..2560].fill(0);
+    assert_eq!(look(&torn, &[B]), (Second::Read(B), true));
+    assert_eq!(look(&torn, &[]), (Second::Read(9 * MIB), false));
+    // Growing had written it to its new place.
+    assert_eq!(look(&torn, &[B, 9 * MIB]), (Second::Read(9 * MIB), true));
+    for lie in [0, B + 1, B + 512, DISK * 2, DISK * 2 - 4095, u64::MAX - 4095, u64::MAX] {
+        torn[72..80].copy_from_slice(&lie.to_le_bytes());
+        assert_eq!(look(&torn, &[B]), (Second::Read(9 * MIB), false), "{lie}");
+    }
 }
 
 #[test]
@@ -485,10 +509,12 @@ proptest::proptest! {
             bytes = forged(&bytes, |_| {});
         }
         let copy = CopyRead::Bytes(&bytes);
-        let second = second_copy_offset(copy, disk);
-        if let Some(offset) = second {
-            proptest::prop_assert!(offset + COPY_BYTES as u64 <= disk);
-        }
+        let mut outside = 0;
+        let _ = read_second(copy, disk, &mut [0; COPY_BYTES], |offset, _| {
+            outside += u32::from(offset.checked_add(COPY_BYTES as u64).is_none_or(|end| end > disk));
+            true
+        });
+        proptest::prop_assert_eq!(outside, 0);
         if let Probe::Valid { header, .. } = probe(copy, copy, disk, sector) {
             let end = match header.kind() {
                 Kind::InPlace(place) => {

@@ -7,7 +7,7 @@ use sluice_engine::{
     format::{
         COPY_BYTES, CopyRead, Draft, DraftError, Geometry, Header, NewVolume, Probe, RawHeader,
         plan::{self, NoGoodHeader, Step},
-        probe, second_copy_offset,
+        probe, read_second,
     },
     keys::VolumeKey,
     volume::{Kind, Mapped},
@@ -38,8 +38,12 @@ impl Disk {
     /// What is found on it now, as the driver and the command do it.
     fn look<T>(&self, then: impl FnOnce(&Probe<'_>) -> T) -> T {
         let a = self.at(0);
-        let b = self.at(second_copy_offset(CopyRead::Bytes(&a), LARGE).unwrap());
-        then(&probe(CopyRead::Bytes(&a), CopyRead::Bytes(&b), LARGE, 512))
+        let mut b = [0; COPY_BYTES];
+        let second = read_second(CopyRead::Bytes(&a), LARGE, &mut b, |offset, into| {
+            *into = self.at(offset);
+            true
+        });
+        then(&probe(CopyRead::Bytes(&a), second.with(&b), LARGE, 512))
     }
 
     /// The header that counts.

@@ -5,9 +5,7 @@ use core::cell::UnsafeCell;
 
 use sluice_chain::{Chain, try_box, try_zeros};
 use sluice_engine::{
-    format::{
-        COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, second_copy_offset,
-    },
+    format::{COPY_BYTES, CopyRead, Damage, Header, Probe as Found, Problem, RawHeader, probe, read_second},
     keys::{Kek, KeyError, VolumeKey},
     volume::{InPlace, Kind},
 };
@@ -205,13 +203,10 @@ fn read_headers(ask: &Probe<'_>, identity: &mut Identity) -> Result<(DiskState, 
         Err(Silence::NoMedium) => return Err(Silence::NoMedium),
         Err(Silence::Failed(_)) => CopyRead::Unreadable,
     };
-    let b = match second_copy_offset(a, capacity.bytes()) {
-        Some(offset) => match ask.read(capacity, offset, &mut second[..]) {
-            Ok(()) => CopyRead::Bytes(second),
-            Err(_) => CopyRead::Unreadable,
-        },
-        None => CopyRead::Absent,
-    };
+    let found = read_second(a, capacity.bytes(), second, |offset, into| {
+        ask.read(capacity, offset, &mut into[..]).is_ok()
+    });
+    let b = found.with(second);
     Ok(match probe(a, b, capacity.bytes(), capacity.sector_size) {
         Found::None => (DiskState::Plain, 0),
         Found::Unreadable => (DiskState::Unreadable, wdk_sys::STATUS_DEVICE_DATA_ERROR),

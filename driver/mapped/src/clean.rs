@@ -117,6 +117,7 @@ impl Volume {
         let read = DeviceOp::Read { offset, length: self.layout.segment_bytes as usize, buffer };
         self.issue(IoKind::Clean, read);
         cleaning.begin(segment);
+        self.cleaner_stuck = None;
         self.cleaning = Some(cleaning);
         true
     }

@@ -254,6 +254,8 @@ pub struct Volume {
     /// The cleaner has marked pages: the next checkpoint empties their segments.
     pub(crate) pages_leave: bool,
     pub(crate) cleaning: Option<Box<Cleaning>>,
+    /// With so many free segments, it found none that it may fill.
+    pub(crate) cleaner_stuck: Option<usize>,
     /// The cleaner is to go on until there is nothing more to gain.
     pub(crate) compacting: bool,
     /// Discards on their way.

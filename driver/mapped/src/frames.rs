@@ -9,10 +9,11 @@ use crate::{
     io::{DeviceError, DeviceOp, Error},
     journal::{self, EXTENTS, Head, Mention},
     layout::JOURNAL_START,
-    limits::{CHECKPOINT_SEGMENTS, FRAMES, RESERVE_SEGMENTS},
+    limits::{CHANGED, FRAMES},
     mutants::Mutant,
     operation::{Op, What},
     record::{self, Record},
+    recover::checkpoint_segments,
     seal::Domain,
     units::{Address, BLOCK, Lsn, Segment},
 };
@@ -73,13 +74,18 @@ impl Volume {
     fn take_segment(&mut self, stream: Stream) -> Result<(), Stop> {
         let kept = match stream {
             Stream::Data => self.space.reserve(),
-            Stream::Cleaned => self.space.reserve() - RESERVE_SEGMENTS + CHECKPOINT_SEGMENTS,
+            // What a checkpoint could take now, and if a little more were changed: not more, or the cleaner could wait for
+            // room that only it can make.
+            Stream::Cleaned => checkpoint_segments(&self.layout, self.unsettled() + CHANGED),
             Stream::Pages => 0,
         };
         if self.space.free() <= kept {
-            let idle = self.cleaning.is_none() && self.checkpoint.is_none() && self.discards == 0;
-            let hopeless = idle && self.space.dead() == 0 && self.space.victim(|_| false).is_none();
-            return Err(if hopeless { Stop::Failed(Error::NoSpace) } else { Stop::Event });
+            if stream == Stream::Cleaned {
+                // What is dead because pages have moved becomes free, and nothing has to be kept for those that had changed.
+                self.checkpoint_wanted |= self.checkpoint.is_none() && self.cache.dirty() > 0;
+                self.cleaner_stuck = Some(self.space.free());
+            }
+            return Err(if self.is_hopeless() { Stop::Failed(Error::NoSpace) } else { Stop::Event });
         }
         let segment = self.space.take(stream == Stream::Pages).ok_or(Stop::Event)?;
         self.generations += 1;
@@ -88,6 +94,17 @@ impl Volume {
         tail.filled = 0;
         tail.generation = self.generations;
         Ok(())
+    }
+
+    /// Whether nothing that goes on by itself will ever make room.
+    fn is_hopeless(&self) -> bool {
+        let cleaner = match &self.cleaning {
+            Some(_) => {
+                self.cache.dirty() > 0 || self.cleaner_stuck.is_none_or(|free| free < self.space.free())
+            }
+            None => self.space.victim(|_| false).is_some(),
+        };
+        !cleaner && self.checkpoint.is_none() && self.discards == 0 && self.space.dead() == 0
     }
 
     /// Finishes an extent: what is to be written, and its length. The stream goes on behind it.

@@ -43,8 +43,8 @@ pub const CHUNKS: u64 = (1 << 40) - 2;
 pub const SEGMENT: core::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
 /// Segments that new data may not take, beside those for a checkpoint's pages: what the cleaner fills.
 pub const RESERVE_SEGMENTS: usize = 6;
-/// Of those, how many the cleaner leaves to the checkpoint as well.
-pub const CHECKPOINT_SEGMENTS: usize = 3;
+/// Leaves that a step can change, twice: of its record, and of one that is under way beside it.
+pub const CHANGED: usize = 10;
 /// Of a hundred pages in the cache, how many may be changed: then changes wait for the checkpoint.
 pub const DIRTY_MOST_PERCENT: usize = 60;
 /// Of a hundred pages that may be changed, how many are before it begins.

@@ -46,6 +46,22 @@ pub(crate) fn depths(layout: &Layout) -> [u8; 3] {
     ]
 }
 
+/// Pages that a checkpoint writes at most when so many leaves have changed: those, those above them, and the list of page
+/// segments.
+pub(crate) fn with_parents(layout: &Layout, leaves: usize) -> usize {
+    let all = [
+        layout.blocks.div_ceil(MAP_ENTRIES),
+        most_chunks(layout).div_ceil(TABLE_ENTRIES),
+        u64::from(layout.segments).div_ceil(SPACE_ENTRIES),
+    ];
+    let (mut pages, mut level) = (leaves as u64 + 1, all);
+    while level.iter().any(|count| *count > 1) {
+        level = level.map(|count| if count > 1 { count.div_ceil(FANOUT) } else { 0 });
+        pages += level.iter().sum::<u64>().min(leaves as u64);
+    }
+    pages as usize
+}
+
 /// The leaf and the entry of a block.
 pub(crate) fn of_block(block: Block) -> (PageKey, u64) {
     (PageKey::new(Tree::Map, 0, block.0 / MAP_ENTRIES), block.0 % MAP_ENTRIES)

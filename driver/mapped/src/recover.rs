@@ -29,7 +29,7 @@ use crate::{
     memory::{list, numbers, queue, several, shared, zeros},
     mutants::Mutant,
     neighbours::Neighbours,
-    pages::{TreeRoot, depths},
+    pages::{TreeRoot, depths, with_parents},
     rebuild::Accounts,
     root::Root,
     seal::{Domain, Sealer},
@@ -176,7 +176,7 @@ impl Volume {
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
         // A checkpoint may have to write all pages that can be dirty, and those above them.
-        let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
+        let reserve = RESERVE_SEGMENTS + checkpoint_segments(&layout, dirty_most);
         let extent = EXTENT.min(layout.segment_bytes as usize);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
@@ -231,6 +231,7 @@ impl Volume {
             checkpoint_wanted: false,
             pages_leave: false,
             cleaning: None,
+            cleaner_stuck: None,
             compacting: false,
             discards: 0,
             learning: Learning::Nothing,
@@ -552,6 +553,11 @@ pub(crate) fn read_list(
 /// What of a segment can hold pages.
 fn fillable(layout: &Layout) -> usize {
     layout.segment_bytes as usize - 2 * BLOCK
+}
+
+/// Segments that a checkpoint can take when so many leaves have changed.
+pub(crate) fn checkpoint_segments(layout: &Layout, leaves: usize) -> usize {
+    (with_parents(layout, leaves) * BLOCK).div_ceil(fillable(layout))
 }
 
 /// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.

@@ -52,6 +52,8 @@ pub(crate) struct Space {
     /// Recovery: segments of which frames speak that are not applied yet, and the frame in which each died.
     claims: BTreeMap<u32, Option<Lsn>>,
     live: u64,
+    /// Of those, in pages.
+    pages_live: u64,
     /// Segments that new data may not take: the cleaner's and the checkpoint's.
     reserve: usize,
     /// What the cleaner reads is not freed meanwhile.
@@ -81,6 +83,7 @@ impl Space {
             waiting: Waiting::new()?,
             claims: BTreeMap::new(),
             live: 0,
+            pages_live: 0,
             reserve,
             pinned: None,
         })
@@ -105,6 +108,11 @@ impl Space {
     /// Live bytes in all segments, metadata with them.
     pub(crate) fn live(&self) -> u64 {
         self.live
+    }
+
+    /// Live bytes with the gaps that the cleaner leaves between pages.
+    pub(crate) fn charged(&self) -> u64 {
+        self.live.saturating_add(self.pages_live / PAGES_WORTH_PERCENT * (100 - PAGES_WORTH_PERCENT))
     }
 
     /// Whether it is, or was last, filled with pages.
@@ -160,14 +168,17 @@ impl Space {
         self.live = self.live.saturating_add(u64::from(bytes));
         let one = &mut self.all[segment.0 as usize];
         one.live = one.live.saturating_add(bytes);
-        match one.state {
-            State::Free => self.free -= 1,
-            State::Dead | State::Dying => self.dead -= 1,
-            // One that is being discarded is not filled.
-            State::Open | State::Full | State::Discarding => return,
+        let was = one.state;
+        // One that is being discarded is not filled.
+        if matches!(was, State::Free | State::Dead | State::Dying) {
+            self.free -= usize::from(was == State::Free);
+            self.dead -= usize::from(was != State::Free);
+            self.stale -= usize::from(core::mem::take(&mut one.stale));
+            (one.state, one.pages, one.stuck) = (State::Full, pages, false);
         }
-        self.stale -= usize::from(core::mem::take(&mut one.stale));
-        (one.state, one.pages, one.stuck) = (State::Full, pages, false);
+        if one.pages {
+            self.pages_live = self.pages_live.saturating_add(u64::from(bytes));
+        }
     }
 
     /// Something in it is no longer needed, as the frame being gathered, `now`, says; without that, because the checkpoint
@@ -176,6 +187,9 @@ impl Space {
         self.live = self.live.saturating_sub(u64::from(bytes));
         let one = &mut self.all[segment.0 as usize];
         one.live = one.live.saturating_sub(bytes);
+        if one.pages {
+            self.pages_live = self.pages_live.saturating_sub(u64::from(bytes));
+        }
         if let Some(died) = self.claims.get_mut(&segment.0) {
             *died = now;
         }

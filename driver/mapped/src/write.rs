@@ -5,10 +5,12 @@ use crate::{
     engine::{Stop, Stream},
     io::Error,
     leaf::{self, TABLE_ENTRIES},
+    limits::CHANGED,
     mutants::Mutant,
     operation::{BlockState, Op, What},
     pages::{most_chunks, of_block, of_chunk},
     record::Record,
+    recover::checkpoint_segments,
     seal::Domain,
     units::{Address, BLOCK, Block, Chunk, Kind, Lsn, Place, Tag},
 };
@@ -38,14 +40,22 @@ impl Volume {
         self.arrived(op, slot)
     }
 
-    /// Changes wait while too much of the cache waits for a checkpoint.
+    /// Changes wait while too much of the cache waits for a checkpoint, or as much as there are free segments for.
     pub(crate) fn throttle(&mut self) -> Result<(), Stop> {
-        if self.unsettled() >= self.dirty_most {
+        let unsettled = self.unsettled();
+        let room =
+            unsettled == 0 || self.space.free() >= checkpoint_segments(&self.layout, unsettled + CHANGED);
+        if unsettled >= self.dirty_most || !room {
             // One that is under way may be enough.
             self.checkpoint_wanted |= self.checkpoint.is_none();
             return Err(Stop::Event);
         }
         Ok(())
+    }
+
+    /// Whether new data would leave the cleaner too little.
+    fn is_full(&self) -> bool {
+        self.space.charged() + BLOCK as u64 > self.space.capacity()
     }
 
     fn write_block(&mut self, op: &mut Op, slot: u32) -> Result<Option<Lsn>, Stop> {
@@ -72,6 +82,10 @@ impl Volume {
         if let Some(chunk) = self.find(&tag)? {
             if self.mapped_to(block)? == Some(chunk) {
                 return Ok(None);
+            }
+            if self.is_full() && self.mapped_to(block)?.is_none() {
+                // The map would grow.
+                return Err(Stop::Failed(Error::NoSpace));
             }
             self.stats.shared += 1;
             return self.log(&Record::Share { block, chunk }).map(Some);
@@ -134,7 +148,7 @@ impl Volume {
 
     fn store(&mut self, block: Block, tag: Tag, data: &[u8]) -> Result<Lsn, Stop> {
         // What it replaces counts until it is replaced.
-        if self.space.live() + BLOCK as u64 > self.space.capacity() {
+        if self.is_full() {
             return Err(Stop::Failed(Error::NoSpace));
         }
         self.room_for_chunk(Stream::Data)?;

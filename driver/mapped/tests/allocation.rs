@@ -23,7 +23,7 @@ mod counting;
 
 use counting::{counted, watched};
 
-const DEVICE: usize = 28 << 20;
+const DEVICE: usize = 24 << 20;
 const SECTOR: usize = 512;
 const VOLUME: usize = 36 << 20;
 

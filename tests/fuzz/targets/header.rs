@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 use sluice_engine::{
-    format::{COPY_BYTES, CopyRead, Draft, Geometry, NewVolume, Probe, SlotKind, SlotSecret, probe, second_copy_offset},
+    format::{COPY_BYTES, CopyRead, Draft, Geometry, NewVolume, Probe, SlotKind, SlotSecret, probe, read_second},
     keys::{Kek, VolumeKey},
     volume::Kind,
 };
@@ -51,9 +51,11 @@ fuzz_target!(|input: &[u8]| {
     };
     let (a, b) = (read(0, first), read(1, second));
     let (disk, sector) = (u64::from(mebibytes) << 20, 512 << (sectors % 5));
-    if let Some(offset) = second_copy_offset(a, disk) {
-        assert!(offset + COPY_BYTES as u64 <= disk);
-    }
+    let _ = read_second(a, disk, &mut [0; COPY_BYTES], |offset, into| {
+        assert!(offset.checked_add(COPY_BYTES as u64).is_some_and(|end| end <= disk));
+        *into = copies[1];
+        second % 2 == 0
+    });
     if let Probe::Valid { header, .. } = probe(a, b, disk, sector) {
         match header.kind() {
             Kind::InPlace(place) => {

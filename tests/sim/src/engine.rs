@@ -3,7 +3,7 @@
 use sluice_engine::{
     format::{
         COPY_BYTES, CopyRead, Draft, Geometry, Header, NewVolume, Probe, SlotKind, SlotSecret, plan, probe,
-        second_copy_offset,
+        read_second,
     },
     keys::{Kek, VolumeKey},
     volume::{Kind, Mapped as Recorded},
@@ -89,16 +89,11 @@ fn look<T>(
     setup: &Setup,
     then: impl FnOnce(&mut dyn Disk, &Probe<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
-    let mut read = |offset| {
-        let mut bytes = [0; COPY_BYTES];
-        disk.read(offset, &mut bytes).ok().map(|()| bytes)
-    };
-    let a = read(0);
-    let a = a.as_ref().map_or(CopyRead::Unreadable, CopyRead::Bytes);
-    let offset = second_copy_offset(a, setup.device).ok_or("no place for copy B")?;
-    let b = read(offset);
-    let b = b.as_ref().map_or(CopyRead::Unreadable, CopyRead::Bytes);
-    then(disk, &probe(a, b, setup.device, setup.sector))
+    let mut copies = [[0; COPY_BYTES]; 2];
+    let [a, b] = &mut copies;
+    let a = if disk.read(0, a).is_ok() { CopyRead::Bytes(a) } else { CopyRead::Unreadable };
+    let second = read_second(a, setup.device, b, |offset, into| disk.read(offset, into).is_ok());
+    then(disk, &probe(a, second.with(b), setup.device, setup.sector))
 }
 
 /// The volume's header.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sluice_engine::format::{
-    COPY_BYTES, CopyRead, Damage, Header, Probe, plan::Step, probe, second_copy_offset,
+    COPY_BYTES, CopyRead, Damage, Header, Probe, Second, plan::Step, probe, read_second,
 };
 
 use crate::failure::Failure;
@@ -35,8 +35,8 @@ type CopyBytes = Option<Box<[u8; COPY_BYTES]>>;
 /// Both copies of the header.
 pub(crate) struct Copies {
     a: CopyBytes,
-    b: CopyBytes,
-    b_offset: Option<u64>,
+    b: Box<[u8; COPY_BYTES]>,
+    second: Second,
 }
 
 impl Image {
@@ -111,14 +111,12 @@ impl Image {
 
     /// Reads both copies of the header.
     pub(crate) fn copies(&self) -> Copies {
-        let read = |offset| {
-            let mut bytes = Box::new([0; COPY_BYTES]);
-            self.read(offset, &mut bytes[..]).ok().map(|()| bytes)
-        };
-        let a = if self.bytes >= COPY_BYTES as u64 { read(0) } else { None };
-        let b_offset = second_copy_offset(as_read(&a, self.bytes >= COPY_BYTES as u64), self.bytes);
-        let b = b_offset.and_then(read);
-        Copies { a, b, b_offset }
+        let read = |offset, bytes: &mut [u8; COPY_BYTES]| self.read(offset, bytes).is_ok();
+        let (mut first, mut b) = (Box::new([0; COPY_BYTES]), Box::new([0; COPY_BYTES]));
+        let fits = self.bytes >= COPY_BYTES as u64;
+        let a = (fits && read(0, &mut first)).then_some(first);
+        let second = read_second(as_read(&a, fits), self.bytes, &mut b, read);
+        Copies { a, b, second }
     }
 
     /// Finds the header.
@@ -151,7 +149,7 @@ impl Copies {
     }
 
     pub(crate) fn read_b(&self) -> CopyRead<'_> {
-        as_read(&self.b, self.b_offset.is_some())
+        self.second.with(&self.b)
     }
 }
 

@@ -75,17 +75,71 @@ pub enum Damage {
     Misfit(Problem),
 }
 
-/// Where copy B is to be read on a disk of `disk_bytes`: where a good copy A says, else where it lies on a disk
-/// of this size.
-pub fn second_copy_offset(a: CopyRead<'_>, disk_bytes: u64) -> Option<u64> {
-    let recorded = raw(a).and_then(|raw| Header::check(raw).ok()).map(|header| header.copy_b_offset());
-    match recorded {
-        Some(offset) => {
-            let end = offset.checked_add(COPY_BYTES as u64)?;
-            (end <= disk_bytes).then_some(offset)
+/// Copy B as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Second {
+    /// The disk is too small to have it.
+    Absent,
+    /// The disk could not read it at this offset.
+    Unreadable(u64),
+    /// It was read at this offset.
+    Read(u64),
+}
+
+impl Second {
+    /// Where it lies, if anywhere.
+    #[must_use]
+    pub fn offset(self) -> Option<u64> {
+        match self {
+            Self::Absent => None,
+            Self::Unreadable(offset) | Self::Read(offset) => Some(offset),
         }
-        None => copy_b_offset(disk_bytes),
     }
+
+    /// With the bytes that were read.
+    #[must_use]
+    pub fn with(self, bytes: &[u8; COPY_BYTES]) -> CopyRead<'_> {
+        match self {
+            Self::Absent => CopyRead::Absent,
+            Self::Unreadable(_) => CopyRead::Unreadable,
+            Self::Read(_) => CopyRead::Bytes(bytes),
+        }
+    }
+}
+
+/// Reads copy B of a disk of `disk_bytes` into `bytes`: from where a good copy A says; else from where it lies on a disk of
+/// this size; and if there is none, from where a damaged copy A says: the disk may have grown since, and whatever damaged A
+/// may have left that. `read` answers whether the disk could.
+pub fn read_second(
+    a: CopyRead<'_>,
+    disk_bytes: u64,
+    bytes: &mut [u8; COPY_BYTES],
+    mut read: impl FnMut(u64, &mut [u8; COPY_BYTES]) -> bool,
+) -> Second {
+    let mut look = |offset: u64| match read(offset, bytes) {
+        true => (Second::Read(offset), raw(CopyRead::Bytes(bytes)).is_some_and(is_good)),
+        false => (Second::Unreadable(offset), false),
+    };
+    let lies_on_it =
+        |offset: &u64| offset.checked_add(COPY_BYTES as u64).is_some_and(|end| end <= disk_bytes);
+    if let Some(a) = raw(a).filter(|a| is_good(a)) {
+        let recorded = Some(a.copy_b_offset.get()).filter(lies_on_it);
+        return recorded.map_or(Second::Absent, |offset| look(offset).0);
+    }
+    let Some(usual) = copy_b_offset(disk_bytes) else { return Second::Absent };
+    let (found, good) = look(usual);
+    let damaged = raw(a).filter(|a| !good && a.magic == MAGIC).map(|a| a.copy_b_offset.get());
+    let hint = damaged.filter(lies_on_it).filter(|&at| at != usual && at >= COPY_BYTES as u64);
+    match hint.filter(|at| at.is_multiple_of(COPY_BYTES as u64)).map(&mut look) {
+        None => found,
+        Some((second, true)) => second,
+        // It is not there either: what lies where it should counts.
+        Some(_) => look(usual).0,
+    }
+}
+
+fn is_good(copy: &RawHeader) -> bool {
+    Header::check(copy).is_ok()
 }
 
 /// Judges both copies of a disk's header.

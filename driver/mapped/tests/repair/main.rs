@@ -332,7 +332,7 @@ fn more_wrong_counts_than_the_cache_holds() {
     for first in (0..chunks).step_by(146) {
         let buffer: Vec<u8> = (first..first + 146).flat_map(|number| contents(2 * number + 2)).collect();
         let offset = first * BLOCK as u64;
-        bench.ask(&mut volume, Request::Write { offset, buffer: buffer, fua: false }).unwrap();
+        bench.ask(&mut volume, Request::Write { offset, buffer, fua: false }).unwrap();
         bench.model.extend((first..first + 146).map(|number| (number, 2 * number + 2)));
     }
     bench.ask(&mut volume, Request::Checkpoint).unwrap();
@@ -406,7 +406,7 @@ fn what_somebody_has_forged_does_no_harm() {
             opened += 1;
             let _ = volume.repair(&mut bench.disk, &mut repaired, |_, _| {});
             for block in 0..80 {
-                let buffer = contents(block + 1000).into();
+                let buffer = contents(block + 1000);
                 let write = Request::Write { offset: block * BLOCK as u64, buffer, fua: false };
                 let _ = bench.ask(&mut volume, write);
             }
