@@ -175,15 +175,13 @@ impl Volume {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
-        // A checkpoint may have to write all pages that can be dirty, and those above them.
-        let reserve = RESERVE_SEGMENTS + checkpoint_segments(&layout, dirty_most);
         let extent = EXTENT.min(layout.segment_bytes as usize);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
             trees: [tree(0), tree(1), tree(2)],
-            space: Space::new(layout.segments, layout.segment_bytes, reserve)?,
+            space: Space::new(layout.segments, layout.segment_bytes, reserve(&layout, dirty_most))?,
             index: Index::new(options.index_bytes.max(64))?,
             neighbours: Neighbours::new()?,
             tails: [Tail::default(); 3],
@@ -558,6 +556,11 @@ fn fillable(layout: &Layout) -> usize {
 /// Segments that a checkpoint can take when so many leaves have changed.
 pub(crate) fn checkpoint_segments(layout: &Layout, leaves: usize) -> usize {
     (with_parents(layout, leaves) * BLOCK).div_ceil(fillable(layout))
+}
+
+/// Segments that new data may not take: the cleaner's, and those for a checkpoint of all leaves that may be changed.
+fn reserve(layout: &Layout, dirty_most: usize) -> usize {
+    RESERVE_SEGMENTS + checkpoint_segments(layout, dirty_most)
 }
 
 /// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
