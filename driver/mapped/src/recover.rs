@@ -175,7 +175,6 @@ impl Volume {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
         let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
-        let extent = EXTENT.min(layout.segment_bytes as usize);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
@@ -217,7 +216,7 @@ impl Volume {
             done: queue(REQUESTS)?,
             small: several(SMALL, || zeros(4 * BLOCK))?,
             large: several(LARGE, || zeros(EXTENT + 4 * BLOCK))?,
-            extent_buffers: several(EXTENT_BUFFERS, || shared(extent))?,
+            extent_buffers: several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?,
             frame_buffers: several(FRAMES + 1, || shared(layout.frame_bytes()))?,
             page_buffers: list(EXTENT_BUFFERS)?,
             segment_buffer: Some(zeros(layout.segment_bytes as usize)?),
