@@ -38,7 +38,10 @@ pub(crate) enum Command {
     Dump(Dump),
     /// Let a mapped volume take all of a disk that has become larger, or be larger itself. The disk must be locked.
     Grow(Grow),
-    /// Change how a mapped volume compresses and de-duplicates what is written from its next opening on.
+    /// Put together what a mapped volume stores, so that more of its disk is free. The disk must be locked. May be
+    /// interrupted at any time.
+    Compact(Compact),
+    /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
     #[command(subcommand)]
@@ -182,7 +185,7 @@ pub(crate) struct Grow {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = clap::ArgGroup::new("change").args(["level", "dedup_memory"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("change").args(["level", "dedup_memory", "discard"]).required(true).multiple(true))]
 pub(crate) struct Set {
     #[command(flatten)]
     pub image: Image,
@@ -195,6 +198,27 @@ pub(crate) struct Set {
     /// Memory for recognising blocks that are there already, such as 256M.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub dedup_memory: Option<u64>,
+    /// Whether the disk is told what is free, so that an SSD or a thin image can use it. Who sees the disk then sees how
+    /// much is stored.
+    #[arg(long, value_name = "on|off")]
+    pub discard: Option<Switch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compact {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Also tell the disk what is free, this once: an image file shrinks. Who sees the disk then sees how much is stored.
+    #[arg(long)]
+    pub discard: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -235,6 +259,8 @@ pub(crate) enum View {
         #[arg(long)]
         records: bool,
     },
+    /// The index of de-duplication, as it was kept when the volume was closed.
+    Index,
     /// Every segment: what is recorded of it, and what it holds.
     Segments,
     /// What lies in a segment, and whether anything still leads there.
@@ -388,6 +414,7 @@ impl Command {
             Self::Cat(_) => "cat",
             Self::Dump(_) => "dump",
             Self::Grow(_) => "grow",
+            Self::Compact(_) => "compact",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

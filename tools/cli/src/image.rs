@@ -80,6 +80,11 @@ impl Image {
         self.file.sync_all().map_err(|e| Failure::io("flush", &self.path, e))
     }
 
+    /// Gives back what a range takes. What it holds is no longer needed.
+    pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        system::discard(&self.file, self.sector_size.is_some(), offset, length)
+    }
+
     /// Takes the steps of a plan in order, and reads back what was written.
     pub(crate) fn carry_out(&self, steps: &[Step<'_>]) -> Result<(), Failure> {
         let failed = |what, error| Failure::io(what, &self.path, error);

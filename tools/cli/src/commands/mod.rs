@@ -3,6 +3,7 @@
 mod cat;
 mod change;
 mod check;
+mod compact;
 mod dump;
 mod format;
 mod header;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Info(args) => info::run(args),
         Command::Check(args) => check::run(args),
         Command::Grow(args) => change::grow(args),
+        Command::Compact(args) => compact::run(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),
