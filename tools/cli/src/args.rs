@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Put together what a mapped volume stores, so that more of its disk is free. The disk must be locked. May be
     /// interrupted at any time.
     Compact(Compact),
+    /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
+    Serve(Serve),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -219,6 +221,32 @@ pub(crate) struct Compact {
     /// Also tell the disk what is free, this once: an image file shrinks. Who sees the disk then sees how much is stored.
     #[arg(long)]
     pub discard: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Listen on this Unix socket.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "bind", "tls"])]
+    pub socket: Option<PathBuf>,
+    /// Listen on this TCP port.
+    #[arg(long, default_value_t = 10809)]
+    pub port: u16,
+    /// Listen on this address. One that others can reach needs --tls.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: std::net::IpAddr,
+    /// Serve by TLS alone, with the certificates in this folder: ca-cert.pem, server-cert.pem, server-key.pem.
+    #[arg(long, value_name = "FOLDER")]
+    pub tls: Option<PathBuf>,
+    /// Change nothing: what clients write is refused, and the image is only read.
+    #[arg(long)]
+    pub read_only: bool,
+    /// The nbdkit plugin, if it does not lie beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -415,6 +443,7 @@ impl Command {
             Self::Dump(_) => "dump",
             Self::Grow(_) => "grow",
             Self::Compact(_) => "compact",
+            Self::Serve(_) => "serve",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

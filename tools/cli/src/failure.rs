@@ -82,6 +82,8 @@ pub(crate) enum Failure {
     NoSuchDisk(String),
     #[error("the driver refused: {0}")]
     Driver(String),
+    #[error("cannot serve: {what}")]
+    NoServer { what: String },
     #[error("not enough memory to derive the key")]
     Memory,
 }
@@ -148,6 +150,7 @@ impl Failure {
             }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
+            Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
         }
     }
@@ -229,6 +232,7 @@ impl Failure {
             Self::NoDriver => "no_driver",
             Self::NoSuchDisk(_) => "no_such_disk",
             Self::Driver(_) => "driver",
+            Self::NoServer { .. } => "no_server",
             Self::Memory => "memory",
         }
     }

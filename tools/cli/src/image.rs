@@ -65,6 +65,12 @@ impl Image {
         Ok(Self { file, path: path.into(), bytes, sector_size })
     }
 
+    /// The file, with the lock on it.
+    #[cfg(unix)]
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Fills `into` from byte `offset`.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
         system::read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))

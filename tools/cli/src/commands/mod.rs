@@ -10,6 +10,7 @@ mod header;
 mod info;
 mod key;
 mod lock;
+mod serve;
 mod status;
 mod unlock;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Check(args) => check::run(args),
         Command::Grow(args) => change::grow(args),
         Command::Compact(args) => compact::run(args),
+        Command::Serve(serve) => serve::run(serve, args.json),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),
