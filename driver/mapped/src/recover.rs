@@ -16,7 +16,7 @@ use crate::{
     engine::{Gathering, Options, Stats, Stop, Stream, Tail},
     grow::written_with,
     index::Index,
-    io::{DeviceIo, DeviceOp, Error},
+    io::{DeviceError, DeviceIo, DeviceOp, Error},
     journal::{EXTENTS, Frame, Mention, Ring},
     kept::Learning,
     layout::{JOURNAL_START, Layout},
@@ -573,31 +573,31 @@ pub(crate) fn newest_root(
     mend: bool,
 ) -> Result<Root, OpenError> {
     let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
-    let slots = [0, 1].map(|slot| {
-        layout.roots(slot).map(|offset| {
-            disk.read(offset, &mut page).map(|()| Root::decode(sealer, &mut page).filter(Root::is_sane))
-        })
-    });
-    let newer = slots
-        .each_ref()
-        .map(|copies| copies.iter().flatten().flatten().max_by_key(|root| root.number).copied());
-    for (copies, newer) in slots.iter().zip(&newer) {
+    // Four of them, and each of some two hundred bytes: too much for a kernel stack.
+    let mut all: Vec<Result<Option<Root>, DeviceError>> = list(4).ok_or(OpenError::NoMemory)?;
+    for offset in [0, 1].into_iter().flat_map(|slot| layout.roots(slot)) {
+        all.push(read_root(disk, sealer, offset, &mut page));
+    }
+    let mut newest: Option<&Root> = None;
+    for copies in all.chunks(2) {
+        let newer = newer_of(copies);
         // Of a slot that cannot be read nothing can be said: it might hold the newest.
         if newer.is_none() && copies.iter().any(Result::is_err) {
             return Err(OpenError::Device);
         }
+        newest = newest.into_iter().chain(newer).max_by_key(|root| root.number);
     }
-    let newest = newer.into_iter().flatten().max_by_key(|root| root.number).ok_or(OpenError::NoRoot)?;
+    let newest = newest.ok_or(OpenError::NoRoot)?;
     // With a smaller layout the second copies' places are others: there lies data now.
-    written_with(&newest, layout)?;
+    written_with(newest, layout)?;
     if !mend {
-        return Ok(newest);
+        return Ok(*newest);
     }
     let mut mended = false;
-    for (slot, copies) in slots.iter().enumerate() {
-        let Some(newer) = newer[slot] else { continue };
-        for (offset, copy) in layout.roots(slot as u64).into_iter().zip(copies) {
-            if *copy != Ok(Some(newer)) {
+    for (slot, copies) in (0..).zip(all.chunks(2)) {
+        let Some(newer) = newer_of(copies) else { continue };
+        for (offset, copy) in layout.roots(slot).into_iter().zip(copies) {
+            if !matches!(copy, Ok(Some(root)) if root == newer) {
                 newer.encode(sealer, &mut page);
                 disk.write(offset, &page).map_err(|_| OpenError::Device)?;
                 mended = true;
@@ -607,7 +607,24 @@ pub(crate) fn newest_root(
     if mended {
         disk.flush().map_err(|_| OpenError::Device)?;
     }
-    Ok(newest)
+    Ok(*newest)
+}
+
+// Apart from its caller, and so is what lies on the stack for one record.
+#[inline(never)]
+fn read_root(
+    disk: &mut dyn Disk,
+    sealer: &Sealer,
+    offset: u64,
+    page: &mut [u8],
+) -> Result<Option<Root>, DeviceError> {
+    disk.read(offset, page)?;
+    Ok(Root::decode(sealer, page).filter(Root::is_sane))
+}
+
+/// Of the two copies of a slot, the newer one that is whole.
+fn newer_of(copies: &[Result<Option<Root>, DeviceError>]) -> Option<&Root> {
+    copies.iter().flatten().flatten().max_by_key(|root| root.number)
 }
 
 /// `length` bytes from `offset` on, which need not begin with a sector.
