@@ -173,16 +173,14 @@ impl Volume {
         depths: [u8; 3],
     ) -> Option<Box<Self>> {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
-        let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
         // A checkpoint may have to write all pages that can be dirty, and those above them.
         let reserve = RESERVE_SEGMENTS + ((dirty_most + PAGES_LEAST / 2) * BLOCK).div_ceil(fillable(&layout));
-        let extent = EXTENT.min(layout.segment_bytes as usize);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
-            trees: [tree(0), tree(1), tree(2)],
+            trees: [0, 1, 2].map(|i| TreeRoot { root: root.trees[i], depth: depths[i] }),
             space: Space::new(layout.segments, layout.segment_bytes, reserve)?,
             index: Index::new(options.index_bytes.max(64))?,
             neighbours: Neighbours::new()?,
@@ -219,7 +217,7 @@ impl Volume {
             done: queue(REQUESTS)?,
             small: several(SMALL, || zeros(4 * BLOCK))?,
             large: several(LARGE, || zeros(EXTENT + 4 * BLOCK))?,
-            extent_buffers: several(EXTENT_BUFFERS, || shared(extent))?,
+            extent_buffers: several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?,
             frame_buffers: several(FRAMES + 1, || shared(layout.frame_bytes()))?,
             page_buffers: list(EXTENT_BUFFERS)?,
             segment_buffer: Some(zeros(layout.segment_bytes as usize)?),

@@ -30,7 +30,6 @@ pub(crate) const CREATE_LEGACY: u32 = 2;
 pub(crate) const CREATE_OWN_WRITES: u32 = 4;
 pub(crate) const CREATE_NO_UNMAP: u32 = 8;
 pub(crate) const CREATE_SHORT_UNMAP: u32 = 0x10;
-pub(crate) const UNMAP_SHORT: u64 = 100;
 
 #[repr(C)]
 #[derive(Clone, FromZeros, IntoBytes, Immutable, KnownLayout)]
