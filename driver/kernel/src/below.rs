@@ -56,6 +56,8 @@ const TIME_OUT: u32 = 60;
 /// fifteen seconds, as when it starts.
 const TRIES: u8 = 60;
 const PAUSE_MS: u32 = 250;
+/// The same for UNMAP: two seconds. All else waits meanwhile, and it is advice.
+const UNMAP_TRIES: u8 = 8;
 const SENSE: usize = 64;
 /// Bytes of UNMAP's parameter list with one range.
 const LIST: usize = unmap::HEADER + unmap::DESCRIPTOR;
@@ -140,6 +142,11 @@ impl Operation {
             Memory::Unmap => self.failed || self.sent == self.length,
             Memory::Read(_) | Memory::Write(_) => self.sent == self.length,
         }
+    }
+
+    /// How often a piece is asked for again.
+    fn tries(&self) -> u8 {
+        if matches!(self.memory, Memory::Unmap) { UNMAP_TRIES } else { TRIES }
     }
 
     /// Whether a piece is done with which the disk has moved so many bytes.
@@ -326,7 +333,7 @@ impl Below {
             Verdict::Done(moved) => operation.is_done(piece, moved),
             // Without the command it has no cache that could be written.
             Verdict::Unknown => operation.is_flush(),
-            Verdict::Again | Verdict::Becoming if piece.tries < TRIES => {
+            Verdict::Again | Verdict::Becoming if piece.tries < operation.tries() => {
                 // The report of a reset (SAM-5 5.14) is over once it is made.
                 if piece.tries > 0 {
                     // SAFETY: the thread that has this value runs at PASSIVE_LEVEL.

@@ -111,7 +111,7 @@ pub(crate) fn refused(disk: &Disk) {
         churn(disk, 3000)?;
         let refused = disk.statistics()?.faults - before.faults;
         check(
-            "a disk that refuses UNMAP is asked no more than once at a time",
+            "a disk that refuses UNMAP is asked by those under way, and by no other",
             (1..=AT_ONCE).contains(&refused),
             refused,
         );
