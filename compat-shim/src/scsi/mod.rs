@@ -5,6 +5,7 @@
 //!   cdb      bytes -> Command
 //!   encode   the CDBs that we send ourselves
 //!   unmap    the parameter list of UNMAP
+//!   provisioning  how much one may name
 //!   ioctl    device control codes
 //!   inspect  what their buffers ask
 //!   miniport requests for the miniport itself
@@ -23,6 +24,7 @@ pub mod miniport;
 pub mod mode;
 pub mod opcode;
 pub mod policy;
+pub mod provisioning;
 pub mod sense;
 pub mod unmap;
 

@@ -56,9 +56,13 @@ const TIME_OUT: u32 = 60;
 /// fifteen seconds, as when it starts.
 const TRIES: u8 = 60;
 const PAUSE_MS: u32 = 250;
+/// The same for UNMAP: two seconds. All else waits meanwhile, and it is advice.
+const UNMAP_TRIES: u8 = 8;
 const SENSE: usize = 64;
 /// Bytes of UNMAP's parameter list with one range.
 const LIST: usize = unmap::HEADER + unmap::DESCRIPTOR;
+/// Most bytes that one UNMAP names, whatever the disk takes: as many as a piece's length can say, and sectors come out even.
+const MOST_UNMAPPED: u32 = 1 << 30;
 
 /// What completion routines touch. It stays until the last of them has returned.
 pub(crate) struct Returns {
@@ -84,10 +88,13 @@ struct Slot {
     mdl: OwnMdl,
     srb: SrbStorage,
     sense: [u8; SENSE],
-    /// What is to be unmapped.
-    list: [u8; LIST],
+    list: List,
     piece: Piece,
 }
+
+/// What is to be unmapped, aligned as all memory that the device gets.
+#[repr(align(16))]
+struct List([u8; LIST]);
 
 #[derive(Clone, Copy, Default)]
 struct Piece {
@@ -104,7 +111,7 @@ enum Memory {
     Write(Arc<[u8]>),
     /// A flush has none.
     Flush,
-    /// The range lies in the slot.
+    /// What a piece names lies in its slot.
     Unmap,
 }
 
@@ -118,8 +125,8 @@ struct Operation {
     sent: usize,
     /// Pieces under way.
     left: u32,
-    /// Of one that is not cut into pieces.
-    one_sent: bool,
+    /// Of a flush, which has no bytes.
+    flush_sent: bool,
     failed: bool,
 }
 
@@ -128,13 +135,26 @@ impl Operation {
         matches!(self.memory, Memory::Flush)
     }
 
-    /// Whether it is one command, however long its range is.
-    fn is_one(&self) -> bool {
-        matches!(self.memory, Memory::Flush | Memory::Unmap)
+    fn all_sent(&self) -> bool {
+        match self.memory {
+            Memory::Flush => self.flush_sent,
+            // Where one piece was refused, the others would be as well.
+            Memory::Unmap => self.failed || self.sent == self.length,
+            Memory::Read(_) | Memory::Write(_) => self.sent == self.length,
+        }
     }
 
-    fn all_sent(&self) -> bool {
-        if self.is_one() { self.one_sent } else { self.sent == self.length }
+    /// How often a piece is asked for again.
+    fn tries(&self) -> u8 {
+        if matches!(self.memory, Memory::Unmap) { UNMAP_TRIES } else { TRIES }
+    }
+
+    /// Whether a piece is done with which the disk has moved so many bytes.
+    fn is_done(&self, piece: Piece, moved: u32) -> bool {
+        match self.memory {
+            Memory::Flush | Memory::Unmap => true,
+            Memory::Read(_) | Memory::Write(_) => moved >= piece.length,
+        }
     }
 
     fn address(&self, at: usize) -> *mut u8 {
@@ -151,6 +171,8 @@ pub(crate) struct Below {
     lower: NonNull<DEVICE_OBJECT>,
     adapter: Adapter,
     sector: u32,
+    /// Most bytes that one UNMAP may name.
+    unmapped: u32,
     returns: &'static Returns,
     slots: Vec<NonNull<Slot>>,
     free: Vec<usize>,
@@ -161,20 +183,23 @@ pub(crate) struct Below {
 unsafe impl Send for Below {}
 
 impl Below {
-    /// Allocates everything. `None` when memory has run out.
+    /// Allocates everything. `sector` in bytes; `unmapped`: the most blocks of one UNMAP, of which none comes if they are 0.
+    /// `None` when memory has run out.
     ///
     /// # Safety
     /// `lower` lives as long as the value does.
     pub(crate) unsafe fn new(
         lower: NonNull<DEVICE_OBJECT>,
         adapter: Adapter,
-        sector: u32,
+        [sector, unmapped]: [u32; 2],
         returns: &'static Returns,
     ) -> Option<Self> {
         let mut below = Self {
             lower,
             adapter: Adapter { most_bytes: adapter.most_bytes.min(MOST) / sector * sector, ..adapter },
             sector,
+            // At least one: what has no end must not be asked for.
+            unmapped: unmapped.max(1).saturating_mul(sector).min(MOST_UNMAPPED),
             returns,
             slots: Vec::new(),
             free: Vec::new(),
@@ -195,7 +220,7 @@ impl Below {
                 mdl,
                 srb: SrbStorage::new(),
                 sense: [0; SENSE],
-                list: [0; LIST],
+                list: List([0; LIST]),
                 piece: Piece::default(),
             };
             let Some(slot) = try_box(slot) else {
@@ -214,14 +239,14 @@ impl Below {
         for index in 0..self.operations.len() {
             while let Some(operation) = self.operations[index].as_mut().filter(|one| !one.all_sent()) {
                 let Some(slot) = self.free.pop() else { return };
-                let length = match operation.memory {
-                    Memory::Flush => 0,
-                    Memory::Unmap => LIST as u32,
-                    _ => (operation.length - operation.sent).min(self.adapter.most_bytes as usize) as u32,
+                let most = match operation.memory {
+                    Memory::Unmap => self.unmapped,
+                    _ => self.adapter.most_bytes,
                 };
+                let length = (operation.length - operation.sent).min(most as usize) as u32;
                 let piece = Piece { operation: index, at: operation.sent, length, tries: 0 };
                 operation.sent += length as usize;
-                operation.one_sent = true;
+                operation.flush_sent = true;
                 operation.left += 1;
                 self.send(slot, piece);
             }
@@ -235,23 +260,23 @@ impl Below {
             lba: (operation.offset + piece.at as u64) / sector,
             blocks: piece.length / self.sector,
         };
-        let whole = BlockRange { blocks: (operation.length / self.sector as usize) as u32, ..range };
-        let is_unmap = matches!(operation.memory, Memory::Unmap);
         let cdb = match &operation.memory {
             Memory::Read(_) => Cdb::read(range, false, false, Form::Ten),
             Memory::Write(_) => Cdb::write(range, false, false, Form::Ten),
             Memory::Flush => Cdb::synchronize_cache(BlockRange::default(), Form::Ten),
             Memory::Unmap => Cdb::unmap(LIST as u16),
         };
-        let (mut address, direction) = (operation.address(piece.at), operation.direction);
+        let (mut address, mut length) = (operation.address(piece.at), piece.length);
+        let (direction, is_unmap) = (operation.direction, matches!(operation.memory, Memory::Unmap));
         let mut place = self.slots[index];
         // SAFETY: the slot is free: nobody else has it.
         let slot = unsafe { place.as_mut() };
         slot.piece = piece;
         slot.sense = [0; SENSE];
-        let listed = !is_unmap || unmap::write([whole], &mut slot.list).is_some();
         if is_unmap {
-            address = slot.list.as_mut_ptr();
+            // There is room for one.
+            let _ = unmap::write([range], &mut slot.list.0);
+            (address, length) = (slot.list.0.as_mut_ptr(), LIST as u32);
         }
         let command = SrbRequest {
             timeout: TIME_OUT,
@@ -260,11 +285,13 @@ impl Below {
             ..SrbRequest::command(cdb.as_bytes())
         };
         let flags = SrbFlags(direction.0 | SrbFlags::NO_QUEUE_FREEZE.0);
-        let command = command.with_data(flags, address.cast(), piece.length);
-        let filled = listed && slot.srb.fill(self.adapter.kind, &command).is_ok();
+        let command = command.with_data(flags, address.cast(), length);
+        let filled = slot.srb.fill(self.adapter.kind, &command).is_ok();
         let irp = slot.irp;
         self.returns.out.fetch_add(1, Ordering::AcqRel);
         if !filled {
+            // No SRB, and so no answer to one: what the last one said is not about this.
+            slot.srb = SrbStorage::new();
             // SAFETY: never sent; as if it had failed below.
             unsafe { came_back(place) };
             return;
@@ -275,7 +302,7 @@ impl Below {
             IoReuseIrp(irp.as_ptr(), STATUS_NOT_SUPPORTED);
             (*irp.as_ptr()).MdlAddress = ptr::null_mut();
             if let Some(address) = NonNull::new(address) {
-                mdl::point_at(slot.mdl.raw(), address, piece.length);
+                mdl::point_at(slot.mdl.raw(), address, length);
                 (*irp.as_ptr()).MdlAddress = slot.mdl.raw().as_ptr();
             }
             if let Ok(mut view) = slot.srb.view() {
@@ -303,10 +330,10 @@ impl Below {
             .map_or(Verdict::Failed(STATUS_NOT_SUPPORTED), |view| judge(&view, &sense, status));
         let operation = self.operations[piece.operation].as_mut()?;
         let good = match verdict {
-            Verdict::Done(moved) => operation.is_one() || moved >= piece.length,
+            Verdict::Done(moved) => operation.is_done(piece, moved),
             // Without the command it has no cache that could be written.
             Verdict::Unknown => operation.is_flush(),
-            Verdict::Again | Verdict::Becoming if piece.tries < TRIES => {
+            Verdict::Again | Verdict::Becoming if piece.tries < operation.tries() => {
                 // The report of a reset (SAM-5 5.14) is over once it is made.
                 if piece.tries > 0 {
                     // SAFETY: the thread that has this value runs at PASSIVE_LEVEL.
@@ -360,7 +387,7 @@ impl Device for Below {
                 (SrbFlags::DATA_OUT, Memory::Write(data), offset, length)
             }
             DeviceOp::Flush => (SrbFlags(0), Memory::Flush, 0, 0),
-            // A disk that takes no UNMAP, or none so long, refuses it, and is not asked again while the volume is open.
+            // A disk that refuses it is not asked again while the volume is open.
             DeviceOp::Discard { offset, length } => {
                 (SrbFlags::DATA_OUT, Memory::Unmap, offset, length as usize)
             }
@@ -373,7 +400,7 @@ impl Device for Below {
             length,
             sent: 0,
             left: 0,
-            one_sent: false,
+            flush_sent: false,
             failed: false,
         });
         self.pump();

@@ -27,7 +27,7 @@ use crate::{
         irql::Passive,
         thread::{self, Thread},
     },
-    probe::Adapter,
+    probe::{Adapter, Probe},
 };
 
 /// Bytes of memory for metadata pages.
@@ -77,7 +77,7 @@ impl Hosted {
     pub(crate) unsafe fn open(
         lower: NonNull<DEVICE_OBJECT>,
         adapter: Adapter,
-        start: Start,
+        mut start: Start,
         requests: usize,
         at: Passive<'_>,
     ) -> Result<Self, Refusal> {
@@ -86,13 +86,17 @@ impl Hosted {
             return Err(Refusal::Kind);
         }
         let sector = start.layout.sector;
+        // A volume that is to tell its disk what is free does not, if that takes no UNMAP.
+        let unmapped =
+            if start.options.discard { Probe::with(lower, adapter, at).most_unmapped() } else { 0 };
+        start.options.discard = unmapped > 0;
         let returns = try_box(Returns::new()).ok_or(Refusal::NoMemory)?;
         // SAFETY: boxed, so it stays where it is, and dropped after everything that borrows it.
         let shared: &'static Returns = unsafe { NonNull::from(&*returns).as_ref() };
         // SAFETY: initialized once, where it stays; the device is the caller's promise.
         let below = unsafe {
             shared.bell.initialize();
-            Below::new(lower, adapter, sector, shared)
+            Below::new(lower, adapter, [sector, unmapped], shared)
         };
         let below = below.ok_or(Refusal::NoMemory)?;
         let host = try_box(Host::new(shared, (below, start), requests, sector)).ok_or(Refusal::NoMemory)?;

@@ -8,8 +8,10 @@ use core::ptr::{self, NonNull};
 
 use sluice_shim::{
     scsi::{
+        answers::page,
         cdb::{BlockRange, Form},
         encode::Cdb,
+        provisioning,
     },
     storport::{
         SrbFlags, SrbKind,
@@ -93,6 +95,11 @@ impl<'a> Probe<'a> {
         probe
     }
 
+    /// A way to ask it again, later.
+    pub(crate) fn with(lower: NonNull<DEVICE_OBJECT>, adapter: Adapter, at: Passive<'a>) -> Self {
+        Self { lower, adapter, at }
+    }
+
     /// What its adapter takes.
     pub(crate) fn adapter(&self) -> Adapter {
         self.adapter
@@ -125,6 +132,22 @@ impl<'a> Probe<'a> {
         let size = u64::from(capacity.sector_size);
         let range = BlockRange { lba: offset / size, blocks: (into.len() as u64 / size) as u32 };
         self.whole(&Cdb::read(range, false, false, Form::Ten), into)
+    }
+
+    /// Most blocks of one UNMAP of one range; 0 if the disk does not say that it takes it.
+    pub(crate) fn most_unmapped(&self) -> u32 {
+        let (mut limits, mut thin) = ([0; provisioning::PAGE], [0; provisioning::PAGE]);
+        if !provisioning::tells(self.vital(page::SUPPORTED, &mut limits)) {
+            return 0;
+        }
+        let limits = self.vital(page::LIMITS, &mut limits);
+        provisioning::most_unmapped(limits, self.vital(page::PROVISIONING, &mut thin))
+    }
+
+    /// A VPD page, or as much of it as fits; nothing if the disk does not answer.
+    fn vital<'b>(&self, page: u8, into: &'b mut [u8; provisioning::PAGE]) -> &'b [u8] {
+        let asked = self.data_in(&Cdb::inquiry(Some(page), provisioning::PAGE as u16), into);
+        asked.ok().and_then(|length| into.get(..length)).unwrap_or(&[])
     }
 
     /// Asks for exactly so much: a part of a header would look like none.

@@ -72,7 +72,7 @@ impl Volume {
             return false;
         }
         let Some(mut cleaning) = self.cleaning.take() else {
-            return (self.wants_cleaning() || self.compacting) && self.begin_cleaning();
+            return (self.wants_cleaning() || self.compacting > 0) && self.begin_cleaning();
         };
         if cleaning.bytes.is_none() && !cleaning.unreadable {
             self.cleaning = Some(cleaning);
@@ -105,7 +105,7 @@ impl Volume {
         };
         let victim = mistaken.or_else(|| self.space.victim(busy));
         let Some(segment) = victim.filter(|&one| self.wants_cleaning() || self.space.is_sparse(one)) else {
-            return core::mem::take(&mut self.compacting);
+            return core::mem::take(&mut self.compacting) > 0;
         };
         if self.segment_buffer.is_none() {
             return false;
@@ -117,6 +117,7 @@ impl Volume {
         let read = DeviceOp::Read { offset, length: self.layout.segment_bytes as usize, buffer };
         self.issue(IoKind::Clean, read);
         cleaning.begin(segment);
+        self.compacting = self.compacting.saturating_sub(1);
         self.cleaner_stuck = None;
         self.cleaning = Some(cleaning);
         true

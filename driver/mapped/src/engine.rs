@@ -256,8 +256,8 @@ pub struct Volume {
     pub(crate) cleaning: Option<Box<Cleaning>>,
     /// With so many free segments, it found none that it may fill.
     pub(crate) cleaner_stuck: Option<usize>,
-    /// The cleaner is to go on until there is nothing more to gain.
-    pub(crate) compacting: bool,
+    /// Segments that the cleaner is to clean although there is no need.
+    pub(crate) compacting: u64,
     /// Discards on their way.
     pub(crate) discards: usize,
     pub(crate) learning: Learning,

@@ -95,9 +95,10 @@ impl Layout {
     }
 
     /// Bytes of a volume that fits although nothing is shared and nothing compresses: 85 % of the segments beyond the
-    /// fewest, the rest being for the cleaner, pages and headers.
+    /// fewest, the rest being for the cleaner, pages and headers. Of small segments headers take more.
     pub fn without_savings(&self) -> u64 {
-        let bytes = u64::from(self.segments - SEGMENTS_LEAST + 1) * self.segment_bytes / 100 * 85;
+        let of_segment = (self.segment_bytes * 85).min(self.fillable() as u64 * 90) / 100;
+        let bytes = u64::from(self.segments - SEGMENTS_LEAST + 1) * of_segment;
         bytes / BLOCK as u64 * BLOCK as u64
     }
 
@@ -164,6 +165,13 @@ impl Layout {
         let offset = address.0.checked_sub(self.segments_start())?;
         let segment = u32::try_from(offset / self.segment_bytes).ok()?;
         (segment < self.segments).then_some(Segment(segment))
+    }
+
+    /// Bytes of a segment that can be live, whatever they are: the rest goes to headers and lists, which take whole
+    /// sectors, and to the end, where the next might not fit.
+    pub fn fillable(&self) -> usize {
+        let lost = 3 * self.sector as usize + BLOCK + SECTOR;
+        self.segment_bytes as usize - lost.max(2 * BLOCK)
     }
 
     /// Bytes of the largest journal frame: an eighth of the journal at most, so that a checkpoint can always begin.

@@ -16,7 +16,7 @@ use crate::{
     engine::{Gathering, Options, Stats, Stop, Stream, Tail},
     grow::written_with,
     index::Index,
-    io::{DeviceIo, DeviceOp, Error},
+    io::{DeviceError, DeviceIo, DeviceOp, Error},
     journal::{EXTENTS, Frame, Mention, Ring},
     kept::Learning,
     layout::{JOURNAL_START, Layout},
@@ -173,14 +173,13 @@ impl Volume {
         depths: [u8; 3],
     ) -> Option<Box<Self>> {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
-        let tree = |i: usize| TreeRoot { root: root.trees[i], depth: depths[i] };
         let dirty_most = dirty_most(&layout, pages);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
-            trees: [tree(0), tree(1), tree(2)],
-            space: Space::new(layout.segments, layout.segment_bytes, reserve(&layout, dirty_most))?,
+            trees: [0, 1, 2].map(|i| TreeRoot { root: root.trees[i], depth: depths[i] }),
+            space: Space::new(&layout, reserve(&layout, dirty_most))?,
             index: Index::new(options.index_bytes.max(64))?,
             neighbours: Neighbours::new()?,
             tails: [Tail::default(); 3],
@@ -229,7 +228,7 @@ impl Volume {
             pages_leave: false,
             cleaning: None,
             cleaner_stuck: None,
-            compacting: false,
+            compacting: 0,
             discards: 0,
             learning: Learning::Nothing,
             recovering: true,
@@ -553,14 +552,9 @@ pub(crate) fn read_list(
     if whole { Ok(bytes) } else { Err(OpenError::List) }
 }
 
-/// What of a segment can hold pages.
-fn fillable(layout: &Layout) -> usize {
-    layout.segment_bytes as usize - 2 * BLOCK
-}
-
 /// Segments that a checkpoint can take when so many leaves have changed.
 pub(crate) fn checkpoint_segments(layout: &Layout, leaves: usize) -> usize {
-    (with_parents(layout, leaves) * BLOCK).div_ceil(fillable(layout))
+    (with_parents(layout, leaves) * BLOCK).div_ceil(layout.fillable())
 }
 
 /// Segments that new data may not take: the cleaner's, and those for a checkpoint of all leaves that may be changed.
@@ -570,7 +564,7 @@ fn reserve(layout: &Layout, dirty_most: usize) -> usize {
 
 /// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
 fn dirty_most(layout: &Layout, pages: usize) -> usize {
-    let by_device = (layout.segments as usize / 8).max(1) * (fillable(layout) / BLOCK);
+    let by_device = (layout.segments as usize / 8).max(1) * (layout.fillable() / BLOCK);
     (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
 }
 
@@ -587,31 +581,31 @@ pub(crate) fn newest_root(
     mend: bool,
 ) -> Result<Root, OpenError> {
     let mut page = zeros(BLOCK).ok_or(OpenError::NoMemory)?;
-    let slots = [0, 1].map(|slot| {
-        layout.roots(slot).map(|offset| {
-            disk.read(offset, &mut page).map(|()| Root::decode(sealer, &mut page).filter(Root::is_sane))
-        })
-    });
-    let newer = slots
-        .each_ref()
-        .map(|copies| copies.iter().flatten().flatten().max_by_key(|root| root.number).copied());
-    for (copies, newer) in slots.iter().zip(&newer) {
+    // Four of them, and each of some two hundred bytes: too much for a kernel stack.
+    let mut all: Vec<Result<Option<Root>, DeviceError>> = list(4).ok_or(OpenError::NoMemory)?;
+    for offset in [0, 1].into_iter().flat_map(|slot| layout.roots(slot)) {
+        all.push(read_root(disk, sealer, offset, &mut page));
+    }
+    let mut newest: Option<&Root> = None;
+    for copies in all.chunks(2) {
+        let newer = newer_of(copies);
         // Of a slot that cannot be read nothing can be said: it might hold the newest.
         if newer.is_none() && copies.iter().any(Result::is_err) {
             return Err(OpenError::Device);
         }
+        newest = newest.into_iter().chain(newer).max_by_key(|root| root.number);
     }
-    let newest = newer.into_iter().flatten().max_by_key(|root| root.number).ok_or(OpenError::NoRoot)?;
+    let newest = newest.ok_or(OpenError::NoRoot)?;
     // With a smaller layout the second copies' places are others: there lies data now.
-    written_with(&newest, layout)?;
+    written_with(newest, layout)?;
     if !mend {
-        return Ok(newest);
+        return Ok(*newest);
     }
     let mut mended = false;
-    for (slot, copies) in slots.iter().enumerate() {
-        let Some(newer) = newer[slot] else { continue };
-        for (offset, copy) in layout.roots(slot as u64).into_iter().zip(copies) {
-            if *copy != Ok(Some(newer)) {
+    for (slot, copies) in (0..).zip(all.chunks(2)) {
+        let Some(newer) = newer_of(copies) else { continue };
+        for (offset, copy) in layout.roots(slot).into_iter().zip(copies) {
+            if !matches!(copy, Ok(Some(root)) if root == newer) {
                 newer.encode(sealer, &mut page);
                 disk.write(offset, &page).map_err(|_| OpenError::Device)?;
                 mended = true;
@@ -621,7 +615,24 @@ pub(crate) fn newest_root(
     if mended {
         disk.flush().map_err(|_| OpenError::Device)?;
     }
-    Ok(newest)
+    Ok(*newest)
+}
+
+// Apart from its caller, and so is what lies on the stack for one record.
+#[inline(never)]
+fn read_root(
+    disk: &mut dyn Disk,
+    sealer: &Sealer,
+    offset: u64,
+    page: &mut [u8],
+) -> Result<Option<Root>, DeviceError> {
+    disk.read(offset, page)?;
+    Ok(Root::decode(sealer, page).filter(Root::is_sane))
+}
+
+/// Of the two copies of a slot, the newer one that is whole.
+fn newer_of(copies: &[Result<Option<Root>, DeviceError>]) -> Option<&Root> {
+    copies.iter().flatten().flatten().max_by_key(|root| root.number)
 }
 
 /// `length` bytes from `offset` on, which need not begin with a sector.

@@ -3,9 +3,10 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
+    layout::Layout,
     limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, SPARSE_PERCENT, STREAMS, WORTH_PERCENT},
     reuse::Waiting,
-    units::{BLOCK, Lsn, Segment},
+    units::{Lsn, Segment},
 };
 
 /// What a segment is used for.
@@ -39,7 +40,8 @@ struct One {
 /// All segments of a volume.
 pub(crate) struct Space {
     all: Vec<One>,
-    segment_bytes: u64,
+    /// Bytes of one that can be live.
+    fillable: u64,
     /// Where the search for a free one goes on.
     hand: usize,
     free: usize,
@@ -61,8 +63,9 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// `count` segments, all free. `None` when memory has run out.
-    pub(crate) fn new(count: u32, segment_bytes: u64, reserve: usize) -> Option<Self> {
+    /// All segments, free. `None` when memory has run out.
+    pub(crate) fn new(layout: &Layout, reserve: usize) -> Option<Self> {
+        let count = layout.segments;
         let mut all = Vec::new();
         all.try_reserve_exact(count as usize).ok()?;
         all.resize_with(count as usize, || One {
@@ -74,7 +77,7 @@ impl Space {
         });
         Some(Self {
             all,
-            segment_bytes,
+            fillable: layout.fillable() as u64,
             hand: 0,
             free: count as usize,
             stale: 0,
@@ -129,12 +132,7 @@ impl Space {
     /// while, with the three that are being filled left out.
     pub(crate) fn capacity(&self) -> u64 {
         let usable = self.all.len().saturating_sub(self.reserve + STREAMS + 2) as u64;
-        usable * self.fillable() / 100 * FULL_PERCENT
-    }
-
-    /// What of a segment can be live at most: the rest goes to headers, lists, and the end where no chunk fits.
-    fn fillable(&self) -> u64 {
-        self.segment_bytes - 2 * BLOCK as u64
+        usable * self.fillable / 100 * FULL_PERCENT
     }
 
     /// A free segment, to be filled with pages or with chunks.
@@ -322,7 +320,7 @@ impl Space {
     pub(crate) fn victim(&self, busy: impl Fn(Segment) -> bool) -> Option<Segment> {
         let worth = |one: &One| {
             let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
-            one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
+            one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable * percent
         };
         let worthy = (0..).map(Segment).zip(&self.all).filter(|(segment, one)| worth(one) && !busy(*segment));
         worthy.min_by_key(|(_, one)| one.live).map(|(segment, _)| segment)
@@ -335,7 +333,7 @@ impl Space {
 
     fn is_sparse_one(&self, one: &One) -> bool {
         let percent = if one.pages { PAGES_WORTH_PERCENT } else { SPARSE_PERCENT };
-        one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable() * percent
+        one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable * percent
     }
 
     /// Segments that a compaction would clean.

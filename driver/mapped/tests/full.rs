@@ -50,8 +50,8 @@ fn contents(number: u64) -> Vec<u8> {
 }
 
 impl Rig {
-    fn new(device: u64, segment: u64, cache: usize, index: usize, seed: u64) -> Self {
-        let layout = Layout::new(device, 512, 4 * device / BLOCK as u64, 256 << 10, segment).unwrap();
+    fn new(device: u64, sector: u32, segment: u64, cache: usize, index: usize, seed: u64) -> Self {
+        let layout = Layout::new(device, sector, 4 * device / BLOCK as u64, 256 << 10, segment).unwrap();
         let mut disk = Memory(vec![0; device as usize]);
         Volume::format(&mut disk, &layout, &sealer()).unwrap();
         let options = Options::new(cache, index, None);
@@ -123,16 +123,17 @@ fn exhaust(mut rig: Rig) {
 
 #[test]
 fn a_full_volume_goes_on() {
-    for (seed, (segment, cache)) in
-        (0..).zip([(64 << 10, 256 << 10), (64 << 10, 4 << 20), (256 << 10, 512 << 10)])
-    {
-        exhaust(Rig::new(20 << 20, segment, cache, 0, seed));
+    let shapes = [(512, 64 << 10, 256 << 10), (512, 64 << 10, 4 << 20), (512, 256 << 10, 512 << 10)];
+    // Headers take more of a segment with large sectors.
+    let of_4096 = [(4096, 64 << 10, 256 << 10), (4096, 128 << 10, 1 << 20)];
+    for (seed, (sector, segment, cache)) in (0..).zip(shapes.into_iter().chain(of_4096)) {
+        exhaust(Rig::new(20 << 20, sector, segment, cache, 0, seed));
     }
 }
 
 #[test]
 fn what_is_shared_cannot_make_the_map_outgrow_the_device() {
-    let mut rig = Rig::new(10 << 20, 64 << 10, 256 << 10, 64 << 10, 7);
+    let mut rig = Rig::new(10 << 20, 512, 64 << 10, 256 << 10, 64 << 10, 7);
     let mut full = 0;
     while rig.write(full, full + 1) == Ok(()) {
         full += 1;
@@ -151,4 +152,20 @@ fn what_is_shared_cannot_make_the_map_outgrow_the_device() {
     assert_eq!(rig.write(0, 2), Ok(()), "where the map has an entry it does not grow");
     rig.reopen();
     assert_eq!(rig.volume.check(&mut rig.disk, |_, _| {}).unwrap().problems, 0);
+}
+
+#[test]
+fn a_compaction_comes_to_its_end_whatever_segments_can_hold() {
+    for (sector, segment) in [(512, 64 << 10), (4096, 64 << 10), (4096, 128 << 10)] {
+        let mut rig = Rig::new(20 << 20, sector, segment, 256 << 10, 0, 3);
+        for block in 0..2000 {
+            rig.write(block, block + 1).unwrap();
+        }
+        let written = rig.volume.stats().device_written;
+        for _ in 0..3 {
+            rig.ask(Request::Compact).unwrap();
+        }
+        let moved = rig.volume.stats().device_written - written;
+        assert!(moved < 30 << 20, "{moved} bytes");
+    }
 }

@@ -3,4 +3,5 @@
 mod answers;
 mod cdb;
 mod policy;
+mod provisioning;
 mod unmap;

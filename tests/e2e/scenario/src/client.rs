@@ -32,8 +32,20 @@ pub(crate) struct Shape {
     pub(crate) read_only: bool,
     /// The filter writes on its own account: a mapped volume.
     pub(crate) own_writes: bool,
+    pub(crate) unmap: Unmap,
     /// Bytes.
     pub(crate) max_transfer: u32,
+}
+
+/// What the disk takes of UNMAP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unmap {
+    /// As much as most disks.
+    Usual,
+    /// Less in one command than a segment has.
+    Short,
+    /// None, as it says.
+    None,
 }
 
 impl Shape {
@@ -43,6 +55,7 @@ impl Shape {
         legacy: false,
         read_only: false,
         own_writes: false,
+        unmap: Unmap::Usual,
         max_transfer: 131_072,
     };
 }
@@ -114,6 +127,8 @@ impl<'b> Session<'b> {
                 (shape.legacy, "legacy"),
                 (shape.read_only, "read-only"),
                 (shape.own_writes, "own-writes"),
+                (shape.unmap == Unmap::Short, "short-unmap"),
+                (shape.unmap == Unmap::None, "no-unmap"),
             ]
             .iter()
             .filter(|(on, _)| *on)

@@ -56,6 +56,12 @@ pub(crate) fn format_mapped(bench: &Bench, image: &Path, sector: u32, size: &str
     format_as(bench, image, sector, &["--mapped", "--size", size, "--dedup-memory", "8M"])
 }
 
+/// The same, which tells the disk what is free.
+pub(crate) fn format_discarding(bench: &Bench, image: &Path, sector: u32, size: &str) -> Result<()> {
+    let args = ["--mapped", "--size", size, "--dedup-memory", "8M", "--discard"];
+    format_as(bench, image, sector, &args)
+}
+
 /// And without encryption: it has no key.
 pub(crate) fn format_unencrypted(bench: &Bench, image: &Path, size: &str) -> Result<()> {
     let args = ["format", text(image)?, "--yes", "--quiet", "--mapped", "--size", size, "--no-encryption"];
@@ -84,6 +90,20 @@ pub(crate) fn cat(bench: &Bench, image: &Path, length: u64, to: &Path) -> Result
     let args = ["cat", text(image)?, "--passphrase-file", text(&key)?, "--length", &length, "--quiet"];
     let out = run(bench, &args, Stdio::from(File::create(to)?))?;
     must("cat", &out)
+}
+
+/// Where a mapped volume's segments begin, and how long they are, in bytes.
+pub(crate) fn segments(bench: &Bench, image: &Path) -> Result<(u64, u64)> {
+    let key = passphrase_file(bench, PASSPHRASE)?;
+    let args = ["dump", text(image)?, "roots", "--passphrase-file", text(&key)?, "--json"];
+    let out = run(bench, &args, Stdio::piped())?;
+    must("dump", &out)?;
+    let said: serde_json::Value =
+        serde_json::from_slice(&out.stdout).map_err(|e| Error::new(format!("sluice dump: {e}")))?;
+    let number = |name: &str| said["layout"][name].as_u64();
+    number("segments_at")
+        .zip(number("segment_bytes"))
+        .ok_or_else(|| Error::new(format!("sluice dump does not say where segments lie: {said}")))
 }
 
 /// `sluice check`: what it says if it finds anything.

@@ -19,6 +19,7 @@
 mod bench;
 mod client;
 mod command;
+mod discards;
 mod mapped;
 mod memory;
 mod ntfs;
@@ -125,6 +126,7 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
             suites::bench_alone(&bench, report)?;
             scenario::run(&bench, report)?;
             mapped::all(&bench, report)?;
+            discards::all(&bench, report)?;
             suites::all(&bench, report)?;
             memory::run(&bench, report, options.long)
         }

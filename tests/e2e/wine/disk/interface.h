@@ -52,6 +52,10 @@
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
 #define CREATE_OWN_WRITES 0x4 /* the filter writes on its own account, as for a mapped volume, not for a caller */
+#define CREATE_NO_UNMAP 0x8   /* the disk does not say that it takes UNMAP, and does not */
+#define CREATE_SHORT_UNMAP 0x10 /* one UNMAP may name no more than UNMAP_SHORT blocks */
+#define UNMAP_MOST 0xffff
+#define UNMAP_SHORT 100
 
 typedef struct test_create {
     ULONG sector_size;
@@ -83,6 +87,7 @@ enum { FAULT_NONE, FAULT_MEDIUM, FAULT_SHORT, FAULT_SHORT_OVERRUN, FAULT_BUSY, F
 #define FAULT_ON_READ 1
 #define FAULT_ON_WRITE 2
 #define FAULT_ON_FLUSH 4
+#define FAULT_ON_UNMAP 8
 
 typedef struct test_port_mode {
     ULONG disk;
@@ -133,6 +138,10 @@ typedef struct test_statistics {
     ULONG usage[4];       /* page, hibernation, dump: balance of notifications at the port */
     ULONG last_ioctl;
     ULONG opcodes[256];
+    ULONGLONG unmapped;   /* sectors, of UNMAPs that were carried out */
+    ULONGLONG unmap_first; /* sector of the first of them */
+    ULONGLONG unmap_step; /* what all others lie away from it, and all lengths, are multiples of */
+    ULONGLONG unmap_longest; /* sectors */
 } test_statistics;
 
 typedef struct test_pattern { ULONG disk; UCHAR bytes[16]; } test_pattern;

@@ -94,7 +94,7 @@ static BOOLEAN strikes(disk *d, const request *r)
     test_port_mode *m = &d->mode;
     if (m->fault == FAULT_NONE || !m->fault_count || r->function != SRB_FUNCTION_EXECUTE_SCSI) return FALSE;
     BOOLEAN transfer = decode_extent(r->cdb, r->cdb_length, &e);
-    ULONG kind = transfer ? (e.read ? FAULT_ON_READ : FAULT_ON_WRITE) : r->cdb[0] == 0x35 || r->cdb[0] == 0x91 ? FAULT_ON_FLUSH : 0;
+    ULONG kind = transfer ? (e.read ? FAULT_ON_READ : FAULT_ON_WRITE) : r->cdb[0] == 0x35 || r->cdb[0] == 0x91 ? FAULT_ON_FLUSH : r->cdb[0] == 0x42 ? FAULT_ON_UNMAP : 0;
     if (!(m->fault_on & kind)) return FALSE;
     if (transfer && (e.lba > m->fault_last || e.lba + e.blocks <= m->fault_first)) return FALSE;
     if (m->fault_skip) return m->fault_skip--, FALSE;

@@ -110,6 +110,12 @@ static NTSTATUS read_write(disk *d, request *r, UCHAR *srb_status, const extent 
     return STATUS_SUCCESS;
 }
 
+/* Blocks that one UNMAP may name. */
+static ULONG unmap_most(const disk *d)
+{
+    return d->flags & CREATE_NO_UNMAP ? 0 : d->flags & CREATE_SHORT_UNMAP ? UNMAP_SHORT : UNMAP_MOST;
+}
+
 static NTSTATUS inquiry(disk *d, request *r, UCHAR *srb_status)
 {
     static const UCHAR standard[36] = "\0\0\6\2\37\0\0\2SLUICE  TEST DISK       1.0 ";
@@ -120,8 +126,9 @@ static NTSTATUS inquiry(disk *d, request *r, UCHAR *srb_status)
     ULONG allocation = (ULONG)be(r->cdb + 3, 2);
     if (!(r->cdb[1] & 1)) return r->cdb[2] ? scsi_sense(d, r, srb_status, 5, 0x24, 0) : reply(r, srb_status, standard, sizeof standard, allocation);
     put_be(limits + 8, 4, d->max_transfer / d->sector_size);
-    put_be(limits + 20, 4, 0xffff); /* UNMAP: blocks, descriptors */
-    put_be(limits + 24, 4, 256);
+    put_be(limits + 20, 4, unmap_most(d)); /* UNMAP: blocks, descriptors */
+    put_be(limits + 24, 4, d->flags & CREATE_NO_UNMAP ? 0 : 256);
+    if (d->flags & CREATE_NO_UNMAP) provisioning[5] &= 0x7f;
     switch (r->cdb[2]) {
     case 0x00: return reply(r, srb_status, vpd00, sizeof vpd00, allocation);
     case 0x80: return reply(r, srb_status, vpd80, sizeof vpd80 - 1, allocation);
@@ -155,18 +162,50 @@ static NTSTATUS mode_sense(disk *d, request *r, UCHAR *srb_status)
     return reply(r, srb_status, page, sizeof page, r->cdb[4]);
 }
 
+static ULONGLONG common(ULONGLONG a, ULONGLONG b)
+{
+    while (b) { ULONGLONG rest = a % b; a = b; b = rest; }
+    return a;
+}
+
+static void note_unmap(disk *d, ULONGLONG lba, ULONG blocks)
+{
+    test_statistics *s = &d->seen;
+    if (!blocks) return;
+    if (!s->unmapped) s->unmap_first = lba;
+    ULONGLONG away = lba > s->unmap_first ? lba - s->unmap_first : s->unmap_first - lba;
+    s->unmapped += blocks;
+    s->unmap_step = common(common(s->unmap_step, away), blocks);
+    s->unmap_longest = max(s->unmap_longest, blocks);
+}
+
+/* Blocks that the whole list names: more than 2^32 is more than any limit. */
+static ULONGLONG unmap_total(const request *r, ULONG end)
+{
+    ULONGLONG total = 0;
+    for (ULONG at = 8; at + 16 <= end; at += 16) total += be(r->data + at + 8, 4);
+    return total;
+}
+
 /* Unmapped sectors read as zeros afterwards (LBPRZ). */
 static NTSTATUS unmap(disk *d, request *r, UCHAR *srb_status)
 {
     static const UCHAR zeros[4096];
     ULONG n = *r->length;
     ULONGLONG sectors = d->capacity / d->sector_size;
+    if (d->flags & CREATE_NO_UNMAP) return scsi_sense(d, r, srb_status, 5, 0x20, 0);
     if (n < 8 || !r->data) return scsi_sense(d, r, srb_status, 5, 0x1a, 0);
-    ULONG end = 8 + (ULONG)be(r->data + 2, 2);
-    for (ULONG at = 8; at + 16 <= min(end, n); at += 16) {
+    ULONG end = min(8 + (ULONG)be(r->data + 2, 2), n);
+    if (be(r->cdb + 7, 2) != n || !(r->flags & SRB_FLAGS_DATA_OUT)) complain(d, "port", "UNMAP with a list of another length or direction");
+    if (unmap_total(r, end) > unmap_most(d)) {
+        complain(d, "port", "UNMAP of more blocks than the disk takes");
+        return scsi_sense(d, r, srb_status, 5, 0x26, 0);
+    }
+    for (ULONG at = 8; at + 16 <= end; at += 16) {
         ULONGLONG lba = be(r->data + at, 8);
         ULONG blocks = (ULONG)be(r->data + at + 8, 4);
         if (lba > sectors || blocks > sectors - lba) return scsi_sense(d, r, srb_status, 5, 0x21, 0);
+        note_unmap(d, lba, blocks);
         for (; blocks; blocks--, lba++) image_write(d, lba * d->sector_size, zeros, d->sector_size);
     }
     *srb_status = SRB_STATUS_SUCCESS;

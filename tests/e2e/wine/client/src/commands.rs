@@ -92,6 +92,12 @@ fn create(o: &Options) {
     if o.flag("own-writes") {
         flags |= CREATE_OWN_WRITES;
     }
+    if o.flag("no-unmap") {
+        flags |= CREATE_NO_UNMAP;
+    }
+    if o.flag("short-unmap") {
+        flags |= CREATE_SHORT_UNMAP;
+    }
     let filter = if o.flag("no-filter") { "" } else { "sluice" };
     let sector = o.number_or("sector", 512) as u32;
     let c = must(
@@ -111,6 +117,8 @@ fn statistics(o: &Options) {
         "flushes": s.flushes, "fua_writes": s.fua_writes, "paging": s.paging, "own_srbs": s.own_srbs, "srbs": s.srbs,
         "ioctls": s.ioctls, "pattern_hits": s.pattern_hits, "pattern_sector": s.pattern_sector, "violations": s.violations,
         "in_flight": s.in_flight, "in_flight_max": s.in_flight_max, "pending": s.pending, "buffer_changes": s.buffer_changes,
+        "unmaps": s.opcodes[0x42], "unmapped": s.unmapped, "unmap_first": s.unmap_first, "unmap_step": s.unmap_step,
+        "unmap_longest": s.unmap_longest,
         "written_hash": format!("{:016x}", s.written_hash),
     }));
 }

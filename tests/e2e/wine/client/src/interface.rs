@@ -28,6 +28,8 @@ pub(crate) const CONTROL_DACL: u32 = code(17);
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;
 pub(crate) const CREATE_OWN_WRITES: u32 = 4;
+pub(crate) const CREATE_NO_UNMAP: u32 = 8;
+pub(crate) const CREATE_SHORT_UNMAP: u32 = 0x10;
 
 #[repr(C)]
 #[derive(Clone, FromZeros, IntoBytes, Immutable, KnownLayout)]
@@ -75,6 +77,7 @@ pub(crate) const FAULT_INTERNAL: u32 = 8;
 pub(crate) const ON_READ: u32 = 1;
 pub(crate) const ON_WRITE: u32 = 2;
 pub(crate) const ON_FLUSH: u32 = 4;
+pub(crate) const ON_UNMAP: u32 = 8;
 
 #[repr(C)]
 #[derive(Clone, Copy, FromZeros, IntoBytes, Immutable)]
@@ -143,8 +146,12 @@ pub(crate) struct Statistics {
     pub(crate) usage: [u32; 4],
     pub(crate) last_ioctl: u32,
     pub(crate) opcodes: [u32; 256],
+    pub(crate) unmapped: u64,
+    pub(crate) unmap_first: u64,
+    pub(crate) unmap_step: u64,
+    pub(crate) unmap_longest: u64,
 }
-const _: () = assert!(size_of::<Statistics>() == 8 + 19 * 8 + 8 * 4 + 1024);
+const _: () = assert!(size_of::<Statistics>() == 8 + 19 * 8 + 8 * 4 + 1024 + 4 * 8);
 
 #[repr(C)]
 #[derive(Clone, Copy, IntoBytes, Immutable)]

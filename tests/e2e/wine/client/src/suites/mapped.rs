@@ -6,12 +6,12 @@ use super::policy::marked;
 use crate::{
     copy::Random,
     device::{Error, TIMED_OUT},
-    disk::{Disk, Request, cdb},
+    disk::{Answer, Disk, Request, cdb},
     interface::*,
     report::check,
 };
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 /// Windows error codes that the tests expect.
 const ERROR_CRC: u32 = 23;
 const D0: u32 = 1;
@@ -19,7 +19,7 @@ const D3: u32 = 4;
 const SURPRISE: u32 = 0x17;
 
 /// Bytes like no others, which do not compress.
-fn fresh(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn fresh(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random(seed);
     (0..length / 8).flat_map(|_| random.next().to_le_bytes()).collect()
 }
@@ -40,7 +40,7 @@ fn durable(disk: &Disk) -> Result<(), Error> {
     let base = 8 * MIB as u64;
     disk.top.write(base, &fresh(1, 65536))?;
     let before = disk.statistics()?.flushes;
-    let a = disk.send(&Request::cdb(&cdb::ten(0x35, 0, 0)))?;
+    let a = flush(disk)?;
     let after = disk.statistics()?.flushes;
     check("SYNCHRONIZE CACHE after a write flushes the device", a.good() && after > before, a.text());
     disk.top.write(base, &fresh(2, 65536))?;
@@ -65,15 +65,25 @@ fn durable(disk: &Disk) -> Result<(), Error> {
     Ok(())
 }
 
-fn discard(disk: &Disk) -> Result<(), Error> {
-    let (base, sector) = (16 * MIB as u64, disk.sector);
-    disk.top.write(base, &fresh(4, 3 * 65536))?;
-    // UNMAP parameter list (SBC-4 5.35.2): lengths of what follows, then one range.
+/// SYNCHRONIZE CACHE, of everything.
+pub(super) fn flush(disk: &Disk) -> Result<Answer, Error> {
+    disk.send(&Request::cdb(&cdb::ten(0x35, 0, 0)))
+}
+
+/// UNMAP of one range, in bytes.
+pub(super) fn unmap(disk: &Disk, offset: u64, length: u32) -> Result<Answer, Error> {
+    // The parameter list (SBC-4 5.35.2): lengths of what follows, then the range.
     let mut list = vec![0, 22, 0, 16, 0, 0, 0, 0];
-    list.extend(((base + 65536) / sector).to_be_bytes());
-    list.extend((65536 / sector as u32).to_be_bytes());
+    list.extend((offset / disk.sector).to_be_bytes());
+    list.extend((length / disk.sector as u32).to_be_bytes());
     list.extend([0; 4]);
-    let a = disk.send(&Request::cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, list.len() as u8, 0]).writes(&list))?;
+    disk.send(&Request::cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, list.len() as u8, 0]).writes(&list))
+}
+
+fn discard(disk: &Disk) -> Result<(), Error> {
+    let base = 16 * MIB as u64;
+    disk.top.write(base, &fresh(4, 3 * 65536))?;
+    let a = unmap(disk, base + 65536, 65536)?;
     let back = disk.top.read(base, 3 * 65536)?;
     let mut expected = fresh(4, 3 * 65536);
     expected[65536..2 * 65536].fill(0);
@@ -155,7 +165,7 @@ pub(crate) fn fails(disk: &Disk) {
         disk.class(CLASS_EXTENDED, 0, 3)?;
         disk.port(|_| ())?;
         disk.top.write(base, &data)?;
-        let a = disk.send(&Request::cdb(&cdb::ten(0x35, 0, 0)))?;
+        let a = flush(disk)?;
         check("a flush before the failure succeeds", a.good(), a.text());
         disk.port(|m| (m.fault, m.fault_on, m.fault_count) = (FAULT_MEDIUM, ON_WRITE, u32::MAX))?;
         let w = disk.top.write(base + MIB as u64, &fresh(9, MIB));

@@ -1,6 +1,7 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
 mod control;
+mod discards;
 mod endings;
 mod faults;
 mod lies;
@@ -24,6 +25,9 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "mapped" => mapped::run(&disk, volume),
         "mapped-fails" => mapped::fails(&disk),
         "mapped-mended" => mapped::mended(&disk),
+        "discards-told" => discards::told(&disk),
+        "discards-refused" => discards::refused(&disk),
+        "discards-silent" => discards::silent(&disk),
         "mapped-surprise" => mapped::surprise(&disk),
         "control" => control::run(&disk),
         "control-keyless" => control::keyless(),
