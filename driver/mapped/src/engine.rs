@@ -432,11 +432,12 @@ impl Volume {
             }
             op.started = true;
         }
-        if self.failed && !matches!(op.what, What::Read { .. }) {
+        if self.failed && !matches!(op.what, What::Read { .. } | What::Status { .. }) {
             return Err(Stop::Failed(Error::Write));
         }
         match op.what {
             What::Read { .. } => self.step_read(op, slot),
+            What::Status { .. } => self.step_status(op),
             What::Write { .. } => self.step_write(op, slot),
             What::Discard => self.step_discard(op, slot),
             What::Flush => self.step_flush(op, slot),

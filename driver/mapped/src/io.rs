@@ -33,6 +33,14 @@ pub enum Request {
         /// Bytes.
         length: u64,
     },
+    /// Say of each block from `offset`, a multiple of 4096, on whether it holds data: a byte of `buffer` becomes 1, or 0 if it
+    /// is a hole, which reads as zeros. As many blocks as the buffer has bytes.
+    Status {
+        /// First byte.
+        offset: u64,
+        /// A byte for each block.
+        buffer: Vec<u8>,
+    },
     /// Everything acknowledged before becomes durable.
     Flush,
     /// A checkpoint is made: the volume then opens without replaying anything, and what was freed can be filled.

@@ -14,6 +14,7 @@ pub(crate) enum What {
     Read { buffer: Vec<u8> },
     Write { buffer: Vec<u8>, fua: bool },
     Discard,
+    Status { buffer: Vec<u8> },
     Flush,
     Checkpoint,
     Close,
@@ -98,6 +99,10 @@ impl Op {
                 (What::Write { buffer, fua }, offset, length)
             }
             Request::Discard { offset, length } => (What::Discard, offset, length),
+            Request::Status { offset, buffer } => {
+                let length = (buffer.len() as u64).saturating_mul(BLOCK as u64);
+                (What::Status { buffer }, offset, length)
+            }
             Request::Flush => (What::Flush, 0, 0),
             Request::Checkpoint => (What::Checkpoint, 0, 0),
             Request::Close => (What::Close, 0, 0),
@@ -105,8 +110,10 @@ impl Op {
         };
         let block = BLOCK as u64;
         let inside = offset.checked_add(length).is_some_and(|end| end <= volume);
-        let whole = offset.is_multiple_of(SECTOR as u64) && length.is_multiple_of(SECTOR as u64);
-        let short = matches!(what, What::Discard) || length <= limits::REQUEST as u64;
+        let status = matches!(what, What::Status { .. });
+        let grain = if status { block } else { SECTOR as u64 };
+        let whole = offset.is_multiple_of(grain) && length.is_multiple_of(grain);
+        let short = matches!(what, What::Discard) || status || length <= limits::REQUEST as u64;
         let (first, end) = if matches!(what, What::Discard) {
             // Only whole blocks are forgotten.
             (offset.div_ceil(block), (offset.saturating_add(length) / block).max(offset.div_ceil(block)))
@@ -142,7 +149,7 @@ impl Op {
     /// Its answer, with its buffer: nothing is left but the memory.
     pub(crate) fn take_done(&mut self) -> Done {
         let buffer = match core::mem::replace(&mut self.what, What::Flush) {
-            What::Read { buffer } | What::Write { buffer, .. } => Some(buffer),
+            What::Read { buffer } | What::Write { buffer, .. } | What::Status { buffer } => Some(buffer),
             _ => None,
         };
         Done { user: self.user, result: self.error.map_or(Ok(()), Err), buffer }

@@ -8,12 +8,13 @@ use crate::{
     engine::{IoKind, Stop},
     io::{Buffer, DeviceError, DeviceOp, Error},
     layout::Layout,
-    leaf::Entry,
+    leaf::{self, Entry, MAP_ENTRIES},
     limits::{EXTENT, PIECES, RUNS},
     mutants::Mutant,
     operation::{Op, What},
+    pages::of_block,
     seal::{Domain, Sealer},
-    units::{BLOCK, Block, Kind, Segment},
+    units::{Address, BLOCK, Block, Kind, Segment},
 };
 
 /// Bytes between two chunks that are read along rather than read apart.
@@ -67,6 +68,26 @@ impl Volume {
             // A map that leads to no chunk is damage.
             Some(chunk) => self.entry(chunk)?.map(Some).ok_or(Stop::Failed(Error::Medium)),
         }
+    }
+
+    /// Says which blocks hold data, a leaf of the map at a time.
+    pub(crate) fn step_status(&mut self, op: &mut Op) -> Result<(), Stop> {
+        while op.at < op.end {
+            self.cache.begin_step();
+            let (key, entry) = of_block(Block(op.at));
+            let last = MAP_ENTRIES.min(entry + op.end - op.at);
+            let absent = self.cache.find(key).is_none() && self.reference(key)?.address == Address(0);
+            let page = if absent { None } else { Some(self.page(key)?) };
+            let What::Status { buffer } = &mut op.what else { return Err(Stop::Failed(Error::Range)) };
+            let from = (op.at - op.first) as usize;
+            let places = buffer.iter_mut().skip(from).zip(entry..last);
+            for (place, entry) in places {
+                let data = page.is_some_and(|frame| leaf::map(self.cache.page(frame), entry).is_some());
+                *place = u8::from(data);
+            }
+            op.at += last - entry;
+        }
+        Ok(())
     }
 
     pub(crate) fn step_read(&mut self, op: &mut Op, slot: u32) -> Result<(), Stop> {

@@ -137,7 +137,11 @@ impl Straw {
             }
             let Some(job) = self.jobs.front() else { return };
             match &job.request {
-                Request::Flush | Request::Checkpoint | Request::Close | Request::Compact => self.end(Ok(())),
+                Request::Flush
+                | Request::Status { .. }
+                | Request::Checkpoint
+                | Request::Close
+                | Request::Compact => self.end(Ok(())),
                 Request::Read { offset, buffer } => {
                     let (first, count) = cover(*offset, buffer.len() as u64);
                     self.script.push_back(Op::Read(self.home(first), (count * B) as usize));

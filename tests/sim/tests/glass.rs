@@ -65,7 +65,11 @@ impl Subject for Glass {
                 let length = (to - from) as usize;
                 DeviceOp::Write { offset: from, length, data: vec![0; length].into() }
             }
-            Request::Flush | Request::Checkpoint | Request::Close | Request::Compact => DeviceOp::Flush,
+            Request::Flush
+            | Request::Status { .. }
+            | Request::Checkpoint
+            | Request::Close
+            | Request::Compact => DeviceOp::Flush,
         };
         self.users.insert(self.next, user);
         self.wanted.push_back(DeviceIo { id: IoId(self.next), op });

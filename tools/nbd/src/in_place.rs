@@ -82,5 +82,9 @@ impl Volume for InPlace {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn extents(&self, _offset: u64, _length: u64) -> io::Result<Option<Vec<(u64, bool)>>> {
+        Ok(None)
+    }
+
     fn close(&self) {}
 }

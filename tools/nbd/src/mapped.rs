@@ -25,6 +25,10 @@ use crate::{image::Image, volume::Volume};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 const WORKERS: usize = 8;
+/// Bytes of a block of the volume.
+const BLOCK: u64 = 4096;
+/// Blocks of which is said at once whether they hold data: 256 MiB.
+const STATUS: u64 = 1 << 16;
 /// Bytes of memory for metadata pages.
 const CACHE: usize = 32 << 20;
 
@@ -241,6 +245,22 @@ impl Volume for Mapped {
 
     fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         wait(&self.ask(Request::Discard { offset, length })?).map(drop)
+    }
+
+    fn extents(&self, offset: u64, length: u64) -> io::Result<Option<Vec<(u64, bool)>>> {
+        let first = offset / BLOCK;
+        let end = (offset + length).min(self.size).div_ceil(BLOCK).min(first + STATUS);
+        let buffer = vec![0; (end - first) as usize];
+        let blocks = wait(&self.ask(Request::Status { offset: first * BLOCK, buffer })?)?;
+        let mut extents: Vec<(u64, bool)> = Vec::new();
+        for run in blocks.chunk_by(|one, other| one == other) {
+            extents.push((run.len() as u64 * BLOCK, run.first() == Some(&1)));
+        }
+        // The first begins where it was asked for.
+        if let Some((length, _)) = extents.first_mut() {
+            *length -= offset - first * BLOCK;
+        }
+        Ok(Some(extents))
     }
 
     fn close(&self) {

@@ -5,7 +5,9 @@ use std::{
     sync::{OnceLock, PoisonError, RwLock},
 };
 
-use nbdkit::{CacheFlags, Error, Flags, FuaFlags, Result, Server, ThreadModel, plugin};
+use nbdkit::{
+    CacheFlags, Error, ExtentHandle, ExtentType, Flags, FuaFlags, Result, Server, ThreadModel, plugin,
+};
 
 use crate::{handover, volume, volume::Volume};
 
@@ -99,6 +101,20 @@ impl Server for Connection {
         Ok(self.volume.discards())
     }
 
+    fn can_extents(&self) -> Result<bool> {
+        Ok(self.volume.discards())
+    }
+
+    fn extents(&self, count: u32, offset: u64, _flags: Flags, extents: &mut ExtentHandle) -> Result<()> {
+        let mut at = offset;
+        for (length, data) in self.volume.extents(offset, u64::from(count))?.unwrap_or_default() {
+            let kind = if data { ExtentType::Allocated } else { ExtentType::HoleZero };
+            extents.add(at, length, kind)?;
+            at += length;
+        }
+        Ok(())
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         Ok(self.volume.read(offset, buffer)?)
     }
@@ -144,6 +160,7 @@ impl Connection {
 plugin!(Connection {
     after_fork,
     can_cache,
+    can_extents,
     can_fast_zero,
     can_flush,
     can_fua,
@@ -151,6 +168,7 @@ plugin!(Connection {
     can_trim,
     can_zero,
     config,
+    extents,
     flush,
     thread_model,
     trim,

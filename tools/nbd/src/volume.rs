@@ -27,6 +27,10 @@ pub(crate) trait Volume: Send + Sync {
     /// Blocks that lie wholly in the range read as zeros afterwards, and take no space.
     fn discard(&self, offset: u64, length: u64) -> io::Result<()>;
 
+    /// Which bytes hold data, from `offset` on: lengths, and whether they do, one after the other, of at most `length` bytes.
+    /// `None` if nobody can say.
+    fn extents(&self, offset: u64, length: u64) -> io::Result<Option<Vec<(u64, bool)>>>;
+
     /// No request comes any more.
     fn close(&self);
 }
