@@ -238,6 +238,12 @@ pub(crate) fn open_error_text(error: OpenError) -> String {
                  it spoke"
             )
         }
+        OpenError::Overlap(segment) => {
+            format!(
+                "more is said to lie in its segment {} than fits there: its metadata was not written by sluice",
+                segment.0
+            )
+        }
         OpenError::Page => "a page of its metadata is damaged".into(),
         OpenError::Journal(frame) => {
             format!("frame {frame} of its journal, which had been made durable, is missing or damaged")
