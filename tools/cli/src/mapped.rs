@@ -143,7 +143,7 @@ impl<'a> ReadOnly<'a> {
     }
 }
 
-/// Writes go to the image. Keeps the reason of the first failure.
+/// Writes go to the image. Keeps the reason of the last failure: what could not be read before may have been no obstacle.
 struct Direct<'a> {
     image: &'a Image,
     failure: Option<Failure>,
@@ -152,7 +152,7 @@ struct Direct<'a> {
 impl Direct<'_> {
     fn judge(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
         result.map_err(|failure| {
-            self.failure.get_or_insert(failure);
+            self.failure = Some(failure);
             DeviceError
         })
     }
