@@ -64,10 +64,14 @@ impl Volume {
         };
         self.make_room(disk)?;
         self.table_size += 1;
-        // What the last root record forgot is not written over.
-        if self.pump(disk, |volume| volume.entry(number))?.is_some() {
-            self.table_size -= 1;
-            return Ok(false);
+        match self.pump(disk, |volume| volume.entry(number)) {
+            Ok(None) => {}
+            // What the last root record forgot is not written over, nor what cannot be read.
+            Ok(Some(_)) | Err(OpenError::Page) => {
+                self.table_size -= 1;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         }
         self.pump(disk, |volume| volume.keep_number(number, references, segment))?;
         Ok(true)
