@@ -12,8 +12,10 @@
 //!   pages      the trees: pages, what a block leads to, what the table says of a chunk
 //!   segments   extents, what is in them, and whether anything still leads there
 //!   journal    frames in the ring, and which of them recovery would apply
+//!   index      the index of de-duplication, as it was kept
 //! ```
 
+mod index;
 mod journal;
 mod pages;
 mod segments;
@@ -22,6 +24,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use self::pages::Held;
 pub use self::{
+    index::{PieceInfo, PieceLine},
     journal::{Applied, Counts, Frame, FrameBody, Mentioned},
     pages::{ChunkLine, Loss, MapLine, Mapping, PageLine, PageName},
     segments::{ExtentLine, ItemLine, Part, SegmentLine, Stored},
@@ -89,7 +92,7 @@ pub struct RootInfo {
     pub trees: [Ref; 3],
 }
 
-/// What lies where a copy of a root record should, and is none.
+/// What lies where a copy of a root record should, or a piece of the index, and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRecord {
     /// Zeros: none was ever written here.

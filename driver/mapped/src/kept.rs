@@ -24,12 +24,12 @@ use crate::{
     io::{Buffer, DeviceError, DeviceOp},
     leaf::{self, TABLE_ENTRIES},
     operation::Op,
-    seal::Domain,
+    seal::{Domain, Sealer},
     units::{Chunk, Tag},
 };
 
 /// Bytes of a piece: no more than the smallest segment, and so than any buffer for extents.
-const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 const HEADER: usize = BUCKET_BYTES;
 /// Buckets of a piece.
 const BUCKETS: usize = (PIECE - HEADER) / BUCKET_BYTES;
@@ -40,6 +40,28 @@ const AT_ONCE: u32 = 4;
 #[must_use]
 pub fn area(index_bytes: u64) -> u64 {
     (index_bytes / BUCKET_BYTES as u64).div_ceil(BUCKETS as u64).saturating_mul(PIECE as u64)
+}
+
+/// A piece that is whole.
+pub(crate) struct Piece<'a> {
+    /// Which root record it is complete for, or 0.
+    pub(crate) complete_for: u64,
+    /// Buckets of the whole index.
+    pub(crate) buckets: u64,
+    /// Those that lie in it.
+    pub(crate) held: &'a [u8],
+}
+
+/// Opens piece `number`, in place. `None` if it is damaged.
+pub(crate) fn open_piece<'a>(sealer: &Sealer, number: u64, bytes: &'a mut [u8]) -> Option<Piece<'a>> {
+    let tag = Tag(bytes.first_chunk().copied()?);
+    sealer.open(&tag, bytes.get_mut(HEADER..)?);
+    if !sealer.matches(&tag, Domain::Index, number, &[bytes.get(16..)?]) {
+        return None;
+    }
+    let bytes = &*bytes;
+    let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+    Some(Piece { complete_for: number(16)?, buckets: number(24)?, held: bytes.get(HEADER..)? })
 }
 
 /// What the index is learning.
@@ -118,17 +140,12 @@ impl Volume {
 
     /// Opens a piece into the index. Answers which root record it is complete for.
     fn take_piece(&mut self, piece: u64, bytes: &mut [u8]) -> Option<u64> {
-        let tag = Tag(bytes.first_chunk().copied()?);
-        self.sealer.open(&tag, bytes.get_mut(HEADER..)?);
-        if !self.sealer.matches(&tag, Domain::Index, piece, &[bytes.get(16..)?]) {
+        let found = open_piece(&self.sealer, piece, bytes)?;
+        if found.buckets != self.index.buckets() as u64 {
             return None;
         }
-        let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-        if number(24)? != self.index.buckets() as u64 {
-            return None;
-        }
-        self.index.restore(piece as usize * BUCKETS, bytes.get(HEADER..)?);
-        number(16)
+        self.index.restore(piece as usize * BUCKETS, found.held);
+        Some(found.complete_for)
     }
 
     /// The tags of a leaf of the table.

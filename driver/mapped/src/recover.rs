@@ -292,7 +292,13 @@ impl Volume {
 
     /// Makes all device I/O that is wanted, until nothing is: for hosts that have nothing else to do meanwhile.
     pub fn drive(&mut self, disk: &mut dyn Disk) {
+        self.drive_watched(disk, |_| {});
+    }
+
+    /// The same; `watch` sees the volume before each of them.
+    pub fn drive_watched(&mut self, disk: &mut dyn Disk, mut watch: impl FnMut(&Self)) {
         while let Some(io) = self.next_io() {
+            watch(self);
             self.perform(disk, io);
         }
     }

@@ -1,5 +1,5 @@
 //! A volume without space: it refuses, goes on, and comes back. It never waits for what nobody does.
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use fastrand::Rng;
 use sluice_mapped::{

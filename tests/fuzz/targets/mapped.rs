@@ -126,6 +126,7 @@ fn look(disk: &mut Memory, sealer: Sealer) {
     for tree in [Tree::Map, Tree::Table, Tree::Space] {
         let _ = inspector.tree(tree, |_| line());
     }
+    let _ = inspector.index(|_| line());
     let _ = inspector.segments(|_| line());
     for segment in (0..layout().segments).step_by(7).chain(0..3) {
         let _ = inspector.segment(Segment(segment), |_| line());

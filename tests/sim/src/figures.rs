@@ -84,15 +84,15 @@ impl Figures {
         format!("{{{},\"seconds\":{:.3}}}", rows.join(","), took.as_secs_f64())
     }
 
-    /// One line for people.
-    pub fn line(&self, took: Duration) -> String {
-        let seconds = took.as_secs_f64().max(0.001);
+    /// One line for people: after so long, of which so much was processor time.
+    pub fn line(&self, took: Duration, worked: Duration) -> String {
+        let (seconds, worked) = (took.as_secs_f64(), worked.as_secs_f64().max(0.001));
         format!(
-            "{} runs, {} device writes ({:.1} M an hour), {} crashes ({} in recovery), {} growths, {} changes of keys, \
-             {} checks, {} repairs, {} blocks judged, {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {seconds:.1} s",
+            "{} runs, {} device writes ({:.1} M an hour of processor time), {} crashes ({} in recovery), {} growths, {} changes of keys, \
+             {} checks, {} repairs, {} blocks judged, {} errors and {} corruptions by the device; {:.2} bytes to the device for each; {worked:.1} s of processor time in {seconds:.1} s",
             self.runs,
             self.device_writes,
-            self.device_writes as f64 / seconds * 3600.0 / 1e6,
+            self.device_writes as f64 / worked * 3600.0 / 1e6,
             self.crashes,
             self.nested,
             self.growths,

@@ -22,6 +22,7 @@
 //! | `straw` | the simplest volume that keeps the promises, and 16 ways to break them |
 //! | `engine` | the real thing |
 
+pub mod clock;
 pub mod content;
 pub mod device;
 pub mod engine;

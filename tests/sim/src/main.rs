@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use sluice_sim::{
+    clock::processor_time,
     engine::Mapped,
     figures::Figures,
     mutants,
@@ -38,7 +39,7 @@ const DEFAULT: &str = "mapped";
 enum Command {
     /// Deliberate mistakes: each must be found.
     Mutants {
-        /// Seconds for each.
+        /// Seconds of processor time for each.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
         /// The first seed.
@@ -142,16 +143,16 @@ fn campaign<S: Subject>(runs: &Runs, subject: &str) -> ExitCode {
         figures += outcome.figures;
         if let Some(failure) = outcome.failure {
             report::<S>(&case, &failure, subject, Duration::from_secs(runs.shrink));
-            println!("{}", figures.line(start.elapsed()));
+            println!("{}", figures.line(start.elapsed(), processor_time()));
             return ExitCode::FAILURE;
         }
         if told.elapsed().as_secs() >= 10 && !runs.json {
             told = Instant::now();
-            eprintln!("seed {seed}: {}", figures.line(start.elapsed()));
+            eprintln!("seed {seed}: {}", figures.line(start.elapsed(), processor_time()));
         }
     }
     let took = start.elapsed();
-    println!("{}", if runs.json { figures.json(took) } else { figures.line(took) });
+    println!("{}", if runs.json { figures.json(took) } else { figures.line(took, processor_time()) });
     ExitCode::SUCCESS
 }
 
@@ -217,7 +218,7 @@ fn report<S: Subject>(case: &Case, failure: &Failure, subject: &str, time: Durat
     println!("WRONG: seed {}, mode {}, step {}: {}", case.seed, case.mode, failure.step, failure.what);
     println!("  again: {}", command(case, subject));
     let case = &Case { verbose: false, ..case.clone() };
-    println!("  looking for a shorter trace, for at most {} s ...", time.as_secs());
+    println!("  looking for a shorter trace, for at most {} s of processor time ...", time.as_secs());
     let (case, failure) = shrink::<S>(case, failure, time);
     println!("shorter: step {}: {}", failure.step, failure.what);
     println!("  again: {}", command(&case, subject));

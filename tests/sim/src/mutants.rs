@@ -1,8 +1,9 @@
 //! Does the simulator bite? Each deliberate mistake must be found.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{
+    clock::processor_time,
     plan::Mode,
     simulate::{Case, Failure, simulate},
     subject::{Mutant, Subject},
@@ -19,21 +20,22 @@ pub struct Fate {
     pub seeds: u64,
     /// The seed that found it, and what it found. `None`: it survived.
     pub found: Option<(u64, Failure)>,
-    /// How long it took.
+    /// Processor time that it took.
     pub took: Duration,
 }
 
-/// Runs seeds from `first` on until the mutant is found, or `budget` is over.
+/// Runs seeds from `first` on until the mutant is found, or `budget` of processor time is over: the
+/// same machine, busy or not, runs the same seeds.
 pub fn hunt<S: Subject>(mutant: Mutant, first: u64, budget: Duration) -> Fate {
-    let start = Instant::now();
+    let start = processor_time();
     let Mutant { name, mode } = mutant;
     let mut seeds = 0;
     let mut found = None;
-    while found.is_none() && (seeds == 0 || start.elapsed() < budget) {
+    while found.is_none() && (seeds == 0 || processor_time() - start < budget) {
         let seed = first + seeds;
         let case = Case { mutant: Some(name), ..Case::new(seed, mode) };
         found = simulate::<S>(&case).failure.map(|failure| (seed, failure));
         seeds += 1;
     }
-    Fate { name, mode, seeds, found, took: start.elapsed() }
+    Fate { name, mode, seeds, found, took: processor_time() - start }
 }

@@ -1,15 +1,16 @@
 //! A shorter trace that still fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{
+    clock::processor_time,
     simulate::{Case, Failure, Keep, simulate},
     subject::Subject,
 };
 
 /// Leaves out of a failing case what is not needed to make it fail, as far as `time` allows.
 pub fn shrink<S: Subject>(case: &Case, failure: &Failure, time: Duration) -> (Case, Failure) {
-    let end = Instant::now() + time;
+    let end = processor_time() + time;
     let mut best = (case.clone(), failure.clone());
     let numbers = case.trace::<S>().into_iter().map(|(number, _)| number);
     let mut keep: Vec<usize> = numbers.filter(|number| *number <= failure.step).collect();
@@ -25,11 +26,11 @@ pub fn shrink<S: Subject>(case: &Case, failure: &Failure, time: Duration) -> (Ca
         }
     }
     let mut chunk = keep.len().div_ceil(2);
-    while chunk > 0 && Instant::now() < end {
+    while chunk > 0 && processor_time() < end {
         let mut smaller = false;
         // The later first: fewer steps depend on them.
         let mut to = keep.len();
-        while to > 0 && Instant::now() < end {
+        while to > 0 && processor_time() < end {
             let from = to.saturating_sub(chunk);
             let mut fewer = keep.clone();
             fewer.drain(from..to);

@@ -38,7 +38,12 @@ pub(crate) enum Command {
     Dump(Dump),
     /// Let a mapped volume take all of a disk that has become larger, or be larger itself. The disk must be locked.
     Grow(Grow),
-    /// Change how a mapped volume compresses and de-duplicates what is written from its next opening on.
+    /// Put together what a mapped volume stores, so that more of its disk is free. The disk must be locked. May be
+    /// interrupted at any time.
+    Compact(Compact),
+    /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
+    Serve(Serve),
+    /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
     #[command(subcommand)]
@@ -182,7 +187,7 @@ pub(crate) struct Grow {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = clap::ArgGroup::new("change").args(["level", "dedup_memory"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("change").args(["level", "dedup_memory", "discard"]).required(true).multiple(true))]
 pub(crate) struct Set {
     #[command(flatten)]
     pub image: Image,
@@ -195,6 +200,53 @@ pub(crate) struct Set {
     /// Memory for recognising blocks that are there already, such as 256M.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub dedup_memory: Option<u64>,
+    /// Whether the disk is told what is free, so that an SSD or a thin image can use it. Who sees the disk then sees how
+    /// much is stored.
+    #[arg(long, value_name = "on|off")]
+    pub discard: Option<Switch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compact {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Also tell the disk what is free, this once: an image file shrinks. Who sees the disk then sees how much is stored.
+    #[arg(long)]
+    pub discard: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Listen on this Unix socket.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "bind", "tls"])]
+    pub socket: Option<PathBuf>,
+    /// Listen on this TCP port.
+    #[arg(long, default_value_t = 10809)]
+    pub port: u16,
+    /// Listen on this address. One that others can reach needs --tls.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: std::net::IpAddr,
+    /// Serve by TLS alone, with the certificates in this folder: ca-cert.pem, server-cert.pem, server-key.pem.
+    #[arg(long, value_name = "FOLDER")]
+    pub tls: Option<PathBuf>,
+    /// Change nothing: what clients write is refused, and the image is only read.
+    #[arg(long)]
+    pub read_only: bool,
+    /// The nbdkit plugin, if it does not lie beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -235,6 +287,8 @@ pub(crate) enum View {
         #[arg(long)]
         records: bool,
     },
+    /// The index of de-duplication, as it was kept when the volume was closed.
+    Index,
     /// Every segment: what is recorded of it, and what it holds.
     Segments,
     /// What lies in a segment, and whether anything still leads there.
@@ -388,6 +442,8 @@ impl Command {
             Self::Cat(_) => "cat",
             Self::Dump(_) => "dump",
             Self::Grow(_) => "grow",
+            Self::Compact(_) => "compact",
+            Self::Serve(_) => "serve",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{path} is full: not everything could be written")]
     Full { path: PathBuf },
+    #[error("there is no room on {path} to move anything to")]
+    NoRoom { path: PathBuf },
     #[error("{path} is write-protected")]
     WriteProtected { path: PathBuf },
     #[error("{path} is in use")]
@@ -80,6 +82,8 @@ pub(crate) enum Failure {
     NoSuchDisk(String),
     #[error("the driver refused: {0}")]
     Driver(String),
+    #[error("cannot serve: {what}")]
+    NoServer { what: String },
     #[error("not enough memory to derive the key")]
     Memory,
 }
@@ -91,6 +95,10 @@ impl Failure {
             Self::Open { .. } => "Check the path, and that you may read and write it.",
             Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
             Self::Full { .. } => "Make room and run the command again; what was there is as it was.",
+            Self::NoRoom { .. } => {
+                "Make the disk or image larger, and then `sluice grow`; or discard something. The volume holds what it \
+                 held."
+            }
             Self::WriteProtected { .. } => {
                 "Remove the write protection, or work on a copy. Nothing was changed."
             }
@@ -104,20 +112,7 @@ impl Failure {
             Self::NotSluice { .. } => {
                 "If it should be one, `sluice header restore` puts a header back from a backup."
             }
-            Self::Damaged { damage: Damage::Newer, .. } => {
-                "Use a newer version of sluice. Nothing was changed."
-            }
-            Self::Damaged { damage: Damage::Misfit(Problem::DiskTooSmall { .. }), .. } => {
-                "The end of the disk is missing: find the whole disk, or read what is there with a copy of it \
-                 extended to the full size. Nothing was changed."
-            }
-            Self::Damaged { damage: Damage::Misfit(Problem::SectorSize { .. }), .. } => {
-                "The volume was made on a disk with other sectors: use such a disk, or an image file of this one. \
-                 Nothing was changed."
-            }
-            Self::Damaged { .. } => {
-                "Nothing was changed. `sluice header restore` puts a header back from a backup."
-            }
+            Self::Damaged { damage, .. } => damage_advice(*damage),
             Self::Unreadable { .. } => {
                 "Copy the disk with a tool that skips bad sectors, and work on the copy."
             }
@@ -155,6 +150,7 @@ impl Failure {
             }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
+            Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
         }
     }
@@ -203,6 +199,7 @@ impl Failure {
             Self::Open { .. } => "open",
             Self::Io { .. } => "io",
             Self::Full { .. } => "full",
+            Self::NoRoom { .. } => "no_room",
             Self::WriteProtected { .. } => "write_protected",
             Self::InUse { .. } | Self::VolumeInUse { .. } => "in_use",
             Self::NotSluice { .. } => "not_sluice",
@@ -235,6 +232,7 @@ impl Failure {
             Self::NoDriver => "no_driver",
             Self::NoSuchDisk(_) => "no_such_disk",
             Self::Driver(_) => "driver",
+            Self::NoServer { .. } => "no_server",
             Self::Memory => "memory",
         }
     }
@@ -268,6 +266,21 @@ impl Failure {
             io::ErrorKind::ResourceBusy => Self::InUse { path },
             _ => Self::Io { what, path, source },
         }
+    }
+}
+
+fn damage_advice(damage: Damage) -> &'static str {
+    match damage {
+        Damage::Newer => "Use a newer version of sluice. Nothing was changed.",
+        Damage::Misfit(Problem::DiskTooSmall { .. }) => {
+            "The end of the disk is missing: find the whole disk, or read what is there with a copy of it extended to \
+             the full size. Nothing was changed."
+        }
+        Damage::Misfit(Problem::SectorSize { .. }) => {
+            "The volume was made on a disk with other sectors: use such a disk, or an image file of this one. Nothing \
+             was changed."
+        }
+        _ => "Nothing was changed. `sluice header restore` puts a header back from a backup.",
     }
 }
 

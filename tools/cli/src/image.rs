@@ -65,6 +65,12 @@ impl Image {
         Ok(Self { file, path: path.into(), bytes, sector_size })
     }
 
+    /// The file, with the lock on it.
+    #[cfg(unix)]
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Fills `into` from byte `offset`.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
         system::read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))
@@ -78,6 +84,11 @@ impl Image {
     /// Waits until everything written is on the medium.
     pub(crate) fn flush(&self) -> Result<(), Failure> {
         self.file.sync_all().map_err(|e| Failure::io("flush", &self.path, e))
+    }
+
+    /// Gives back what a range takes. What it holds is no longer needed.
+    pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        system::discard(&self.file, self.sector_size.is_some(), offset, length)
     }
 
     /// Takes the steps of a plan in order, and reads back what was written.

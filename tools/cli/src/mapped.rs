@@ -1,6 +1,10 @@
-//! A mapped volume on a disk or image: made, and opened without changing anything.
+//! A mapped volume on a disk or image: made, opened without changing anything, repaired, compacted.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, Instant},
+};
 
 use sluice_engine::{format::Header, keys::VolumeKey, volume::Mapped};
 use sluice_mapped::{
@@ -17,6 +21,8 @@ use crate::{failure::Failure, image::Image};
 
 /// Bytes of memory for metadata while a command runs.
 const CACHE: usize = 256 << 20;
+/// Between two looks at how far work has come.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Makes the volume's first root record. The header comes after it.
 pub(crate) fn format(
@@ -26,7 +32,7 @@ pub(crate) fn format(
     key: &VolumeKey,
 ) -> Result<(), Failure> {
     let (layout, sealer) = parts(image, mapped, uuid, key)?;
-    let mut disk = Direct { image, failure: None };
+    let mut disk = Direct::new(image);
     let made = Volume::format(&mut disk, &layout, &sealer);
     made.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
@@ -40,7 +46,7 @@ pub(crate) fn begin_growth(
     key: &VolumeKey,
 ) -> Result<(), Failure> {
     let ((from, sealer), (to, _)) = (parts(image, from, uuid, key)?, parts(image, to, uuid, key)?);
-    let mut disk = Direct { image, failure: None };
+    let mut disk = Direct::new(image);
     let begun = Volume::begin_growth(&mut disk, &from, &to, &sealer);
     begun.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
@@ -72,7 +78,7 @@ pub(crate) fn repair(
     progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, Failure> {
     let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
-    let mut disk = Direct { image, failure: None };
+    let mut disk = Direct::new(image);
     let opened = Volume::open_rebuilding(&mut disk, layout, sealer, Options::new(CACHE, 0, None));
     let repaired = opened.and_then(|(mut volume, mut repaired)| {
         let remaining = volume.repair(&mut disk, &mut repaired, progress)?;
@@ -143,13 +149,85 @@ impl<'a> ReadOnly<'a> {
     }
 }
 
-/// Writes go to the image. Keeps the reason of the last failure: what could not be read before may have been no obstacle.
+/// What [`compact`] has done.
+pub(crate) struct Compacted {
+    pub(crate) before: Usage,
+    pub(crate) after: Usage,
+    /// Bytes that the image was told are free.
+    pub(crate) discarded: u64,
+    /// Why it was told no more.
+    pub(crate) refused: Option<io::Error>,
+    /// Something could not be read, and stays where it is.
+    pub(crate) unreadable: bool,
+}
+
+/// Puts together what is stored, on the image itself. `progress` is told how many segments are left of how many.
+pub(crate) fn compact(
+    image: &Image,
+    header: &Header<'_>,
+    mapped: &Mapped,
+    key: &VolumeKey,
+    discard: bool,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Compacted, Failure> {
+    let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
+    let mut disk = Direct::new(image);
+    // With the index of which the header speaks: only that can be kept again at the end.
+    let index_bytes = mapped.index_bytes.unwrap_or(0) as usize;
+    let options = Options { discard, ..Options::new(CACHE, index_bytes, mapped.level) };
+    let mut volume = Volume::open(&mut disk, layout, sealer, options).map_err(|error| {
+        let unopened = Failure::Mapped { path: image.path.clone(), error };
+        if error == OpenError::Device { disk.failure.take().unwrap_or(unopened) } else { unopened }
+    })?;
+    let (before, all) = (volume.usage(), volume.sparse_segments());
+    let mut looked = Instant::now();
+    for request in [Request::Compact, Request::Close] {
+        // One at a time: there is always room for it.
+        let _ = volume.submit(0, request);
+        volume.drive_watched(&mut disk, |volume| {
+            // Counting them looks at every segment.
+            if looked.elapsed() >= LOOK {
+                progress(volume.sparse_segments(), all);
+                looked = Instant::now();
+            }
+        });
+        let failure = match volume.next_done().map(|done| done.result) {
+            Some(Ok(())) => continue,
+            Some(Err(Error::Write)) => disk.failure,
+            // It waits for room that nothing makes.
+            _ => None,
+        };
+        return Err(failure.unwrap_or(Failure::NoRoom { path: image.path.clone() }));
+    }
+    Ok(Compacted {
+        before,
+        after: volume.usage(),
+        discarded: disk.discarded,
+        refused: disk.refused,
+        unreadable: disk.failure.is_some(),
+    })
+}
+
+/// Writes go to the image. Keeps the reason of a failure: of the first read that failed, or of the last write.
 struct Direct<'a> {
     image: &'a Image,
     failure: Option<Failure>,
+    discarded: u64,
+    refused: Option<io::Error>,
 }
 
-impl Direct<'_> {
+impl<'a> Direct<'a> {
+    fn new(image: &'a Image) -> Self {
+        Self { image, failure: None, discarded: 0, refused: None }
+    }
+
+    fn wrote(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
+        result.map_err(|failure| {
+            self.failure = Some(failure);
+            DeviceError
+        })
+    }
+
     fn judge(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
         result.map_err(|failure| {
             self.failure = Some(failure);
@@ -166,12 +244,23 @@ impl Disk for Direct<'_> {
 
     fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
         let result = self.image.write(offset, buffer);
-        self.judge(result)
+        self.wrote(result)
     }
 
     fn flush(&mut self) -> Result<(), DeviceError> {
         let result = self.image.flush();
-        self.judge(result)
+        self.wrote(result)
+    }
+
+    fn discard(&mut self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        match self.image.discard(offset, length) {
+            Ok(()) => self.discarded += length,
+            Err(error) => {
+                self.refused = Some(error);
+                return Err(DeviceError);
+            }
+        }
+        Ok(())
     }
 }
 

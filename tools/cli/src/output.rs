@@ -30,6 +30,12 @@ impl Report {
     }
 }
 
+/// Says something while the command goes on.
+#[cfg(unix)]
+pub(crate) fn tell(json: bool, text: &str, object: &Value) {
+    say(true, &if json { format!("{object:#}") } else { text.to_owned() });
+}
+
 /// Says it, and chooses the exit code. Where standard output carries data, an object goes to standard error.
 pub(crate) fn finish(args: &Args, result: Result<Report, Failure>) -> ExitCode {
     let (name, data) = (args.command.name(), args.command.fills_stdout());

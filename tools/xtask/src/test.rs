@@ -37,7 +37,7 @@ const STEPS: &[Step] = &[
     }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
     ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
-    ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "60"])),
+    ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
 ];
 

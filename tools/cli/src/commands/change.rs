@@ -9,7 +9,7 @@ use sluice_engine::{
 use sluice_mapped::units::BLOCK;
 
 use crate::{
-    args::{Grow, SecretSource, Set},
+    args::{Grow, SecretSource, Set, Switch},
     commands::info::{mapped_json, mapped_text},
     failure::Failure,
     image::{Copies, Image},
@@ -97,6 +97,9 @@ pub(crate) fn set(args: &Set) -> Result<Report, Failure> {
         if changed.index_bytes.is_none() {
             return Err(Failure::Off { what: "de-duplication" });
         }
+    }
+    if let Some(discard) = args.discard {
+        changed.discard = discard == Switch::On;
     }
     opened.write(&changed, opened.header.raw().disk_bytes.get())?;
     let text = format!("From its next opening on:\n{}", mapped_text(&changed));

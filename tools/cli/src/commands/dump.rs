@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Dump, json: bool) -> Result<Report, Failure> {
     let said = match view {
         View::Roots => dump.roots(),
         View::Journal { records } => dump.journal(records),
+        View::Index => dump.index(),
         View::Segments => dump.segments(),
         View::Segment { number } => dump.segment(Segment(number)),
         View::Map { block, count } => dump.map(Block(block), count),
@@ -115,11 +116,13 @@ impl Dumping<'_> {
     }
 
     fn roots(&mut self) -> io::Result<()> {
-        let Layout { sector, blocks, journal_bytes, segment_bytes, segments, copy_b, .. } = self.layout;
+        let Layout { sector, blocks, journal_bytes, index_area, segment_bytes, segments, copy_b } =
+            self.layout;
         let segments_at = self.layout.segment_start(Segment(0)).0;
         let depths = self.inspector.depths();
         let layout = json!({
             "sector": sector, "blocks": blocks, "journal_at": JOURNAL_START, "journal_bytes": journal_bytes,
+            "index_at": self.layout.index_start(), "index_area_bytes": index_area,
             "segments_at": segments_at, "segments": segments, "segment_bytes": segment_bytes,
             "copy_a": 0, "copy_b": copy_b,
         });
@@ -157,6 +160,25 @@ impl Dumping<'_> {
             )
         });
         said(ended.map_err(|_| io::ErrorKind::OutOfMemory)?)?;
+        lines.end()
+    }
+
+    fn index(&mut self) -> io::Result<()> {
+        let fields =
+            json!({"index_at": self.layout.index_start(), "index_area_bytes": self.layout.index_area});
+        let mut lines = self.begin("index", "pieces", "", fields)?;
+        let root = self.inspector.root().ok().map(|root| root.number);
+        let (mut pieces, mut complete) = (0u64, 0u64);
+        let ended = self.inspector.index(|line| {
+            pieces += 1;
+            let of = line.found.ok().and_then(|piece| piece.complete_for);
+            complete += u64::from(root.is_some() && of == root);
+            flow(lines.line(|| text::piece(line), || value::piece(line)))
+        });
+        said(ended.map_err(|_| io::ErrorKind::OutOfMemory)?)?;
+        lines.remark(&format!(
+            "{pieces} pieces, {complete} of them complete for the root record that counts"
+        ))?;
         lines.end()
     }
 

@@ -5,7 +5,7 @@ use sluice_engine::{
     format::{Copy, Header, OtherCopy, Probe},
     volume::{Kind, Mapped},
 };
-use sluice_mapped::Usage;
+use sluice_mapped::{Usage, kept::area};
 
 use crate::{
     args::Info,
@@ -93,12 +93,23 @@ pub(super) fn mapped_text(mapped: &Mapped) -> String {
         0 => String::new(),
         bytes => format!("{} to keep the index in, ", size(bytes)),
     };
+    let forgotten = match is_kept(mapped) {
+        Some(false) => {
+            "  index    too large to be kept: read anew from the volume's table whenever it is opened\n"
+        }
+        _ => "",
+    };
     format!(
-        "  stages   {dedup}; {compression}\n  layout   journal of {}, {kept}segments of {}\n  discard  {}\n",
+        "  stages   {dedup}; {compression}\n  layout   journal of {}, {kept}segments of {}\n{forgotten}  discard  {}\n",
         size(mapped.journal_bytes),
         size(mapped.segment_bytes),
         if mapped.discard { "the disk is told what is free" } else { "the disk is not told what is free" },
     )
+}
+
+/// Whether there is room for keeping the index while the volume is closed. `None`: there is no index.
+fn is_kept(mapped: &Mapped) -> Option<bool> {
+    mapped.index_bytes.map(|bytes| area(bytes) <= mapped.index_area)
 }
 
 pub(super) fn mapped_json(mapped: &Mapped) -> Value {
@@ -107,6 +118,7 @@ pub(super) fn mapped_json(mapped: &Mapped) -> Value {
         "level": mapped.level,
         "journal_bytes": mapped.journal_bytes,
         "index_area_bytes": mapped.index_area,
+        "index_kept": is_kept(mapped),
         "discard": mapped.discard,
         "segment_bytes": mapped.segment_bytes,
     })

@@ -3,12 +3,14 @@
 mod cat;
 mod change;
 mod check;
+mod compact;
 mod dump;
 mod format;
 mod header;
 mod info;
 mod key;
 mod lock;
+mod serve;
 mod status;
 mod unlock;
 
@@ -25,6 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Info(args) => info::run(args),
         Command::Check(args) => check::run(args),
         Command::Grow(args) => change::grow(args),
+        Command::Compact(args) => compact::run(args),
+        Command::Serve(serve) => serve::run(serve, args.json),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),

@@ -38,6 +38,12 @@ pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()>
     file.write_all_at(bytes, offset)
 }
 
+/// A file becomes sparse there, and a device is told (fallocate(2)). Not all can.
+pub(super) fn discard(file: &File, _is_disk: bool, offset: u64, length: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(rustix::fs::fallocate(file, flags, offset, length)?)
+}
+
 /// Makes sure that a range of a sparse file can be written. What it holds stays.
 pub(super) fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, length) {

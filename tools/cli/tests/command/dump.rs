@@ -108,6 +108,31 @@ fn the_journal_says_what_opening_would_apply() {
 }
 
 #[test]
+fn the_kept_index_is_shown_piece_by_piece() {
+    let bench = written();
+    let index = object(&bench, &["index"]);
+    let pieces = list(&index, "pieces");
+    assert_eq!(pieces.len() as u64 * 65536, number(&index["index_area_bytes"]));
+    assert!(pieces.iter().all(|piece| piece["state"] == "empty" && piece["complete_for"].is_null()));
+    assert_eq!(pieces[0]["address"], object(&bench, &["roots"])["layout"]["index_at"]);
+    assert!(text(&bench, &["roots"]).contains(&format!("index         at {}, ", pieces[0]["address"])));
+    // Compacting ends with closing.
+    bench.ok(&[&["compact", "image"], &PASS[..]].concat());
+    bench.damage(number(&pieces[1]["address"]) + 1000, |bytes| bytes[0] ^= 1);
+    let index = object(&bench, &["index"]);
+    let pieces = list(&index, "pieces");
+    assert_eq!(pieces[1]["state"], "damaged");
+    let good: Vec<_> = pieces.iter().filter(|piece| piece["state"] == "good").collect();
+    assert_eq!(good.len(), pieces.len() - 1);
+    assert!(good.iter().all(|piece| piece["complete_for"] == index["root"]), "{index}");
+    let known: u64 = good.iter().map(|piece| number(&piece["entries"])).sum();
+    assert!((1..=4).contains(&known), "{index}");
+    let shown = text(&bench, &["index"]);
+    let some = format!("{} pieces, {} of them complete", pieces.len(), good.len());
+    assert!(shown.contains(&some) && shown.contains(": damaged"), "{shown}");
+}
+
+#[test]
 fn a_block_is_followed_to_its_segment() {
     let bench = written();
     let map = object(&bench, &["map", "0", "200"]);
@@ -221,7 +246,8 @@ fn neither_keys_nor_plaintext_are_shown_and_nothing_is_changed() {
     let before = bench.get("image");
     let (_, address) = chunk_of(&bench, "0");
     let segment = segment_of(&bench, address);
-    let views: [&[&str]; 9] = [
+    let views: [&[&str]; 10] = [
+        &["index"],
         &["roots"],
         &["journal", "--records"],
         &["segments"],

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod compact;
 mod dump;
 mod headers;
 mod keys;

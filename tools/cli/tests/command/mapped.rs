@@ -51,6 +51,15 @@ pub(crate) fn encrypted(more: &[&str]) -> Bench {
 
 /// Writes as a host would, and leaves the volume as after a crash.
 pub(crate) fn write(bench: &Bench, offset: u64, data: &[u8]) {
+    let parts = (offset..).step_by(MIB as usize).zip(data.chunks(MIB as usize));
+    ask(
+        bench,
+        parts.map(|(offset, part)| Request::Write { offset, buffer: part.into(), fua: false }).collect(),
+    );
+}
+
+/// Asks as a host would, and leaves the volume as after a crash.
+pub(crate) fn ask(bench: &Bench, requests: Vec<Request>) {
     let image = bench.get("image");
     let header = Header::check(RawHeader::ref_from_bytes(&image[..4096]).unwrap()).unwrap();
     let mut key = VolumeKey::zeroed();
@@ -68,14 +77,19 @@ pub(crate) fn write(bench: &Bench, offset: u64, data: &[u8]) {
     let options = Options::new(1 << 20, mapped.index_bytes.unwrap_or(0) as usize, mapped.level);
     let mut disk = Image(file);
     let mut volume = Volume::open(&mut disk, layout, sealer, options).unwrap();
-    for (at, part) in (offset..).step_by(MIB as usize).zip(data.chunks(MIB as usize)) {
-        volume.submit(0, Request::Write { offset: at, buffer: part.into(), fua: false }).unwrap();
+    let mut drive = |volume: &mut Volume| {
+        volume.drive(&mut disk);
+        while let Some(done) = volume.next_done() {
+            done.result.unwrap();
+        }
+    };
+    for request in requests.into_iter().chain([Request::Flush]) {
+        if let Err(request) = volume.submit(0, request) {
+            drive(&mut volume);
+            volume.submit(0, request).unwrap();
+        }
     }
-    volume.submit(0, Request::Flush).unwrap();
-    volume.drive(&mut disk);
-    while let Some(done) = volume.next_done() {
-        done.result.unwrap();
-    }
+    drive(&mut volume);
 }
 
 /// Blocks that compress, half of which repeat.
@@ -222,6 +236,18 @@ fn a_volume_does_not_shrink_and_one_in_place_does_not_grow() {
 }
 
 #[test]
+fn an_index_that_is_too_large_to_be_kept_is_told() {
+    let bench = formatted(&["--no-encryption", "--dedup-memory", "64K"]);
+    assert_eq!(bench.ok(&["info", "image"])["mapped"]["index_kept"], true);
+    for (memory, kept) in [("1M", false), ("32K", true)] {
+        let set = bench.ok(&["set", "image", "--dedup-memory", memory]);
+        assert_eq!(set["mapped"]["index_kept"], kept, "{set}");
+        let text = bench.run(&["set", "image", "--dedup-memory", memory]).stdout;
+        assert_eq!(String::from_utf8(text).unwrap().contains("too large to be kept"), !kept);
+    }
+}
+
+#[test]
 fn level_and_memory_can_be_changed_but_not_what_was_never_on() {
     let bench = encrypted(&["--no-dedup"]);
     write(&bench, 0, &[7; 8192]);
@@ -231,5 +257,10 @@ fn level_and_memory_can_be_changed_but_not_what_was_never_on() {
     assert_eq!(info["mapped"]["level"], 9);
     bench.ok(&[&["check", "image"], &PASS[..]].concat());
     bench.fails(&[&["set", "image", "--dedup-memory", "1M"], &PASS[..]].concat(), "off", 1);
+    for (word, told) in [("on", true), ("off", false)] {
+        bench.ok(&[&["set", "image", "--discard", word], &PASS[..]].concat());
+        assert_eq!(bench.ok(&["info", "image"])["mapped"]["discard"], told);
+    }
+    assert_eq!(bench.run(&["set", "image", "--discard", "perhaps"]).code, 2);
     assert_eq!(bench.run(&["set", "image"]).code, 2, "nothing to set");
 }

@@ -4,7 +4,7 @@ use sluice_mapped::{
     OpenError,
     inspect::{
         Applied, ChunkLine, Entry, Frame, Health, Holds, ItemLine, Loss, MapLine, Mapping, NoRecord,
-        PageLine, PageName, Part, Record, RootCopy, SegmentLine, Stored, Tree,
+        PageLine, PageName, Part, PieceLine, Record, RootCopy, SegmentLine, Stored, Tree,
     },
     layout::{JOURNAL_START, Layout},
     units::{Chunk, Kind, Segment, Tag},
@@ -18,7 +18,7 @@ pub(super) fn layout(layout: &Layout, depths: [u8; 3], list: Health) -> String {
     let [map, table, space] = depths;
     format!(
         "Layout: {} blocks of 4096 bytes, sectors of {} bytes\n  header A      at 0\n  root records  at 4096 and 8192, \
-         and again at {} and {}\n  journal       at {JOURNAL_START}, {}\n  segments      at {start}, {} of {}\n  \
+         and again at {} and {}\n  journal       at {JOURNAL_START}, {}\n  index         {}\n  segments      at {start}, {} of {}\n  \
          header B      at {}\n  trees         {map} levels of map, {table} of table, {space} of space; the list of \
          page segments is {}\nRoot records:\n",
         layout.blocks,
@@ -26,6 +26,10 @@ pub(super) fn layout(layout: &Layout, depths: [u8; 3], list: Health) -> String {
         layout.copy_b + 4096,
         layout.copy_b + 8192,
         size(layout.journal_bytes),
+        match layout.index_area {
+            0 => "not kept".to_owned(),
+            bytes => format!("at {}, {}", layout.index_start(), size(bytes)),
+        },
         layout.segments,
         size(layout.segment_bytes),
         layout.copy_b,
@@ -127,6 +131,24 @@ fn record(record: &Record) -> String {
         ),
         Record::Move { chunk, address } => format!("chunk {}: now at {}", chunk.0, address.0),
     }
+}
+
+pub(super) fn piece(line: &PieceLine) -> String {
+    let found = match &line.found {
+        Ok(piece) => format!(
+            "{} entries of an index of {}, {}",
+            piece.entries,
+            size(piece.index_bytes),
+            match piece.complete_for {
+                Some(number) => format!("complete for root record {number}"),
+                None => "not complete".to_owned(),
+            }
+        ),
+        Err(NoRecord::Empty) => "empty".to_owned(),
+        Err(NoRecord::Damaged) => "damaged".to_owned(),
+        Err(NoRecord::Unreadable) => "the device cannot read it".to_owned(),
+    };
+    format!("piece {} at {}: {found}", line.number, line.address.0)
 }
 
 pub(super) fn segment(line: &SegmentLine) -> String {

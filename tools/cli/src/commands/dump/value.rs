@@ -5,7 +5,7 @@ use sluice_mapped::{
     OpenError,
     inspect::{
         Applied, ChunkLine, Entry, Frame, Health, ItemLine, Loss, MapLine, Mapping, NoRecord, PageLine,
-        PageName, Part, Record, Ref, RootCopy, SegmentLine, Stored,
+        PageName, Part, PieceLine, Record, Ref, RootCopy, SegmentLine, Stored,
     },
     units::{Chunk, Place, Tag},
 };
@@ -34,14 +34,18 @@ fn loss(loss: &Loss) -> Value {
     }
 }
 
-pub(super) fn root(copy: &RootCopy, counts: bool) -> Value {
-    let state = match &copy.found {
+fn state<T>(found: &Result<T, NoRecord>) -> &'static str {
+    match found {
         Ok(_) => "good",
         Err(NoRecord::Empty) => "empty",
         Err(NoRecord::Damaged) => "damaged",
         Err(NoRecord::Unreadable) => "unreadable",
-    };
-    let mut value = json!({"address": copy.address.0, "state": state, "counts": counts, "record": null});
+    }
+}
+
+pub(super) fn root(copy: &RootCopy, counts: bool) -> Value {
+    let mut value =
+        json!({"address": copy.address.0, "state": state(&copy.found), "counts": counts, "record": null});
     if let Ok(root) = &copy.found {
         let [map, table, space] = &root.trees;
         value["record"] = json!({
@@ -117,6 +121,18 @@ fn record(record: &Record) -> Value {
 
 fn place(place: &Place) -> Value {
     json!({"address": place.address.0, "bytes": place.length, "stored": text::kind(place.kind)})
+}
+
+pub(super) fn piece(line: &PieceLine) -> Value {
+    let piece = line.found.ok();
+    json!({
+        "piece": line.number,
+        "address": line.address.0,
+        "state": state(&line.found),
+        "complete_for": piece.and_then(|piece| piece.complete_for),
+        "index_bytes": piece.map(|piece| piece.index_bytes),
+        "entries": piece.map(|piece| piece.entries),
+    })
 }
 
 pub(super) fn segment(line: &SegmentLine) -> Value {

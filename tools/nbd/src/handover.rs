@@ -1,0 +1,88 @@
+//! What `sluice serve` hands over: descriptors that it has opened, by number.
+//!
+//! | parameter | what it is |
+//! |---|---|
+//! | `image=N` | the image, open and locked |
+//! | `key=N` | a pipe with the 64 bytes of the volume key |
+//! | `header=N` | a pipe with the 4096 bytes of the header that counts |
+//! | `write=1` | it may be written to; without this it is only looked at |
+//!
+//! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
+//! descriptors: they last as long as nbdkit does.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    sync::Mutex,
+};
+
+use sluice_engine::{
+    format::{COPY_BYTES, Header, RawHeader},
+    keys::VolumeKey,
+    volume::Kind,
+};
+use zeroize::Zeroizing;
+
+/// Numbers as nbdkit has been told them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    image: Option<u32>,
+    key: Option<u32>,
+    header: Option<u32>,
+    write: bool,
+}
+
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { image: None, key: None, header: None, write: false });
+
+/// What is to be served.
+pub(crate) struct Handover {
+    pub(crate) image: File,
+    pub(crate) kind: Kind,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) key: VolumeKey,
+    pub(crate) write: bool,
+}
+
+fn invalid(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what.into())
+}
+
+/// Takes a parameter.
+pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
+    let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
+    let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    match name {
+        "image" => numbers.image = Some(number),
+        "key" => numbers.key = Some(number),
+        "header" => numbers.header = Some(number),
+        "write" => numbers.write = number == 1,
+        _ => {
+            return Err(invalid(format!(
+                "there is no parameter {name}; `sluice serve` gives those there are"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Opens once more what is open under a number.
+fn again(number: Option<u32>, options: &OpenOptions) -> io::Result<File> {
+    let number = number.ok_or_else(|| invalid("this plugin is started by `sluice serve`"))?;
+    options.open(format!("/proc/self/fd/{number}"))
+}
+
+/// Reads what has been handed over. Once: the pipes are empty afterwards.
+pub(crate) fn take() -> io::Result<Handover> {
+    let numbers = *NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    let mut bytes = Zeroizing::new([0; 64]);
+    again(numbers.key, OpenOptions::new().read(true))?.read_exact(&mut *bytes)?;
+    let key = VolumeKey::from_random(&mut bytes);
+    let mut copy = [0; COPY_BYTES];
+    again(numbers.header, OpenOptions::new().read(true))?.read_exact(&mut copy)?;
+    let raw: &RawHeader = zerocopy::transmute_ref!(&copy);
+    let header =
+        Header::check(raw).map_err(|problem| invalid(format!("the header is not good: {problem:?}")))?;
+    let write = numbers.write;
+    let image = again(numbers.image, OpenOptions::new().read(true).write(write))?;
+    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write })
+}

@@ -1,0 +1,86 @@
+//! A volume in place: each request is encrypted or decrypted on the thread that brings it. Nothing is shared.
+
+use std::{cell::RefCell, io};
+
+use sluice_engine::{keys::VolumeKey, volume};
+use sluice_xts::{Backend, Xts256};
+
+use crate::{image::Image, volume::Volume};
+
+/// Bytes that are encrypted at once: they stay in the processor's cache until they are written.
+const PIECE: usize = 256 * 1024;
+
+thread_local! {
+    /// What is written: the client's bytes are not ours to change.
+    static BOUNCE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) struct InPlace {
+    place: volume::InPlace,
+    cipher: Xts256,
+    image: Image,
+}
+
+impl InPlace {
+    pub(crate) fn new(place: volume::InPlace, key: &VolumeKey, image: Image) -> io::Result<Self> {
+        let cipher = Xts256::new(key.as_bytes(), Backend::detect());
+        let cipher = cipher.map_err(|error| io::Error::other(format!("the key: {error:?}")))?;
+        Ok(Self { place, cipher, image })
+    }
+
+    /// Where a byte of the volume lies.
+    fn on_image(&self, offset: u64) -> u64 {
+        self.place.first_sector * u64::from(self.place.sector_size) + offset
+    }
+
+    fn sector(&self, offset: u64) -> u64 {
+        offset / u64::from(self.place.sector_size)
+    }
+}
+
+fn failed(error: sluice_xts::Error) -> io::Error {
+    io::Error::other(format!("the cipher: {error:?}"))
+}
+
+impl Volume for InPlace {
+    fn size(&self) -> u64 {
+        self.place.sectors * u64::from(self.place.sector_size)
+    }
+
+    fn discards(&self) -> bool {
+        // Who sees the disk would see what is free.
+        false
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let unit = self.place.sector_size as usize;
+        for (at, piece) in (offset..).step_by(PIECE).zip(into.chunks_mut(PIECE)) {
+            self.image.read(self.on_image(at), piece)?;
+            self.cipher.decrypt_in_place(self.sector(at), unit, piece.into()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8], fua: bool) -> io::Result<()> {
+        let unit = self.place.sector_size as usize;
+        BOUNCE.with_borrow_mut(|bounce| {
+            for (at, piece) in (offset..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
+                bounce.resize(piece.len(), 0);
+                let target = bounce.as_mut_slice().into();
+                self.cipher.encrypt(self.sector(at), unit, piece.into(), target).map_err(failed)?;
+                self.image.write(self.on_image(at), bounce)?;
+            }
+            if fua { self.image.flush() } else { Ok(()) }
+        })
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.image.flush()
+    }
+
+    fn discard(&self, _offset: u64, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn close(&self) {}
+}

@@ -1,0 +1,45 @@
+//! A volume as clients use it. Many threads call at once.
+
+use std::io;
+
+use sluice_engine::volume::Kind;
+use sluice_xts::wipe_stack;
+
+use crate::{handover::Handover, image::Image, in_place::InPlace, mapped::Mapped};
+
+/// See above. Offsets and lengths are multiples of the sector, or of 512 bytes on a mapped volume: nbdkit's filter sees to
+/// that.
+pub(crate) trait Volume: Send + Sync {
+    /// Bytes.
+    fn size(&self) -> u64;
+
+    /// Whether it has use for what is no longer needed.
+    fn discards(&self) -> bool;
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// With `fua`, durable when it returns.
+    fn write(&self, offset: u64, bytes: &[u8], fua: bool) -> io::Result<()>;
+
+    /// Everything that has been written before becomes durable.
+    fn flush(&self) -> io::Result<()>;
+
+    /// Blocks that lie wholly in the range read as zeros afterwards, and take no space.
+    fn discard(&self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// No request comes any more.
+    fn close(&self);
+}
+
+/// Opens what has been handed over.
+pub(crate) fn open(given: Handover) -> io::Result<Box<dyn Volume>> {
+    let Handover { image, kind, uuid, key, write } = given;
+    let image = Image::new(image, write);
+    let volume: Box<dyn Volume> = match kind {
+        Kind::InPlace(place) => Box::new(InPlace::new(place, &key, image)?),
+        Kind::Mapped(mapped) => Box::new(Mapped::open(&mapped, &uuid, &key, image)?),
+    };
+    drop(key);
+    wipe_stack();
+    Ok(volume)
+}
