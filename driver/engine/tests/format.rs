@@ -387,6 +387,16 @@ fn copy_b_is_found_on_a_disk_that_has_grown_although_copy_a_is_torn() {
     assert_eq!(look(&torn, &[]), (Second::Read(9 * MIB), false));
     // Growing had written it to its new place.
     assert_eq!(look(&torn, &[B, 9 * MIB]), (Second::Read(9 * MIB), true));
+    // What another volume has left there, which had the whole disk, counts only if there is nothing better.
+    let other = *draft(8).seal(&key());
+    for (at_b, uuid) in [(good, 7), (other, 8), ([0xa5; COPY_BYTES], 8)] {
+        let mut found = [0; COPY_BYTES];
+        read_second(CopyRead::Bytes(&torn), DISK * 2, &mut found, |offset, into| {
+            into.copy_from_slice(if offset == B { &at_b } else { &other });
+            true
+        });
+        assert_eq!(checked(&found).uuid(), [uuid; 16]);
+    }
     for lie in [0, B + 1, B + 512, DISK * 2, DISK * 2 - 4095, u64::MAX - 4095, u64::MAX] {
         torn[72..80].copy_from_slice(&lie.to_le_bytes());
         assert_eq!(look(&torn, &[B]), (Second::Read(9 * MIB), false), "{lie}");

@@ -231,6 +231,7 @@ impl Host {
             | OpenError::Space
             | OpenError::Page
             | OpenError::Irreplaceable(..)
+            | OpenError::Overlap(_)
             | OpenError::Journal(_) => Refusal::Damaged,
         })?;
         let engine = Engine::new(volume, below, self.requests, self.sector);

@@ -28,7 +28,7 @@ pub enum Problem {
     NoChunk(Block, Chunk),
     /// A chunk cannot be read, or is not what was stored.
     Damaged(Chunk),
-    /// A block whose chunk is damaged.
+    /// A block whose chunk is damaged, or of which nobody knows where its chunk lies.
     Lost(Block),
     /// The table counts so many references to a chunk, the map has so many.
     References(Chunk, u32, u32),
@@ -44,6 +44,8 @@ pub enum Problem {
     List,
     /// A block leads to this number, which no chunk had: no other chunk gets it now.
     Kept(Chunk),
+    /// A block led to this number behind the end of the table: it leads to one now that no other chunk gets.
+    Stray(Block, Chunk),
     /// A chunk was damaged, and its blocks lead to another now, which has the same contents.
     Twin(Chunk, Chunk),
 }
@@ -72,6 +74,8 @@ struct Found {
     /// Chunks that are not what was stored, and chunks that do not exist and to which a block leads. In order.
     damaged: Vec<Chunk>,
     missing: Vec<Chunk>,
+    /// Leaves of the table that are damaged, in order.
+    leaves: Vec<u64>,
 }
 
 impl Report {
@@ -119,6 +123,7 @@ impl Volume {
                 let key = PageKey::new(Tree::Table, 0, leaf);
                 let Some(frame) = self.page_or_none(disk, key)? else {
                     found.report.add(Problem::TablePage(Chunk(range.start), range.end - range.start));
+                    found.leaves.push(leaf);
                     continue;
                 };
                 let page = *self.cache.page(frame);
@@ -138,7 +143,7 @@ impl Volume {
             }
         }
         self.compare_counts(&mut found);
-        if !(found.damaged.is_empty() && found.missing.is_empty()) {
+        if !(found.damaged.is_empty() && found.missing.is_empty() && found.leaves.is_empty()) {
             self.find_lost(disk, &mut found)?;
         }
         Ok((found.report, found.damaged))
@@ -252,7 +257,8 @@ impl Volume {
             }
             let index = chunk.0.checked_sub(first).and_then(|index| references.get_mut(index as usize));
             if let Some(count) = index {
-                *count += 1;
+                // What the volume counts ends there; only what somebody has made has more.
+                *count = count.saturating_add(1);
             }
         })
     }
@@ -265,12 +271,14 @@ impl Volume {
         open(&self.sealer, &mut self.decompressor, entry, &mut bytes, &mut self.scratch[..BLOCK])
     }
 
-    /// Names the blocks that lead to damaged chunks, or to none.
+    /// Names the blocks that lead to damaged chunks, to ones of which nothing is known, or to none.
     fn find_lost(&mut self, disk: &mut dyn Disk, found: &mut Found) -> Result<(), OpenError> {
-        let Found { report, damaged, missing, .. } = found;
+        let Found { report, damaged, missing, leaves, .. } = found;
+        let size = self.table_size;
         // What is wrong with the map itself is in the report already.
         self.walk_map(disk, &mut Report::default(), |_, block, chunk| {
-            if damaged.binary_search(&chunk).is_ok() {
+            let unknown = chunk.0 < size && leaves.binary_search(&(chunk.0 / TABLE_ENTRIES)).is_ok();
+            if unknown || damaged.binary_search(&chunk).is_ok() {
                 report.add(Problem::Lost(block));
             }
             if missing.binary_search(&chunk).is_ok() {

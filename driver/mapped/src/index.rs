@@ -203,6 +203,20 @@ impl Index {
         }
     }
 
+    /// Forgets every chunk that may have a tag.
+    pub fn forget(&mut self, tag: &Tag) {
+        let Some(home) = self.home(tag) else { return };
+        for bucket in home.buckets {
+            let bucket = &mut self.buckets[bucket];
+            while let Some(place) =
+                bucket.0.iter().position(|&entry| entry != EMPTY && (entry ^ home.high) & !CHUNK_MASK == 0)
+            {
+                bucket.pull(place);
+                self.used -= 1;
+            }
+        }
+    }
+
     /// Buckets it has.
     #[must_use]
     pub fn buckets(&self) -> usize {

@@ -10,7 +10,8 @@
 //!   clean       segments emptied; compact: all that is worth it; discard: the device told what is free
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
 //!   inspect     structures shown as they lie on the disk, of a volume that need not open
-//!   rebuild     opening with space counted anew; repair: what can be derived from what is whole
+//!   rebuild     opening with space counted anew; repair: what can be derived from what is whole; stray: blocks
+//!               that lead behind the table
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -63,6 +64,7 @@ mod root;
 pub mod seal;
 mod space;
 mod spare;
+mod stray;
 pub mod units;
 mod varint;
 mod write;

@@ -174,10 +174,14 @@ impl Volume {
         op.outstanding -= 1;
         op.again |= result.is_err() || buffer.is_none();
         if let Some(mut buffer) = buffer {
-            for (block, entry) in run.pieces.iter().filter(|_| result.is_ok()) {
+            for (block, entry) in &run.pieces {
                 let at = (entry.place.address.0 - run.base) as usize;
                 let bytes = &mut buffer[at..at + usize::from(entry.place.length)];
-                op.again |= !self.decode(&mut op, *block, entry, bytes);
+                if result.is_err() || !self.decode(&mut op, *block, entry, bytes) {
+                    op.again = true;
+                    // Whoever writes the same again, because it cannot be read, must not be led here.
+                    self.index.forget(&entry.tag);
+                }
             }
             if buffer.len() > EXTENT { self.large.push(buffer) } else { self.small.push(buffer) }
         }

@@ -72,15 +72,18 @@ impl Volume {
     ) -> Result<(), OpenError> {
         accounts.chunks = self.a_number_for_each_segment()?;
         accounts.pages = self.a_number_for_each_segment()?;
-        self.count_list(disk, root, accounts)?;
-        for tree in [Tree::Map, Tree::Table, Tree::Space] {
-            let depth = self.trees[tree as usize].depth;
-            let mut next = Some(PageKey::new(tree, depth.saturating_sub(1), 0));
-            while let Some(key) = next {
-                let below = self.count_page(disk, key, accounts)?;
-                next = after(key, depth, below);
+        self.count_tree(disk, Tree::Map, accounts)?;
+        self.count_tree(disk, Tree::Table, accounts)?;
+        // Places that overlap: with so many live bytes the volume would not open again.
+        let counted = (0..).map(Segment).zip(accounts.chunks.iter().zip(&accounts.pages));
+        for (segment, (&chunks, &pages)) in counted {
+            if u64::from(chunks) + u64::from(pages) > self.layout.segment_bytes {
+                return Err(OpenError::Overlap(segment));
             }
         }
+        // The other two are written anew.
+        self.count_list(disk, root, accounts)?;
+        self.count_tree(disk, Tree::Space, accounts)?;
         for ((segment, &said), &counted) in (0..).map(Segment).zip(&accounts.listed).zip(&accounts.pages) {
             if said != counted {
                 accounts.found.add(Problem::Live(segment, said, counted));
@@ -94,6 +97,21 @@ impl Volume {
                     self.space.add(segment, bytes, are_pages);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn count_tree(
+        &mut self,
+        disk: &mut dyn Disk,
+        tree: Tree,
+        accounts: &mut Accounts,
+    ) -> Result<(), OpenError> {
+        let depth = self.trees[tree as usize].depth;
+        let mut next = Some(PageKey::new(tree, depth.saturating_sub(1), 0));
+        while let Some(key) = next {
+            let below = self.count_page(disk, key, accounts)?;
+            next = after(key, depth, below);
         }
         Ok(())
     }

@@ -57,6 +57,9 @@ pub enum OpenError {
     /// A metadata page is damaged without which nobody knows what else is stored where: the tree, the level in it (0 is a
     /// leaf), and the number on that level. Only [`Volume::open_rebuilding`] says so, and has changed nothing then.
     Irreplaceable(Tree, u8, u64),
+    /// More is said to be live in this segment than it holds: somebody has made the trees, and nobody knows what lies there.
+    /// Only [`Volume::open_rebuilding`] says so, and has changed nothing then.
+    Overlap(Segment),
     /// A journal frame that was durable is damaged or missing: this one. What came after it cannot be applied.
     Journal(u64),
     /// Memory has run out.

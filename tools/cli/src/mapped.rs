@@ -230,7 +230,7 @@ impl<'a> Direct<'a> {
 
     fn judge(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
         result.map_err(|failure| {
-            self.failure.get_or_insert(failure);
+            self.failure = Some(failure);
             DeviceError
         })
     }
@@ -325,6 +325,12 @@ pub(crate) fn open_error_text(error: OpenError) -> String {
             format!(
                 "page {index} on level {level} of its {tree} is damaged, and nothing else says where that lies of which \
                  it spoke"
+            )
+        }
+        OpenError::Overlap(segment) => {
+            format!(
+                "more is said to lie in its segment {} than fits there: its metadata was not written by sluice",
+                segment.0
             )
         }
         OpenError::Page => "a page of its metadata is damaged".into(),

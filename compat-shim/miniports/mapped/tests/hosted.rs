@@ -69,6 +69,55 @@ fn discards_read_as_zeros_and_mistakes_are_refused() {
     hosted.close();
 }
 
+/// Many more long requests than there are long buffers, lists of more ranges than the engine has at once, and one that is
+/// wrong among them.
+#[test]
+fn what_finds_no_buffer_waits_and_lists_of_many_ranges_are_carried_out() {
+    const LONG: usize = 1 << 20;
+    let memory = formatted();
+    let hosted = host(&memory);
+    let sectors = VOLUME as usize / SECTOR;
+    let mut expected = bytes(0, 5, sectors);
+    let start = |offset: usize, data: &[u8]| {
+        hosted.disk.start(Operation::write((offset / SECTOR) as u64, data.to_vec()))
+    };
+    for length in [LONG, LONG / 4, 4096] {
+        let tickets = expected.chunks(length).take(32).enumerate();
+        let tickets: Vec<_> = tickets.map(|(i, piece)| start(i * length, piece)).collect();
+        tickets.into_iter().for_each(|ticket| assert!(good(&ticket.wait().0), "{length}"));
+    }
+    // Each even block, in two lists at once.
+    let block = |number: usize| BlockRange { lba: number as u64 * 8, blocks: 8 };
+    let list = |ranges: &[BlockRange]| {
+        let mut list = vec![0; 8 + 16 * ranges.len()];
+        unmap::write(ranges.iter().copied(), &mut list).unwrap();
+        list
+    };
+    let even: Vec<_> = (0..sectors / 8).step_by(2).map(block).collect();
+    let (front, back) = even.split_at(even.len() / 2);
+    std::thread::scope(|scope| {
+        for half in [front, back] {
+            let (disk, list) = (&hosted.disk, list(half));
+            scope.spawn(move || assert!(good(&disk.discard(list))));
+        }
+    });
+    expected.chunks_mut(8192).for_each(|two| two[..4096].fill(0));
+    let mut read = vec![1; LONG];
+    let mut assert_reads = |expected: &[u8]| {
+        for (i, piece) in expected.chunks(LONG).enumerate() {
+            assert!(good(&hosted.disk.read((i * LONG / SECTOR) as u64, &mut read)));
+            assert!(read == piece, "{i}");
+        }
+    };
+    assert_reads(&expected);
+    // One behind the end, and nothing before the list is wrong in itself.
+    let mut ranges: Vec<_> = (0..300).map(|i| block(2 * i)).collect();
+    ranges[150] = BlockRange { lba: sectors as u64, blocks: 8 };
+    assert!(!good(&hosted.disk.discard(list(&ranges))));
+    assert_reads(&expected);
+    hosted.close();
+}
+
 #[test]
 fn damage_is_a_medium_error_and_other_blocks_go_on() {
     let memory = formatted();

@@ -108,8 +108,9 @@ impl Second {
 }
 
 /// Reads copy B of a disk of `disk_bytes` into `bytes`: from where a good copy A says; else from where it lies on a disk of
-/// this size; and if there is none, from where a damaged copy A says: the disk may have grown since, and whatever damaged A
-/// may have left that. `read` answers whether the disk could.
+/// this size; and if there is none of A's volume, from where a damaged copy A says: the disk may have grown since, and
+/// whatever damaged A may have left that. What lies at the end of a disk that has grown may be another volume's, which was
+/// there before. `read` answers whether the disk could.
 pub fn read_second(
     a: CopyRead<'_>,
     disk_bytes: u64,
@@ -117,8 +118,11 @@ pub fn read_second(
     mut read: impl FnMut(u64, &mut [u8; COPY_BYTES]) -> bool,
 ) -> Second {
     let mut look = |offset: u64| match read(offset, bytes) {
-        true => (Second::Read(offset), raw(CopyRead::Bytes(bytes)).is_some_and(is_good)),
-        false => (Second::Unreadable(offset), false),
+        true => {
+            let good = raw(CopyRead::Bytes(bytes)).filter(|found| is_good(found));
+            (Second::Read(offset), good.map(|found| found.uuid))
+        }
+        false => (Second::Unreadable(offset), None),
     };
     let lies_on_it =
         |offset: &u64| offset.checked_add(COPY_BYTES as u64).is_some_and(|end| end <= disk_bytes);
@@ -127,12 +131,14 @@ pub fn read_second(
         return recorded.map_or(Second::Absent, |offset| look(offset).0);
     }
     let Some(usual) = copy_b_offset(disk_bytes) else { return Second::Absent };
-    let (found, good) = look(usual);
-    let damaged = raw(a).filter(|a| !good && a.magic == MAGIC).map(|a| a.copy_b_offset.get());
-    let hint = damaged.filter(lies_on_it).filter(|&at| at != usual && at >= COPY_BYTES as u64);
-    match hint.filter(|at| at.is_multiple_of(COPY_BYTES as u64)).map(&mut look) {
+    let (found, volume) = look(usual);
+    let Some(a) = raw(a).filter(|a| a.magic == MAGIC && volume != Some(a.uuid)) else { return found };
+    let hint = Some(a.copy_b_offset.get()).filter(lies_on_it);
+    let hint =
+        hint.filter(|&at| at != usual && at >= COPY_BYTES as u64 && at.is_multiple_of(COPY_BYTES as u64));
+    match hint.map(&mut look) {
         None => found,
-        Some((second, true)) => second,
+        Some((second, Some(other))) if volume.is_none() || other == a.uuid => second,
         // It is not there either: what lies where it should counts.
         Some(_) => look(usual).0,
     }

@@ -156,6 +156,12 @@ fn problem_text(problem: Problem) -> String {
         Problem::Kept(chunk) => {
             format!("chunk {} does not exist, but blocks lead there: no new chunk gets that number", chunk.0)
         }
+        Problem::Stray(block, chunk) => {
+            format!(
+                "block {} led to chunk {}, which does not exist: no new chunk is read in its place",
+                block.0, chunk.0
+            )
+        }
         Problem::Twin(chunk, twin) => {
             format!(
                 "chunk {} is damaged; chunk {} has the same contents, and its blocks lead there now",
