@@ -24,12 +24,14 @@ use crate::{
 
 /// Pages that are written before requests have their turn.
 const TURN: usize = 16;
-/// Most bytes of a segment in the list of those that hold pages.
-const LIST_ENTRY: usize = 2 * varint::MOST;
+/// Most bytes of a segment in the list of those that hold pages: its number, and how much in it is live.
+fn list_entry(layout: &Layout) -> usize {
+    varint::length(u64::from(layout.segments)) + varint::length(layout.segment_bytes)
+}
 
 /// Most bytes of that list: the extent in which it lies must hold it.
 pub(crate) fn list_most(layout: &Layout) -> usize {
-    (layout.segments as usize + 1).saturating_mul(LIST_ENTRY).min(EXTENT)
+    (layout.segments as usize + 1).saturating_mul(list_entry(layout)).min(EXTENT)
 }
 
 /// How far it has come. Each phase begins when all I/O of the one before has ended.
@@ -220,7 +222,12 @@ impl Volume {
         let tree = key.tree() as usize;
         let above = if key.level() + 1 < self.trees[tree].depth {
             let (above, entry) = parent(key);
-            Some((self.page(above)?, entry))
+            let above = self.page(above);
+            if above == Err(Stop::Event) {
+                // Every frame is needed, also for pages that wait in the extent to be written: they go out first.
+                self.close_pages(checkpoint);
+            }
+            Some((above?, entry))
         } else {
             None
         };
@@ -297,7 +304,7 @@ impl Volume {
     /// together in `bytes`.
     fn write_list_from(&mut self, checkpoint: &mut Checkpoint, bytes: &mut Vec<u8>) -> Result<(), Stop> {
         let entries = self.space.page_segments().count() + 1;
-        let most = entries * LIST_ENTRY;
+        let most = entries * list_entry(&self.layout);
         if most > bytes.capacity() {
             return Err(Stop::Failed(Error::NoSpace));
         }
@@ -419,6 +426,8 @@ impl Volume {
         }
         let frame = self.page(key)?;
         if self.cache.state(frame) == State::Clean {
+            // A segment can hold more pages than may be changed at once, or than there is room for.
+            self.throttle()?;
             self.cache.set_state(frame, State::Dirty);
         }
         Ok(())

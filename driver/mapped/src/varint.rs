@@ -14,6 +14,11 @@ pub(crate) fn put(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
+/// Bytes of a number.
+pub(crate) fn length(value: u64) -> usize {
+    value.max(1).ilog2() as usize / 7 + 1
+}
+
 /// Takes a number off the front. `None` if there is none.
 pub(crate) fn take(from: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
