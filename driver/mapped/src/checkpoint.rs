@@ -427,7 +427,7 @@ impl Volume {
         let frame = self.page(key)?;
         if self.cache.state(frame) == State::Clean {
             // A segment can hold more pages than may be changed at once, or than there is room for.
-            self.throttle()?;
+            self.throttle_leaving(0)?;
             self.cache.set_state(frame, State::Dirty);
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Cursor, Holds, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
-    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE},
+    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE, RESERVE_SEGMENTS},
     mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
@@ -103,6 +103,12 @@ impl Volume {
         } else {
             None
         };
+        let best = self.space.victim(|segment| self.is_on_its_way(segment));
+        let short = self.space.free() <= self.space.reserve() - RESERVE_SEGMENTS / 2;
+        if short && best.is_some_and(busy) {
+            // Better than any other, as soon as the checkpoint is done.
+            return false;
+        }
         let victim = mistaken.or_else(|| self.space.victim(busy));
         let Some(segment) = victim.filter(|&one| self.wants_cleaning() || self.space.is_sparse(one)) else {
             return core::mem::take(&mut self.compacting) > 0;
@@ -202,7 +208,7 @@ impl Volume {
         if entry.place.address != from || usize::from(entry.place.length) != bytes.len() {
             return Ok(());
         }
-        self.throttle()?;
+        self.throttle_leaving(0)?;
         self.room_for_chunk(Stream::Cleaned)?;
         let extent = self.gathering.extents[Stream::Cleaned as usize].as_ref().ok_or(Stop::Event)?;
         let record = Record::Move { chunk, address: extent.next() };

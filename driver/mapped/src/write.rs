@@ -42,12 +42,17 @@ impl Volume {
 
     /// Changes wait while too much of the cache waits for a checkpoint, or as much as there are free segments for.
     pub(crate) fn throttle(&mut self) -> Result<(), Stop> {
+        self.throttle_leaving(2)
+    }
+
+    /// The same, with so many segments more: none for the cleaner.
+    pub(crate) fn throttle_leaving(&mut self, more: usize) -> Result<(), Stop> {
         let unsettled = self.unsettled();
-        let room =
-            unsettled == 0 || self.space.free() >= checkpoint_segments(&self.layout, unsettled + CHANGED);
+        let least = checkpoint_segments(&self.layout, unsettled + CHANGED) + more;
+        let room = more == 0 && unsettled == 0 || self.space.free() >= least;
         if unsettled >= self.dirty_most || !room {
             // One that is under way may be enough.
-            self.checkpoint_wanted |= self.checkpoint.is_none();
+            self.checkpoint_wanted |= self.checkpoint.is_none() && unsettled > 0;
             return Err(Stop::Event);
         }
         Ok(())
