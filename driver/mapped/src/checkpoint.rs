@@ -101,9 +101,11 @@ impl Volume {
     }
 
     fn wants_checkpoint(&self) -> bool {
-        // Of what is dead, pages need it.
+        // Of what is dead, pages need it. Pages that are to leave wait for each other: those above them, and the list, are
+        // written once for all of them.
+        let leaving = self.pages_leave && self.cleaning.is_none();
         let starved = self.space.free() < self.space.reserve() + AHEAD
-            && (self.space.dead() > 0 || self.pages_leave)
+            && (self.space.dead() > 0 || leaving)
             && self.space.first_waiting().is_none();
         self.checkpoint_wanted
             || starved

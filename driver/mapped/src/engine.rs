@@ -393,10 +393,27 @@ impl Volume {
             if moved {
                 self.stalled.join(&mut self.ready);
             }
-            if self.ready.is_empty() && !moved {
+            if self.ready.is_empty() && !moved && !self.give_up_waiting() {
                 return;
             }
         }
+    }
+
+    /// When no I/O is under way and nothing goes on, what waits would wait for ever: there is no room for what would make
+    /// room. It is told so; whether there was any.
+    fn give_up_waiting(&mut self) -> bool {
+        let quiet = self.out.is_empty() && self.free_ios.len() == self.ios.len() && !self.recovering;
+        if !quiet || self.stalled.is_empty() && self.for_frames.is_empty() {
+            return false;
+        }
+        for slot in self.stalled.iter().chain(self.for_frames.iter()) {
+            if let Some(op) = &mut self.ops[slot as usize] {
+                op.error.get_or_insert(Error::NoSpace);
+            }
+        }
+        self.stalled.join(&mut self.ready);
+        self.for_frames.join(&mut self.ready);
+        true
     }
 
     fn step(&mut self, slot: u32) {

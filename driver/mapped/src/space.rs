@@ -113,9 +113,10 @@ impl Space {
         self.live
     }
 
-    /// Live bytes with the gaps that the cleaner leaves between pages.
+    /// Live bytes, with those of pages counted twice: each checkpoint leaves gaps where pages were, and to close them costs
+    /// other pages, those above and the list. Segments of pages that are half full are emptied at a gain.
     pub(crate) fn charged(&self) -> u64 {
-        self.live.saturating_add(self.pages_live / PAGES_WORTH_PERCENT * (100 - PAGES_WORTH_PERCENT))
+        self.live.saturating_add(self.pages_live)
     }
 
     /// Whether it is, or was last, filled with pages.

@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])
     }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
+    ("real clients and file systems", conformance),
     ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
     ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
@@ -71,6 +72,22 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     command::run(Command::new("cargo").current_dir(paths::root()).args(arguments))
+}
+
+/// What is served is built first: the tests look for it beside themselves.
+pub(crate) fn conformance() -> Result<()> {
+    cargo(&["build", "--quiet", "--package", "sluice-cli", "--package", "sluice-nbd"])?;
+    cargo(&[
+        "clippy",
+        "--quiet",
+        "--package",
+        "sluice-conformance",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
+    cargo(&["test", "--quiet", "--package", "sluice-conformance", "--no-fail-fast"])
 }
 
 fn simulator(arguments: &[&str]) -> Result<()> {

@@ -1,0 +1,171 @@
+//! Volumes served to clients that nobody here wrote: nbdcopy, qemu-io, qemu-img, fio, nbdsh, and by nbdfuse the tools of ext4
+//! and NTFS. `./x conformance` builds what is served, installs the clients and runs the tests.
+#![allow(clippy::panic, reason = "a failed test may panic")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// One mebibyte.
+pub const MIB: u64 = 1 << 20;
+
+/// What a volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Encrypted in place.
+    InPlace,
+    /// De-duplicated, compressed, encrypted.
+    Mapped,
+}
+
+/// Both.
+pub const KINDS: [Kind; 2] = [Kind::InPlace, Kind::Mapped];
+
+/// A folder with a volume in it.
+pub struct Bench {
+    folder: PathBuf,
+}
+
+/// Runs a program to its end, which must be a good one.
+pub fn run(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; `./x conformance` installs it"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// The command, as it was built beside this test.
+fn sluice() -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    let program = test.ancestors().nth(2).map(|folder| folder.join("sluice")).unwrap_or_default();
+    assert!(program.is_file(), "{} is not built: run `./x conformance`", program.display());
+    program
+}
+
+impl Bench {
+    /// A folder of its own with a new volume on an image of so many MiB.
+    pub fn new(name: &str, kind: Kind, mib: u64) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("sluice-conformance-{}-{name}-{kind:?}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let bench = Self { folder };
+        bench.fill("pass", b"correct horse battery staple\n");
+        let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
+        image.unwrap_or_else(|error| panic!("the image: {error}"));
+        let mut format = bench.sluice("format");
+        format.args(["--kdf-memory", "1", "--kdf-time", "1", "--yes"]);
+        if kind == Kind::Mapped {
+            format.arg("--mapped");
+        }
+        run(&mut format);
+        bench
+    }
+
+    /// A file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Makes a file.
+    pub fn fill(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// A command on the image, with its key.
+    pub fn sluice(&self, what: &str) -> Command {
+        let mut command = Command::new(sluice());
+        command.arg(what).arg(self.path("image")).arg("--passphrase-file").arg(self.path("pass"));
+        command
+    }
+
+    /// Serves the volume, and waits until it can be used.
+    pub fn serve(&self, more: &[&str]) -> Server {
+        let socket = self.path("socket");
+        let mut command = self.sluice("serve");
+        command.args(["--json", "--socket"]).arg(&socket).args(more).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut said = String::new();
+        if let Some(out) = child.stdout.take() {
+            let mut out = BufReader::new(out);
+            while !said.trim_end().ends_with('}') && out.read_line(&mut said).is_ok_and(|length| length > 0) {
+            }
+        }
+        let pid = said.split("\"pid\":").nth(1).and_then(|rest| rest.split([',', '\n']).next());
+        let nbdkit = pid.and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw);
+        let nbdkit = nbdkit.unwrap_or_else(|| panic!("it is not served: {said:?}, {:?}", child.wait()));
+        Server { child, nbdkit, socket }
+    }
+
+    /// What is in the volume, read by the command, from its beginning on.
+    pub fn cat(&self, length: u64) -> Vec<u8> {
+        run(self.sluice("cat").args(["--length", &length.to_string()])).stdout
+    }
+
+    /// Everything that is stored is as it should be.
+    pub fn check(&self) {
+        run(&mut self.sluice("check"));
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// A volume that is being served.
+pub struct Server {
+    child: Child,
+    nbdkit: Pid,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// For clients.
+    pub fn uri(&self) -> String {
+        format!("nbd+unix:///?socket={}", self.socket.display())
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Stops it as an administrator would; it must end well.
+    pub fn stop(mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let stopped = pid.map(|pid| kill_process(pid, Signal::TERM));
+        let status = self.child.wait();
+        assert!(status.as_ref().is_ok_and(|status| status.success()), "{stopped:?} {status:?}");
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(mut self) {
+        let killed = kill_process(self.nbdkit, Signal::KILL);
+        assert!(killed.is_ok(), "{killed:?}");
+        let status = self.child.wait();
+        assert!(status.as_ref().is_ok_and(|status| !status.success()), "{status:?}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = kill_process(self.nbdkit, Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
