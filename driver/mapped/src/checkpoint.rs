@@ -34,6 +34,12 @@ pub(crate) fn list_most(layout: &Layout) -> usize {
     (layout.segments as usize + 1).saturating_mul(list_entry(layout)).min(EXTENT)
 }
 
+/// Most segments that can hold pages: the list must fit the smaller of an extent and a segment, beside headers.
+pub(crate) fn page_segments_most(layout: &Layout) -> usize {
+    let room = EXTENT.min(layout.segment_bytes as usize) - 3 * BLOCK;
+    room / list_entry(layout) - 1
+}
+
 /// How far it has come. Each phase begins when all I/O of the one before has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

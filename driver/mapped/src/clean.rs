@@ -10,7 +10,7 @@ use crate::{
     engine::{IoKind, Stop, Stream},
     extent::{Cursor, Holds, Parsed},
     io::{Buffer, DeviceError, DeviceOp},
-    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE, RESERVE_SEGMENTS},
+    limits::{AHEAD, CLEANED_MOST, CLEANED_SHARE, PAGE_SEGMENTS_PERCENT, RESERVE_SEGMENTS},
     mutants::Mutant,
     record::Record,
     units::{Address, Chunk, Segment},
@@ -66,13 +66,19 @@ impl Volume {
         self.space.free() + self.space.dead() < self.space.reserve() + ahead
     }
 
+    /// Whether segments with few pages are to become fewer, although there is room.
+    fn wants_fewer_pages(&self) -> bool {
+        self.space.pages_exceed(PAGE_SEGMENTS_PERCENT)
+    }
+
     /// Goes on with cleaning, or begins; whether anything moved.
     pub(crate) fn step_cleaner(&mut self) -> bool {
         if self.failed || self.recovering {
             return false;
         }
         let Some(mut cleaning) = self.cleaning.take() else {
-            return (self.wants_cleaning() || self.compacting > 0) && self.begin_cleaning();
+            let wanted = self.wants_cleaning() || self.compacting > 0 || self.wants_fewer_pages();
+            return wanted && self.begin_cleaning();
         };
         if cleaning.bytes.is_none() && !cleaning.unreadable {
             self.cleaning = Some(cleaning);
@@ -94,7 +100,11 @@ impl Volume {
 
     fn begin_cleaning(&mut self) -> bool {
         // What is read from the device must be there: also the pages of a checkpoint.
+        let for_pages = !self.wants_cleaning() && self.compacting == 0;
         let busy = |segment| {
+            if for_pages && !self.space.holds_pages(segment) {
+                return true;
+            }
             let checkpoint = self.checkpoint.is_some() && self.space.holds_pages(segment);
             checkpoint || self.is_on_its_way(segment)
         };
@@ -110,7 +120,8 @@ impl Volume {
             return false;
         }
         let victim = mistaken.or_else(|| self.space.victim(busy));
-        let Some(segment) = victim.filter(|&one| self.wants_cleaning() || self.space.is_sparse(one)) else {
+        let needed = for_pages || self.wants_cleaning();
+        let Some(segment) = victim.filter(|&one| needed || self.space.is_sparse(one)) else {
             return core::mem::take(&mut self.compacting) > 0;
         };
         if self.segment_buffer.is_none() {

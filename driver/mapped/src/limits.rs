@@ -57,6 +57,10 @@ pub const STREAMS: usize = 3;
 pub const FULL_PERCENT: u64 = 92;
 /// and how many in a segment that is still worth cleaning: more than the above, so that there is always one.
 pub const WORTH_PERCENT: u64 = 96;
+/// Of a hundred segments that can hold pages, how many may before those with few are cleaned although there is room,
+pub const PAGE_SEGMENTS_PERCENT: usize = 75;
+/// and before new data is refused.
+pub const PAGE_SEGMENTS_FULL_PERCENT: usize = 93;
 /// The same for a segment of pages.
 pub const PAGES_WORTH_PERCENT: u64 = 70;
 /// Segments beyond the reserve that are always to be free for new data: with fewer, dead ones are made free.

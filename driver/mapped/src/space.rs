@@ -3,6 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
+    checkpoint::page_segments_most,
     layout::Layout,
     limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, SPARSE_PERCENT, STREAMS, WORTH_PERCENT},
     reuse::Waiting,
@@ -56,6 +57,9 @@ pub(crate) struct Space {
     live: u64,
     /// Of those, in pages.
     pages_live: u64,
+    /// Segments with live pages, and how many there can be.
+    page_segments: usize,
+    page_segments_most: usize,
     /// Segments that new data may not take: the cleaner's and the checkpoint's.
     reserve: usize,
     /// What the cleaner reads is not freed meanwhile.
@@ -87,6 +91,8 @@ impl Space {
             claims: BTreeMap::new(),
             live: 0,
             pages_live: 0,
+            page_segments: 0,
+            page_segments_most: page_segments_most(layout),
             reserve,
             pinned: None,
         })
@@ -117,6 +123,11 @@ impl Space {
     /// other pages, those above and the list. Segments of pages that are half full are emptied at a gain.
     pub(crate) fn charged(&self) -> u64 {
         self.live.saturating_add(self.pages_live)
+    }
+
+    /// Whether more than so many of a hundred segments that can hold pages do.
+    pub(crate) fn pages_exceed(&self, percent: usize) -> bool {
+        self.page_segments * 100 > self.page_segments_most * percent
     }
 
     /// Whether it is, or was last, filled with pages.
@@ -176,6 +187,7 @@ impl Space {
             (one.state, one.pages, one.stuck) = (State::Full, pages, false);
         }
         if one.pages {
+            self.page_segments += usize::from(one.live == bytes && bytes > 0);
             self.pages_live = self.pages_live.saturating_add(u64::from(bytes));
         }
     }
@@ -185,8 +197,11 @@ impl Space {
     pub(crate) fn remove(&mut self, segment: Segment, bytes: u32, now: Option<Lsn>) {
         self.live = self.live.saturating_sub(u64::from(bytes));
         let one = &mut self.all[segment.0 as usize];
+        let had = one.live > 0;
         one.live = one.live.saturating_sub(bytes);
         if one.pages {
+            let emptied = had && one.live == 0;
+            self.page_segments = self.page_segments.saturating_sub(usize::from(emptied));
             self.pages_live = self.pages_live.saturating_sub(u64::from(bytes));
         }
         if let Some(died) = self.claims.get_mut(&segment.0) {

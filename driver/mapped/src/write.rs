@@ -5,7 +5,7 @@ use crate::{
     engine::{Stop, Stream},
     io::Error,
     leaf::{self, TABLE_ENTRIES},
-    limits::CHANGED,
+    limits::{CHANGED, PAGE_SEGMENTS_FULL_PERCENT},
     mutants::Mutant,
     operation::{BlockState, Op, What},
     pages::{most_chunks, of_block, of_chunk},
@@ -60,7 +60,8 @@ impl Volume {
 
     /// Whether new data would leave the cleaner too little.
     fn is_full(&self) -> bool {
-        self.space.charged() + BLOCK as u64 > self.space.capacity()
+        let crowded = self.space.pages_exceed(PAGE_SEGMENTS_FULL_PERCENT);
+        crowded || self.space.charged() + BLOCK as u64 > self.space.capacity()
     }
 
     fn write_block(&mut self, op: &mut Op, slot: u32) -> Result<Option<Lsn>, Stop> {

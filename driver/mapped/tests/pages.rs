@@ -88,3 +88,21 @@ fn thousands_of_segments_hold_a_page_each() {
     assert!(usage.segments - usage.free_segments > 3500, "{usage:?}");
     Volume::open(&mut disk, layout, sealer(), Options::new(8 << 20, 1 << 16, None)).unwrap();
 }
+
+/// The list of them must fit an extent: before it does not, those with few pages are emptied.
+#[test]
+fn more_segments_of_pages_than_can_be_listed_become_fewer() {
+    const LEAVES: u64 = 26_000;
+    let (mut disk, mut volume, layout) = volume(1200 << 20, LEAVES * LEAF, 64 << 10, 8 << 20);
+    for leaf in 0..LEAVES {
+        assert_eq!(
+            ask(&mut volume, &mut disk, write(leaf * LEAF, 1)),
+            Ok(()),
+            "{leaf}: {:?}",
+            volume.usage()
+        );
+        assert_eq!(ask(&mut volume, &mut disk, Request::Checkpoint), Ok(()));
+    }
+    assert!(volume.stats().segments_cleaned > 100, "{:?}", volume.stats());
+    Volume::open(&mut disk, layout, sealer(), Options::new(8 << 20, 1 << 16, None)).unwrap();
+}
