@@ -6,35 +6,15 @@ use fastrand::Rng;
 use sluice_mapped::{
     Options, Volume,
     disk::Disk,
-    io::{DeviceError, DeviceIo, DeviceOp, Error, Request},
+    io::{DeviceIo, DeviceOp, Error, Request},
     layout::Layout,
-    seal::Sealer,
     units::BLOCK,
 };
-use sluice_xts::Backend;
+#[path = "support/memory.rs"]
+mod memory;
 
-#[derive(Clone)]
-struct Memory(Vec<u8>);
-impl Disk for Memory {
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        buffer.copy_from_slice(&self.0[offset as usize..offset as usize + buffer.len()]);
-        Ok(())
-    }
-    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0[offset as usize..offset as usize + buffer.len()].copy_from_slice(buffer);
-        Ok(())
-    }
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-    fn discard(&mut self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        self.0[offset as usize..(offset + length) as usize].fill(0xdd);
-        Ok(())
-    }
-}
-fn sealer() -> Sealer {
-    Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
-}
+use memory::{Memory, sealer};
+
 fn contents(number: u64) -> Vec<u8> {
     (0..BLOCK as u64 / 8).flat_map(|i| (number << 16 | i).to_le_bytes()).collect()
 }

@@ -4,34 +4,17 @@
 use fastrand::Rng;
 use sluice_mapped::{
     Options, Volume,
-    disk::Disk,
-    io::{DeviceError, Error, Request},
+    io::{Error, Request},
     layout::Layout,
-    seal::Sealer,
     units::BLOCK,
 };
-use sluice_xts::Backend;
+#[path = "support/memory.rs"]
+mod memory;
+
+use memory::{Memory, sealer};
 
 /// Writes under way at once.
 const DEPTH: u64 = 48;
-
-struct Memory(Vec<u8>);
-
-impl Disk for Memory {
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        buffer.copy_from_slice(&self.0[offset as usize..offset as usize + buffer.len()]);
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0[offset as usize..offset as usize + buffer.len()].copy_from_slice(buffer);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-}
 
 struct Rig {
     disk: Memory,
@@ -39,10 +22,6 @@ struct Rig {
     layout: Layout,
     options: Options,
     random: Rng,
-}
-
-fn sealer() -> Sealer {
-    Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
 }
 
 fn contents(number: u64) -> Vec<u8> {

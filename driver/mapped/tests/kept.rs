@@ -1,46 +1,20 @@
 //! The index of de-duplication over restarts: what a volume still recognises.
 #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use sluice_mapped::{
-    Options, Volume,
-    disk::Disk,
-    io::{DeviceError, Request},
-    layout::Layout,
-    seal::Sealer,
-    units::BLOCK,
-};
-use sluice_xts::Backend;
+use sluice_mapped::{Options, Volume, io::Request, layout::Layout, units::BLOCK};
+#[path = "support/memory.rs"]
+mod memory;
+
+use memory::{Memory, sealer};
 
 const DEVICE: usize = 48 << 20;
 /// Of a device for 6,000 blocks: three pieces.
 const INDEX: usize = 150 << 10;
 const BLOCKS: u64 = 6000;
 
-struct Memory(Vec<u8>);
-
-impl Disk for Memory {
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        buffer.copy_from_slice(&self.0[offset as usize..offset as usize + buffer.len()]);
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0[offset as usize..offset as usize + buffer.len()].copy_from_slice(buffer);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-}
-
 fn layout() -> Layout {
     let layout = Layout::new(DEVICE as u64, 512, 3 * BLOCKS, 256 << 10, 64 << 10).unwrap();
     layout.keeping(INDEX as u64).unwrap()
-}
-
-fn sealer() -> Sealer {
-    Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
 }
 
 fn open(disk: &mut Memory, index: usize) -> Box<Volume> {

@@ -4,39 +4,18 @@
 use fastrand::Rng;
 use sluice_mapped::{
     Options, Volume,
-    disk::Disk,
-    io::{DeviceError, Error, Request},
+    io::{Error, Request},
     layout::Layout,
-    seal::Sealer,
     units::BLOCK,
 };
-use sluice_xts::Backend;
+#[path = "support/memory.rs"]
+mod memory;
+
+use memory::{Memory, sealer};
 
 /// Blocks that a leaf of the map leads to, and leaves that a page above them does.
 const LEAF: u64 = 816;
 const FANOUT: u64 = 170;
-
-struct Memory(Vec<u8>);
-
-impl Disk for Memory {
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        buffer.copy_from_slice(&self.0[offset as usize..offset as usize + buffer.len()]);
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0[offset as usize..offset as usize + buffer.len()].copy_from_slice(buffer);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-}
-
-fn sealer() -> Sealer {
-    Sealer::new(&core::array::from_fn(|i| i as u8), &[2; 16], true, Backend::detect_xmm()).unwrap()
-}
 
 fn volume(device: usize, blocks: u64, segment: u64, cache: usize) -> (Memory, Box<Volume>, Layout) {
     let layout = Layout::new(device as u64, 512, blocks, 1 << 20, segment).unwrap();
