@@ -48,8 +48,12 @@ impl Volume {
     /// The same, with so many segments more: none for the cleaner.
     pub(crate) fn throttle_leaving(&mut self, more: usize) -> Result<(), Stop> {
         let unsettled = self.unsettled();
-        let least = checkpoint_segments(&self.layout, unsettled + CHANGED) + more;
-        let room = more == 0 && unsettled == 0 || self.space.free() >= least;
+        // With the reserve there is room for a checkpoint of all that may change, and for more than `more`: only below it is
+        // there anything to compute.
+        let ample = self.space.free() >= self.space.reserve() && unsettled + CHANGED <= self.dirty_most;
+        let room = ample
+            || more == 0 && unsettled == 0
+            || self.space.free() >= checkpoint_segments(&self.layout, unsettled + CHANGED) + more;
         if unsettled >= self.dirty_most || !room {
             // One that is under way may be enough.
             self.checkpoint_wanted |= self.checkpoint.is_none() && unsettled > 0;
