@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Compact(Compact),
     /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
     Serve(Serve),
+    /// Measure this build beside other servers that are installed, in one run. Needs fio, and some minutes.
+    Bench(Bench),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -250,6 +252,29 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// How much data, such as 1G.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1G")]
+    pub size: u64,
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub rounds: usize,
+    /// How long each kind of random access is measured.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub seconds: u32,
+    /// Images lie in this folder; if not given, in memory where there is room.
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Measure these alone.
+    #[cfg(unix)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub contestants: Vec<crate::commands::Contestant>,
+    /// Also write bench.md, bench.json and bench.svg into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Cat {
     #[command(flatten)]
     pub image: Image,
@@ -444,6 +469,7 @@ impl Command {
             Self::Grow(_) => "grow",
             Self::Compact(_) => "compact",
             Self::Serve(_) => "serve",
+            Self::Bench(_) => "bench",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod bench;
 mod cat;
 mod change;
 mod check;
@@ -13,6 +14,9 @@ mod lock;
 mod serve;
 mod status;
 mod unlock;
+
+#[cfg(unix)]
+pub(crate) use bench::Contestant;
 
 use crate::{
     args::{Args, Command},
@@ -29,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Grow(args) => change::grow(args),
         Command::Compact(args) => compact::run(args),
         Command::Serve(serve) => serve::run(serve, args.json),
+        Command::Bench(args) => bench::run(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),
