@@ -11,6 +11,7 @@
 //! `sluice serve` has found the header, taken the lock and unlocked the key; `handover` says how they come here.
 #![cfg(unix)]
 
+mod callers;
 mod handover;
 mod image;
 mod in_place;

@@ -14,14 +14,18 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sluice_engine::{keys::VolumeKey, volume};
 use sluice_mapped::{
     Options, Volume as Engine,
-    io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, Error, IoId, Request},
+    io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, IoId, Request},
     layout::Layout,
     limits::REQUEST,
     seal::Sealer,
 };
 use sluice_xts::Backend;
 
-use crate::{image::Image, volume::Volume};
+use crate::{
+    callers::{Buffers, Reply, each},
+    image::Image,
+    volume::Volume,
+};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 const WORKERS: usize = 8;
@@ -32,12 +36,9 @@ const STATUS: u64 = 1 << 16;
 /// Bytes of memory for metadata pages.
 const CACHE: usize = 32 << 20;
 
-/// How a request has ended; after a read, with what was read.
-type Answer = Result<Vec<u8>, Error>;
-
 /// What comes to the engine's thread.
 enum Message {
-    Ask(Request, Sender<Answer>),
+    Ask(Request, Reply),
     Ended(IoId, Result<(), DeviceError>, Option<Buffer>),
     /// Finish what is under way, and make an end.
     Close,
@@ -46,6 +47,7 @@ enum Message {
 pub(crate) struct Mapped {
     size: u64,
     inbox: Sender<Message>,
+    buffers: Buffers,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -84,30 +86,19 @@ impl Mapped {
             closed: false,
         };
         let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
-        Ok(Self { size: mapped.volume_bytes, inbox, thread: Mutex::new(Some(thread)) })
+        let (buffers, thread) = (Buffers::new(), Mutex::new(Some(thread)));
+        Ok(Self { size: mapped.volume_bytes, inbox, buffers, thread })
     }
 
-    /// Begins a request. Its answer comes by the channel.
-    fn ask(&self, request: Request) -> io::Result<Receiver<Answer>> {
-        let (answer, answered) = bounded(1);
-        self.inbox.send(Message::Ask(request, answer)).map_err(|_| closed())?;
-        Ok(answered)
+    /// Hands a request to the engine's thread. If that has ended, the reply says so.
+    fn ask(&self, request: Request, reply: Reply) {
+        let _ = self.inbox.send(Message::Ask(request, reply));
     }
-}
 
-fn closed() -> io::Error {
-    io::Error::other("the volume is closed")
-}
-
-/// Waits for an answer.
-fn wait(answered: &Receiver<Answer>) -> io::Result<Vec<u8>> {
-    answered.recv().map_err(|_| closed())?.map_err(|error| {
-        io::Error::from_raw_os_error(match error {
-            Error::NoSpace => libc::ENOSPC,
-            Error::Range => libc::EINVAL,
-            Error::Medium | Error::Write => libc::EIO,
-        })
-    })
+    /// A request of one piece, without a buffer.
+    fn once(&self, request: impl Fn() -> Request) -> io::Result<()> {
+        each(&self.buffers, std::iter::once(()), |(), reply| self.ask(request(), reply), |(), _| {})
+    }
 }
 
 /// An image thread's life: until the engine's has ended.
@@ -132,7 +123,7 @@ struct Host {
     engine: Box<Engine>,
     work: Sender<DeviceIo>,
     /// Whom the answer of each request is for; its place is the request's name.
-    asked: Vec<Option<Sender<Answer>>>,
+    asked: Vec<Option<Reply>>,
     free: Vec<usize>,
     /// What the engine has not taken yet.
     held: VecDeque<(u64, Request)>,
@@ -160,12 +151,12 @@ impl Host {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Ask(request, answer) => {
+            Message::Ask(request, reply) => {
                 let place = self.free.pop().unwrap_or_else(|| {
                     self.asked.push(None);
                     self.asked.len() - 1
                 });
-                self.asked[place] = Some(answer);
+                self.asked[place] = Some(reply);
                 self.held.push_back((place as u64, request));
             }
             Message::Ended(id, result, buffer) => {
@@ -198,10 +189,9 @@ impl Host {
             let Some(Done { user, result, buffer }) = self.engine.next_done() else { break };
             if user == CLOSE {
                 self.closed = true;
-            } else if let Some(answer) = self.asked.get_mut(user as usize).and_then(Option::take) {
+            } else if let Some(reply) = self.asked.get_mut(user as usize).and_then(Option::take) {
                 self.free.push(user as usize);
-                // Whoever asked may have gone.
-                let _ = answer.send(result.map(|()| buffer.unwrap_or_default()));
+                reply.send(result, buffer);
             }
         }
         self.closed && self.left == 0
@@ -219,43 +209,43 @@ impl Volume for Mapped {
 
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let pieces = (offset..).step_by(REQUEST).zip(into.chunks_mut(REQUEST));
-        let asked: Vec<_> = pieces
-            .map(|(offset, piece)| {
-                let buffer = vec![0; piece.len()];
-                self.ask(Request::Read { offset, buffer }).map(|answer| (answer, piece))
-            })
-            .collect::<io::Result<_>>()?;
-        for (answer, piece) in asked {
-            piece.copy_from_slice(&wait(&answer)?);
-        }
-        Ok(())
+        let ask = |(offset, piece): &(u64, &mut [u8]), reply| {
+            self.ask(Request::Read { offset: *offset, buffer: self.buffers.take(piece.len()) }, reply);
+        };
+        each(&self.buffers, pieces, ask, |(_, piece), found| piece.copy_from_slice(found))
     }
 
     fn write(&self, offset: u64, bytes: &[u8], fua: bool) -> io::Result<()> {
         let pieces = (offset..).step_by(REQUEST).zip(bytes.chunks(REQUEST));
-        let asked: Vec<_> = pieces
-            .map(|(offset, piece)| self.ask(Request::Write { offset, buffer: piece.to_vec(), fua }))
-            .collect::<io::Result<_>>()?;
-        asked.iter().try_for_each(|answer| wait(answer).map(drop))
+        let ask = |(offset, piece): &(u64, &[u8]), reply| {
+            let mut buffer = self.buffers.take(piece.len());
+            buffer.copy_from_slice(piece);
+            self.ask(Request::Write { offset: *offset, buffer, fua }, reply);
+        };
+        each(&self.buffers, pieces, ask, |_, _| {})
     }
 
     fn flush(&self) -> io::Result<()> {
-        wait(&self.ask(Request::Flush)?).map(drop)
+        self.once(|| Request::Flush)
     }
 
     fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-        wait(&self.ask(Request::Discard { offset, length })?).map(drop)
+        self.once(|| Request::Discard { offset, length })
     }
 
     fn extents(&self, offset: u64, length: u64) -> io::Result<Option<Vec<(u64, bool)>>> {
         let first = offset / BLOCK;
         let end = (offset + length).min(self.size).div_ceil(BLOCK).min(first + STATUS);
-        let buffer = vec![0; (end - first) as usize];
-        let blocks = wait(&self.ask(Request::Status { offset: first * BLOCK, buffer })?)?;
         let mut extents: Vec<(u64, bool)> = Vec::new();
-        for run in blocks.chunk_by(|one, other| one == other) {
-            extents.push((run.len() as u64 * BLOCK, run.first() == Some(&1)));
-        }
+        let ask = |(): &(), reply| {
+            let buffer = self.buffers.take((end - first) as usize);
+            self.ask(Request::Status { offset: first * BLOCK, buffer }, reply);
+        };
+        each(&self.buffers, std::iter::once(()), ask, |(), blocks| {
+            for run in blocks.chunk_by(|one, other| one == other) {
+                extents.push((run.len() as u64 * BLOCK, run.first() == Some(&1)));
+            }
+        })?;
         // The first begins where it was asked for.
         if let Some((length, _)) = extents.first_mut() {
             *length -= offset - first * BLOCK;
