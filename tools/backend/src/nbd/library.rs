@@ -194,7 +194,15 @@ impl Connection {
     }
 
     fn judge(&self, answer: c_int) -> io::Result<()> {
-        if answer >= 0 { Ok(()) } else { Err(said(self.calls)) }
+        if answer >= 0 {
+            return Ok(());
+        }
+        // A server says why by a number, which others may pass on; libnbd has words for everything else.
+        // SAFETY: it takes nothing.
+        match unsafe { (self.calls.nbd_get_errno)() } {
+            number @ 1.. if self.is_whole() => Err(io::Error::from_raw_os_error(number)),
+            _ => Err(said(self.calls)),
+        }
     }
 }
 
