@@ -6,6 +6,7 @@
 //! | `uri=URI` | or the NBD server whose disk it is. There are no secrets in a URI, only paths of files with some |
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
+//! | `io=uring`, `io=threads` | who carries out a mapped volume's I/O |
 //! | `write=1` | it may be written to; without this it is only looked at |
 //!
 //! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
@@ -26,21 +27,21 @@ use sluice_engine::{
 };
 use zeroize::Zeroizing;
 
-/// Connections to a server, if it allows several: as many as there are threads for a mapped volume's I/O.
-const CONNECTIONS: usize = 8;
+use crate::carry::{How, WORKERS};
 
 /// Numbers as nbdkit has been told them.
 #[derive(Clone, Debug, Default)]
 struct Numbers {
     image: Option<u32>,
     uri: Option<PathBuf>,
+    io: How,
     key: Option<u32>,
     header: Option<u32>,
     write: bool,
 }
 
 static NUMBERS: Mutex<Numbers> =
-    Mutex::new(Numbers { image: None, uri: None, key: None, header: None, write: false });
+    Mutex::new(Numbers { image: None, uri: None, io: How::Threads, key: None, header: None, write: false });
 
 /// What is to be served.
 pub(crate) struct Handover {
@@ -49,6 +50,7 @@ pub(crate) struct Handover {
     pub(crate) uuid: [u8; 16],
     pub(crate) key: VolumeKey,
     pub(crate) write: bool,
+    pub(crate) io: How,
 }
 
 fn invalid(what: impl Into<String>) -> io::Error {
@@ -57,8 +59,12 @@ fn invalid(what: impl Into<String>) -> io::Error {
 
 /// Takes a parameter.
 pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
-    if name == "uri" {
-        NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?.uri = Some(value.into());
+    if name == "uri" || name == "io" {
+        let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+        match name {
+            "uri" => numbers.uri = Some(value.into()),
+            _ => numbers.io = value.parse().map_err(|()| invalid(format!("io={value} is neither")))?,
+        }
         return Ok(());
     }
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
@@ -85,7 +91,7 @@ fn again(number: Option<u32>, options: &OpenOptions) -> io::Result<File> {
 
 /// Opens a server's disk.
 fn connect(uri: &Path, write: bool) -> io::Result<Backend> {
-    let backend = Backend::open(uri, write, CONNECTIONS).map_err(|error| match error {
+    let backend = Backend::open(uri, write, WORKERS).map_err(|error| match error {
         OpenError::WriteProtected => invalid("the NBD server's disk is write-protected"),
         OpenError::InUse => invalid("the NBD server's disk is in use"),
         OpenError::Size(error) | OpenError::Failed(error) => error,
@@ -110,5 +116,5 @@ pub(crate) fn take() -> io::Result<Handover> {
         Some(uri) => connect(uri, write)?,
         None => Backend::of(again(numbers.image, OpenOptions::new().read(true).write(write))?)?,
     };
-    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write })
+    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write, io: numbers.io })
 }

@@ -1,6 +1,7 @@
 //! The image, device or server's disk under a volume, used by several threads at once.
 
 use std::{
+    fs::File,
     io,
     sync::{Mutex, PoisonError},
 };
@@ -31,6 +32,11 @@ impl Image {
         let Some(shadow) = &self.shadow else { return self.backend.write(offset, bytes) };
         shadow.lock().unwrap_or_else(PoisonError::into_inner).write(offset, bytes);
         Ok(())
+    }
+
+    /// The file or device itself, if that is all it is.
+    pub(crate) fn writable_file(&self) -> Option<&File> {
+        if self.shadow.is_some() { None } else { self.backend.file() }
     }
 
     /// Makes durable what has been written.

@@ -203,6 +203,7 @@ fn start(
         format!("key={}", key.as_raw_fd()),
         format!("header={}", copy.as_raw_fd()),
         format!("write={}", u8::from(!args.read_only)),
+        format!("io={}", args.io),
         format!("minblock={grain}"),
     ]);
     let child = nbdkit.spawn().map_err(|source| match source.kind() {
