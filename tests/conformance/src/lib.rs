@@ -2,6 +2,9 @@
 //! and NTFS. `./x conformance` builds what is served, installs the clients and runs the tests.
 #![allow(clippy::panic, reason = "a failed test may panic")]
 
+pub mod lower;
+pub mod numbered;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -26,9 +29,10 @@ pub enum Kind {
 /// Both.
 pub const KINDS: [Kind; 2] = [Kind::InPlace, Kind::Mapped];
 
-/// A folder with a volume in it.
+/// A folder with a volume in it, or with what belongs to one on a server.
 pub struct Bench {
     folder: PathBuf,
+    image: PathBuf,
 }
 
 /// Runs a program to its end, which must be a good one.
@@ -57,21 +61,37 @@ pub fn sluice() -> PathBuf {
 impl Bench {
     /// A folder of its own with a new volume on an image of so many MiB.
     pub fn new(name: &str, kind: Kind, mib: u64) -> Self {
+        let bench = Self::without_volume(name, kind);
+        let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
+        image.unwrap_or_else(|error| panic!("the image: {error}"));
+        run(&mut bench.format(kind));
+        bench
+    }
+
+    /// A folder of its own, and no volume yet.
+    pub fn without_volume(name: &str, kind: Kind) -> Self {
         let folder =
             std::env::temp_dir().join(format!("sluice-conformance-{}-{name}-{kind:?}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let bench = Self { folder };
+        let bench = Self { image: folder.join("image"), folder };
         bench.fill("pass", b"correct horse battery staple\n");
-        let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
-        image.unwrap_or_else(|error| panic!("the image: {error}"));
-        let mut format = bench.sluice("format");
+        bench
+    }
+
+    /// From now on its volume lies on a server's disk.
+    pub fn lies_on(&mut self, uri: &str) {
+        self.image = uri.into();
+    }
+
+    /// Makes the volume.
+    pub fn format(&self, kind: Kind) -> Command {
+        let mut format = self.sluice("format");
         format.args(["--kdf-memory", "1", "--kdf-time", "1", "--yes"]);
         if kind == Kind::Mapped {
             format.arg("--mapped");
         }
-        run(&mut format);
-        bench
+        format
     }
 
     /// A file in it.
@@ -87,7 +107,7 @@ impl Bench {
     /// A command on the image, with its key.
     pub fn sluice(&self, what: &str) -> Command {
         let mut command = Command::new(sluice());
-        command.arg(what).arg(self.path("image")).arg("--passphrase-file").arg(self.path("pass"));
+        command.arg(what).arg(&self.image).arg("--passphrase-file").arg(self.path("pass"));
         command
     }
 

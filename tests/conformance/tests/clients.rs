@@ -112,6 +112,42 @@ fn fio_verifies_random_writes_of_every_size_and_trims() {
     }
 }
 
+/// Whether this kernel has io_uring and lets us, as fio finds.
+fn has_io_uring(bench: &Bench) -> bool {
+    let mut fio = Command::new("fio");
+    fio.current_dir(bench.path("")).args(["--name=try", "--ioengine=io_uring", "--rw=write", "--size=64k"]);
+    fio.output().unwrap().status.success()
+}
+
+/// Many small requests at once, over and over the same place: memory is filled again as soon as it can be.
+#[test]
+fn threads_and_io_uring_carry_out_the_same() {
+    let bench = Bench::new("io", Kind::Mapped, 384);
+    for how in ["threads", "uring"] {
+        if how == "uring" && !has_io_uring(&bench) {
+            // Containers forbid it.
+            let mut serve = bench.sluice("serve");
+            serve.args(["--io", how, "--socket"]).arg(bench.path("socket"));
+            let output = serve.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && said.contains("io_uring cannot be used"), "{output:?}");
+            return;
+        }
+        let server = bench.serve(&["--io", how]);
+        for (rw, sizes, size) in [("randwrite", "4k-4k", "96M"), ("randwrite", "512-256k", "64M")] {
+            let mut fio = Command::new("fio");
+            fio.current_dir(bench.path("")).args(["--name=verify", "--ioengine=nbd", "--iodepth=32"]);
+            fio.arg(format!("--uri={}", server.uri())).arg(format!("--rw={rw}"));
+            fio.arg(format!("--bsrange={sizes}")).arg(format!("--size={size}"));
+            fio.args(["--verify=crc32c", "--verify_fatal=1", "--randseed=11", "--fsync=500"]);
+            fio.args(["--dedupe_percentage=50", "--buffer_compress_percentage=50"]);
+            run(&mut fio);
+        }
+        server.stop();
+        bench.check();
+    }
+}
+
 #[test]
 fn holes_are_reported_and_discards_make_them() {
     let bench = Bench::new("holes", Kind::Mapped, 64);

@@ -1,27 +1,13 @@
 //! Servers that are killed, images that are in use, clients that may not write.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
+use std::{process::Command, thread, time::Duration};
+
+use sluice_conformance::{
+    Bench, KINDS,
+    numbered::{Writer, verify},
+    run,
 };
-
-use sluice_conformance::{Bench, KINDS, run};
-
-/// Numbers every block and flushes now and then. Says up to where it has been told that all is durable.
-const WRITER: &str = r#"
-import struct
-size, step, number = 32 << 20, 65536, 0
-while True:
-    number += 1
-    at = (number * step) % size
-    h.pwrite(struct.pack("<Q", number) * (step // 8), at)
-    if number % 7 == 0:
-        h.flush()
-        print(number, flush=True)
-"#;
 
 #[test]
 fn what_was_flushed_survives_kill_9() {
@@ -29,31 +15,10 @@ fn what_was_flushed_survives_kill_9() {
         let bench = Bench::new("kill", kind, 96);
         for round in 0..4u64 {
             let server = bench.serve(&[]);
-            // nbdsh, with the Python that its package is for.
-            let mut writer = Command::new("/usr/bin/python3");
-            writer
-                .args(["-m", "nbd", "-u", &server.uri(), "-c", WRITER])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null());
-            let mut writer = writer.spawn().unwrap();
-            let told = BufReader::new(writer.stdout.take().unwrap());
-            let reader = thread::spawn(move || told.lines().map_while(Result::ok).last());
+            let writer = Writer::start(&server);
             thread::sleep(Duration::from_millis(500 + 300 * round));
             server.kill();
-            let _ = writer.wait();
-            let durable: u64 = reader.join().unwrap().expect("it came to a flush").parse().unwrap();
-            let bytes = bench.cat(32 << 20);
-            // A block holds the number that was written to it last, or a later one.
-            for number in durable.saturating_sub(511)..=durable {
-                let at = (number * 65536 % (32 << 20)) as usize;
-                let found = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-                let all: Vec<u64> = (at..at + 65536).step_by(8).map(found).collect();
-                assert!(
-                    all.iter().all(|&found| found >= number && (found - number).is_multiple_of(512)),
-                    "{kind:?}: {number} at {at}, of {durable}: {}",
-                    all[0]
-                );
-            }
+            verify(&bench, writer.durable());
             bench.check();
         }
     }

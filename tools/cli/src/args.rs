@@ -63,7 +63,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Image {
-    /// Image file, block device, or `\\.\PhysicalDriveN`.
+    /// Image file, block device, `\\.\PhysicalDriveN`, or the URI of an NBD server's disk (`nbd://...`; Linux).
     pub image: PathBuf,
 }
 
@@ -246,6 +246,9 @@ pub(crate) struct Serve {
     /// Change nothing: what clients write is refused, and the image is only read.
     #[arg(long)]
     pub read_only: bool,
+    /// Who carries out a mapped volume's I/O: threads, or on a file or device the kernel's io_uring.
+    #[arg(long, value_name = "HOW", value_parser = ["threads", "uring"], default_value = "threads")]
+    pub io: String,
     /// The nbdkit plugin, if it does not lie beside this program.
     #[arg(long, value_name = "FILE")]
     pub plugin: Option<PathBuf>,

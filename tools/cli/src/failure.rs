@@ -94,7 +94,7 @@ impl Failure {
     /// What to do about it.
     pub(crate) fn advice(&self) -> &'static str {
         match self {
-            Self::Open { .. } => "Check the path, and that you may read and write it.",
+            Self::Open { .. } => "Check the path or URI, and that you may read and write what it names.",
             Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
             Self::Full { .. } => "Make room and run the command again; what was there is as it was.",
             Self::NoRoom { .. } => {

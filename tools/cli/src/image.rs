@@ -1,27 +1,21 @@
 //! A volume on a file or a block device.
 
 use std::{
-    fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
+use sluice_backend::{Backend, OpenError};
 use sluice_engine::format::{
     COPY_BYTES, CopyRead, Damage, Header, Probe, Second, plan::Step, probe, read_second,
 };
 
 use crate::failure::Failure;
 
-#[cfg(unix)]
-#[path = "image/unix.rs"]
-mod system;
-#[cfg(windows)]
-#[path = "image/windows.rs"]
-mod system;
-
-/// An open disk or image, locked against other programs of ours.
+/// An open disk or image, locked against other programs of ours if it is of this machine.
 pub(crate) struct Image {
-    file: File,
+    backend: Backend,
+    /// As it was named: a path or a URI.
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
@@ -42,53 +36,41 @@ pub(crate) struct Copies {
 impl Image {
     /// Opens it; for writing, nobody else of us may have it open, for reading nobody may be writing.
     pub(crate) fn open(path: &Path, write: bool) -> Result<Self, Failure> {
-        // The superuser may write to a file that forbids it; whoever forbade it did not mean that.
-        if write && path.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
-            return Err(Failure::WriteProtected { path: path.into() });
-        }
-        let file = system::options(path, write).open(path).map_err(|source| match source.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => Failure::WriteProtected { path: path.into() },
-            io::ErrorKind::ResourceBusy => Failure::InUse { path: path.into() },
-            io::ErrorKind::PermissionDenied if write && std::fs::File::open(path).is_ok() => {
-                Failure::WriteProtected { path: path.into() }
-            }
-            _ => Failure::Open { path: path.into(), source },
+        // One request at a time: a command does one thing after the other.
+        let backend = Backend::open(path, write, 1).map_err(|error| match error {
+            OpenError::WriteProtected => Failure::WriteProtected { path: path.into() },
+            OpenError::InUse => Failure::InUse { path: path.into() },
+            OpenError::Size(error) => Failure::io("find the size of", path, error),
+            OpenError::Failed(source) => Failure::Open { path: path.into(), source },
         })?;
-        match if write { file.try_lock() } else { file.try_lock_shared() } {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Failure::InUse { path: path.into() }),
-            // Devices that cannot be locked are guarded by the system's own means.
-            Err(TryLockError::Error(_)) => {}
-        }
-        let (bytes, sector_size) =
-            system::size(&file).map_err(|e| Failure::io("find the size of", path, e))?;
-        Ok(Self { file, path: path.into(), bytes, sector_size })
+        let (bytes, sector_size) = (backend.bytes(), backend.sector_size());
+        Ok(Self { backend, path: path.into(), bytes, sector_size })
     }
 
-    /// The file, with the lock on it.
+    /// What it lies on, with the lock on that.
     #[cfg(unix)]
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Fills `into` from byte `offset`.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
-        system::read_at(&self.file, offset, into).map_err(|e| Failure::io("read", &self.path, e))
+        self.backend.read(offset, into).map_err(|e| Failure::io("read", &self.path, e))
     }
 
     /// Writes bytes at byte `offset`.
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
-        system::write_at(&self.file, offset, bytes).map_err(|e| Failure::io("write to", &self.path, e))
+        self.backend.write(offset, bytes).map_err(|e| Failure::io("write to", &self.path, e))
     }
 
     /// Waits until everything written is on the medium.
     pub(crate) fn flush(&self) -> Result<(), Failure> {
-        self.file.sync_all().map_err(|e| Failure::io("flush", &self.path, e))
+        self.backend.flush().map_err(|e| Failure::io("flush", &self.path, e))
     }
 
     /// Gives back what a range takes. What it holds is no longer needed.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-        system::discard(&self.file, self.sector_size.is_some(), offset, length)
+        self.backend.discard(offset, length)
     }
 
     /// Takes the steps of a plan in order, and reads back what was written.
@@ -102,7 +84,7 @@ impl Image {
         };
         // That the disk is full is found out before the first byte is changed.
         for (offset, bytes) in writes() {
-            system::reserve(&self.file, offset, bytes.len() as u64).map_err(|e| failed("write to", e))?;
+            self.backend.reserve(offset, bytes.len() as u64).map_err(|e| failed("write to", e))?;
         }
         for step in steps {
             match step {

@@ -1,11 +1,11 @@
 //! A mapped volume on a disk or image: made, opened without changing anything, repaired, compacted.
 
 use std::{
-    collections::BTreeMap,
     io,
     time::{Duration, Instant},
 };
 
+use sluice_backend::Overlay;
 use sluice_engine::{format::Header, keys::VolumeKey, volume::Mapped};
 use sluice_mapped::{
     OpenError, Options, Report, Tree, Usage, Volume,
@@ -13,7 +13,6 @@ use sluice_mapped::{
     io::{DeviceError, Error, Request},
     layout::Layout,
     seal::Sealer,
-    units::SECTOR,
 };
 use sluice_xts::Backend;
 
@@ -106,7 +105,7 @@ impl<'a> ReadOnly<'a> {
         key: &VolumeKey,
     ) -> Result<Self, Failure> {
         let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
-        let mut disk = Shadow { image, written: BTreeMap::new() };
+        let mut disk = Shadow { image, written: Overlay::default() };
         let options = Options::new(CACHE, 0, None);
         let volume = Volume::open(&mut disk, layout, sealer, options)
             .map_err(|error| Failure::Mapped { path: image.path.clone(), error })?;
@@ -284,22 +283,18 @@ impl Disk for Untouched<'_> {
 /// Writes stay in memory, in front of what the image holds.
 struct Shadow<'a> {
     image: &'a Image,
-    written: BTreeMap<u64, Box<[u8]>>,
+    written: Overlay,
 }
 
 impl Disk for Shadow<'_> {
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
         self.image.read(offset, buffer).map_err(|_| DeviceError)?;
-        for (at, sector) in self.written.range(offset..offset + buffer.len() as u64) {
-            buffer[(at - offset) as usize..][..SECTOR].copy_from_slice(sector);
-        }
+        self.written.cover(offset, buffer);
         Ok(())
     }
 
     fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        for (at, sector) in (offset..).step_by(SECTOR).zip(buffer.chunks_exact(SECTOR)) {
-            self.written.insert(at, sector.into());
-        }
+        self.written.write(offset, buffer);
         Ok(())
     }
 

@@ -2,9 +2,11 @@
 //!
 //! | parameter | what it is |
 //! |---|---|
-//! | `image=N` | the image, open and locked |
+//! | `image=N` | the image, open and locked; |
+//! | `uri=URI` | or the NBD server whose disk it is. There are no secrets in a URI, only paths of files with some |
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
+//! | `io=uring`, `io=threads` | who carries out a mapped volume's I/O |
 //! | `write=1` | it may be written to; without this it is only looked at |
 //!
 //! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
@@ -13,9 +15,11 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
+    path::{Path, PathBuf},
     sync::Mutex,
 };
 
+use sluice_backend::{Backend, OpenError};
 use sluice_engine::{
     format::{COPY_BYTES, Header, RawHeader},
     keys::VolumeKey,
@@ -23,24 +27,30 @@ use sluice_engine::{
 };
 use zeroize::Zeroizing;
 
+use crate::carry::{How, WORKERS};
+
 /// Numbers as nbdkit has been told them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Numbers {
     image: Option<u32>,
+    uri: Option<PathBuf>,
+    io: How,
     key: Option<u32>,
     header: Option<u32>,
     write: bool,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { image: None, key: None, header: None, write: false });
+static NUMBERS: Mutex<Numbers> =
+    Mutex::new(Numbers { image: None, uri: None, io: How::Threads, key: None, header: None, write: false });
 
 /// What is to be served.
 pub(crate) struct Handover {
-    pub(crate) image: File,
+    pub(crate) image: Backend,
     pub(crate) kind: Kind,
     pub(crate) uuid: [u8; 16],
     pub(crate) key: VolumeKey,
     pub(crate) write: bool,
+    pub(crate) io: How,
 }
 
 fn invalid(what: impl Into<String>) -> io::Error {
@@ -49,6 +59,14 @@ fn invalid(what: impl Into<String>) -> io::Error {
 
 /// Takes a parameter.
 pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
+    if name == "uri" || name == "io" {
+        let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+        match name {
+            "uri" => numbers.uri = Some(value.into()),
+            _ => numbers.io = value.parse().map_err(|()| invalid(format!("io={value} is neither")))?,
+        }
+        return Ok(());
+    }
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
     let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
     match name {
@@ -71,9 +89,20 @@ fn again(number: Option<u32>, options: &OpenOptions) -> io::Result<File> {
     options.open(format!("/proc/self/fd/{number}"))
 }
 
+/// Opens a server's disk.
+fn connect(uri: &Path, write: bool) -> io::Result<Backend> {
+    let backend = Backend::open(uri, write, WORKERS).map_err(|error| match error {
+        OpenError::WriteProtected => invalid("the NBD server's disk is write-protected"),
+        OpenError::InUse => invalid("the NBD server's disk is in use"),
+        OpenError::Size(error) | OpenError::Failed(error) => error,
+    })?;
+    backend.remember()?;
+    Ok(backend)
+}
+
 /// Reads what has been handed over. Once: the pipes are empty afterwards.
 pub(crate) fn take() -> io::Result<Handover> {
-    let numbers = *NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    let numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?.clone();
     let mut bytes = Zeroizing::new([0; 64]);
     again(numbers.key, OpenOptions::new().read(true))?.read_exact(&mut *bytes)?;
     let key = VolumeKey::from_random(&mut bytes);
@@ -83,6 +112,9 @@ pub(crate) fn take() -> io::Result<Handover> {
     let header =
         Header::check(raw).map_err(|problem| invalid(format!("the header is not good: {problem:?}")))?;
     let write = numbers.write;
-    let image = again(numbers.image, OpenOptions::new().read(true).write(write))?;
-    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write })
+    let image = match &numbers.uri {
+        Some(uri) => connect(uri, write)?,
+        None => Backend::of(again(numbers.image, OpenOptions::new().read(true).write(write))?)?,
+    };
+    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write, io: numbers.io })
 }

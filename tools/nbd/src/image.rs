@@ -1,62 +1,52 @@
-//! The image or block device under a volume, used by several threads at once.
+//! The image, device or server's disk under a volume, used by several threads at once.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io,
-    os::unix::fs::FileExt,
     sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::FallocateFlags;
-use sluice_mapped::{disk::Disk, io::DeviceError, units::SECTOR};
-
-/// Sectors that were written, by their place.
-type Written = BTreeMap<u64, Box<[u8]>>;
+use sluice_backend::{Backend, Overlay};
+use sluice_mapped::{disk::Disk, io::DeviceError};
 
 /// An image. One that is only looked at keeps in memory what opening its volume writes.
 pub(crate) struct Image {
-    file: File,
-    shadow: Option<Mutex<Written>>,
+    backend: Backend,
+    shadow: Option<Mutex<Overlay>>,
 }
 
 impl Image {
-    pub(crate) fn new(file: File, write: bool) -> Self {
-        Self { file, shadow: (!write).then(|| Mutex::new(Written::new())) }
+    pub(crate) fn new(backend: Backend, write: bool) -> Self {
+        Self { backend, shadow: (!write).then(Mutex::default) }
     }
 
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(into, offset)?;
+        self.backend.read(offset, into)?;
         if let Some(shadow) = &self.shadow {
-            let written = shadow.lock().unwrap_or_else(PoisonError::into_inner);
-            for (at, sector) in written.range(offset..offset + into.len() as u64) {
-                into[(at - offset) as usize..][..SECTOR].copy_from_slice(sector);
-            }
+            shadow.lock().unwrap_or_else(PoisonError::into_inner).cover(offset, into);
         }
         Ok(())
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let Some(shadow) = &self.shadow else { return self.file.write_all_at(bytes, offset) };
-        let mut written = shadow.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, sector) in (offset..).step_by(SECTOR).zip(bytes.chunks_exact(SECTOR)) {
-            written.insert(at, sector.into());
-        }
+        let Some(shadow) = &self.shadow else { return self.backend.write(offset, bytes) };
+        shadow.lock().unwrap_or_else(PoisonError::into_inner).write(offset, bytes);
         Ok(())
+    }
+
+    /// The file or device itself, if that is all it is.
+    pub(crate) fn writable_file(&self) -> Option<&File> {
+        if self.shadow.is_some() { None } else { self.backend.file() }
     }
 
     /// Makes durable what has been written.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        if self.shadow.is_some() { Ok(()) } else { self.file.sync_data() }
+        if self.shadow.is_some() { Ok(()) } else { self.backend.flush() }
     }
 
     /// Gives a range back to the file system or the device.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-        if self.shadow.is_some() {
-            return Ok(());
-        }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        Ok(rustix::fs::fallocate(&self.file, flags, offset, length)?)
+        if self.shadow.is_some() { Ok(()) } else { self.backend.discard(offset, length) }
     }
 }
 

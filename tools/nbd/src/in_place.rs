@@ -1,4 +1,7 @@
 //! A volume in place: each request is encrypted or decrypted on the thread that brings it. Nothing is shared.
+//!
+//! The I/O is that thread's as well: it has to wait for it in any case, and has one at a time. With io_uring it would make a
+//! system call to begin it and one to wait, instead of one for both.
 
 use std::{cell::RefCell, io};
 

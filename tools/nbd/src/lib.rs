@@ -5,16 +5,18 @@
 //!                       │
 //!            plugin     ▼
 //!              in_place: decrypts and encrypts on that thread ──────────────► image
-//!              mapped:   ── channel ──► engine's thread ── channel ──► a few threads ──► image
+//!              mapped:   ── channel ──► engine's thread ── carry ──► a few threads, or io_uring ──► image
 //! ```
 //!
 //! `sluice serve` has found the header, taken the lock and unlocked the key; `handover` says how they come here.
 #![cfg(unix)]
 
 mod callers;
+mod carry;
 mod handover;
 mod image;
 mod in_place;
 mod mapped;
 mod plugin;
+mod ring;
 mod volume;

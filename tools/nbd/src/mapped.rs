@@ -1,6 +1,6 @@
-//! A mapped volume: one thread has the engine, a few others carry out what it asks of the image.
+//! A mapped volume: one thread has the engine; [`Carrier`] carries out what it asks of the image.
 //!
-//! Everything that happens comes to the engine's thread by one channel: requests of clients, and I/O that has ended. So
+//! Everything that happens comes to the engine's thread: requests of clients, by a channel, and I/O that has ended. So
 //! nothing of the engine is shared, and nothing is locked while I/O is under way.
 
 use std::{
@@ -10,11 +10,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use sluice_engine::{keys::VolumeKey, volume};
 use sluice_mapped::{
     Options, Volume as Engine,
-    io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, IoId, Request},
+    io::{Buffer, DeviceError, Done, IoId, Request},
     layout::Layout,
     limits::REQUEST,
     seal::Sealer,
@@ -23,12 +23,12 @@ use sluice_xts::Backend;
 
 use crate::{
     callers::{Buffers, Reply, each},
+    carry::{Carrier, How},
     image::Image,
+    ring::Bell,
     volume::Volume,
 };
 
-/// Threads that do I/O on the image, and so I/Os at once.
-const WORKERS: usize = 8;
 /// Bytes of a block of the volume.
 const BLOCK: u64 = 4096;
 /// Blocks of which is said at once whether they hold data: 256 MiB.
@@ -48,6 +48,7 @@ pub(crate) struct Mapped {
     size: u64,
     inbox: Sender<Message>,
     buffers: Buffers,
+    bell: Option<Arc<Bell>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -58,6 +59,7 @@ impl Mapped {
         uuid: &[u8; 16],
         key: &VolumeKey,
         image: Image,
+        how: How,
     ) -> io::Result<Self> {
         let problem = |what: String| io::Error::other(what);
         let layout = Layout::of(mapped).map_err(|error| problem(format!("the header: {error:?}")))?;
@@ -68,17 +70,14 @@ impl Mapped {
         let engine = Engine::open(&mut &image, layout, sealer, options)
             .map_err(|error| problem(format!("the volume does not open ({error:?}); see `sluice check`")))?;
         let (inbox, messages) = unbounded();
-        let (work, tasks) = bounded(sluice_mapped::limits::IOS);
-        let image = Arc::new(image);
-        for number in 0..WORKERS {
-            let (image, tasks, inbox) = (Arc::clone(&image), tasks.clone(), inbox.clone());
-            thread::Builder::new()
-                .name(format!("image {number}"))
-                .spawn(move || carry(&image, &tasks, &inbox))?;
-        }
+        let ended = inbox.clone();
+        let carrier = Carrier::start(image, how, move |id, result, buffer| {
+            ended.send(Message::Ended(id, result, buffer)).is_ok()
+        })?;
+        let bell = if let Carrier::Ring(ring) = &carrier { Some(ring.bell()) } else { None };
         let host = Host {
             engine,
-            work,
+            carrier,
             asked: Vec::new(),
             free: Vec::new(),
             held: VecDeque::new(),
@@ -87,12 +86,21 @@ impl Mapped {
         };
         let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
         let (buffers, thread) = (Buffers::new(), Mutex::new(Some(thread)));
-        Ok(Self { size: mapped.volume_bytes, inbox, buffers, thread })
+        Ok(Self { size: mapped.volume_bytes, inbox, bell, buffers, thread })
     }
 
     /// Hands a request to the engine's thread. If that has ended, the reply says so.
     fn ask(&self, request: Request, reply: Reply) {
-        let _ = self.inbox.send(Message::Ask(request, reply));
+        self.tell(Message::Ask(request, reply));
+    }
+
+    /// If the engine's thread has ended, nothing comes of it.
+    fn tell(&self, message: Message) {
+        if self.inbox.send(message).is_ok()
+            && let Some(bell) = &self.bell
+        {
+            bell.ring();
+        }
     }
 
     /// A request of one piece, without a buffer.
@@ -101,27 +109,10 @@ impl Mapped {
     }
 }
 
-/// An image thread's life: until the engine's has ended.
-fn carry(image: &Image, tasks: &Receiver<DeviceIo>, inbox: &Sender<Message>) {
-    for DeviceIo { id, op } in tasks {
-        let (result, buffer) = match op {
-            DeviceOp::Read { offset, length, mut buffer } => {
-                (image.read(offset, &mut buffer[..length]), Some(buffer))
-            }
-            DeviceOp::Write { offset, length, data } => (image.write(offset, &data[..length]), None),
-            DeviceOp::Flush => (image.flush(), None),
-            DeviceOp::Discard { offset, length } => (image.discard(offset, length), None),
-        };
-        if inbox.send(Message::Ended(id, result.map_err(|_| DeviceError), buffer)).is_err() {
-            return;
-        }
-    }
-}
-
 /// The engine's thread.
 struct Host {
     engine: Box<Engine>,
-    work: Sender<DeviceIo>,
+    carrier: Carrier,
     /// Whom the answer of each request is for; its place is the request's name.
     asked: Vec<Option<Reply>>,
     free: Vec<usize>,
@@ -137,14 +128,23 @@ const CLOSE: u64 = u64::MAX;
 
 impl Host {
     fn live(mut self, messages: &Receiver<Message>) {
-        while let Ok(first) = messages.recv() {
+        if let Carrier::Ring(ring) = &self.carrier {
+            ring.enable();
+        }
+        loop {
             // What has come is taken together, so that it shares frames and flushes.
-            self.take(first);
-            while let Ok(next) = messages.try_recv() {
-                self.take(next);
+            while let Ok(message) = messages.try_recv() {
+                self.take(message);
             }
             if self.turn() {
                 return;
+            }
+            match &mut self.carrier {
+                Carrier::Ring(ring) => ring.wait(|| messages.is_empty()),
+                Carrier::Threads(_) => match messages.recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => return,
+                },
             }
         }
     }
@@ -159,12 +159,14 @@ impl Host {
                 self.asked[place] = Some(reply);
                 self.held.push_back((place as u64, request));
             }
-            Message::Ended(id, result, buffer) => {
-                self.left -= 1;
-                self.engine.complete(id, result, buffer);
-            }
+            Message::Ended(id, result, buffer) => self.ended(id, result, buffer),
             Message::Close => self.held.push_back((CLOSE, Request::Close)),
         }
+    }
+
+    fn ended(&mut self, id: IoId, result: Result<(), DeviceError>, buffer: Option<Buffer>) {
+        self.left -= 1;
+        self.engine.complete(id, result, buffer);
     }
 
     /// Gives the engine what it has room for, in order.
@@ -180,21 +182,46 @@ impl Host {
     fn turn(&mut self) -> bool {
         loop {
             self.submit();
-            while let Some(io) = self.engine.next_io() {
-                self.left += 1;
-                if self.work.send(io).is_err() {
-                    return true;
-                }
-            }
-            let Some(Done { user, result, buffer }) = self.engine.next_done() else { break };
-            if user == CLOSE {
-                self.closed = true;
-            } else if let Some(reply) = self.asked.get_mut(user as usize).and_then(Option::take) {
-                self.free.push(user as usize);
-                reply.send(result, buffer);
+            self.begin();
+            let ended = self.reap();
+            match self.engine.next_done() {
+                Some(done) => self.answer(done),
+                None if ended => {}
+                None => return self.closed && self.left == 0,
             }
         }
-        self.closed && self.left == 0
+    }
+
+    /// Begins what the engine asks of the image.
+    fn begin(&mut self) {
+        let before = self.left;
+        while let Some(io) = self.engine.next_io() {
+            self.left += 1;
+            self.carrier.ask(io);
+        }
+        if self.left > before {
+            self.carrier.begin();
+        }
+    }
+
+    /// Tells the engine what has ended on the ring; whether anything has. Threads send messages.
+    fn reap(&mut self) -> bool {
+        let before = self.left;
+        while let Carrier::Ring(ring) = &mut self.carrier
+            && let Some((id, result, buffer)) = ring.next_ended()
+        {
+            self.ended(id, result, buffer);
+        }
+        self.left < before
+    }
+
+    fn answer(&mut self, Done { user, result, buffer }: Done) {
+        if user == CLOSE {
+            self.closed = true;
+        } else if let Some(reply) = self.asked.get_mut(user as usize).and_then(Option::take) {
+            self.free.push(user as usize);
+            reply.send(result, buffer);
+        }
     }
 }
 
@@ -254,7 +281,7 @@ impl Volume for Mapped {
     }
 
     fn close(&self) {
-        let _ = self.inbox.send(Message::Close);
+        self.tell(Message::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();

@@ -37,11 +37,11 @@ pub(crate) trait Volume: Send + Sync {
 
 /// Opens what has been handed over.
 pub(crate) fn open(given: Handover) -> io::Result<Box<dyn Volume>> {
-    let Handover { image, kind, uuid, key, write } = given;
+    let Handover { image, kind, uuid, key, write, io } = given;
     let image = Image::new(image, write);
     let volume: Box<dyn Volume> = match kind {
         Kind::InPlace(place) => Box::new(InPlace::new(place, &key, image)?),
-        Kind::Mapped(mapped) => Box::new(Mapped::open(&mapped, &uuid, &key, image)?),
+        Kind::Mapped(mapped) => Box::new(Mapped::open(&mapped, &uuid, &key, image, io)?),
     };
     drop(key);
     wipe_stack();

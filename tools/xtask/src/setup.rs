@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("osslsigncode", "/usr/bin/osslsigncode"),
     ("ntfs-3g", "/usr/sbin/mkfs.ntfs"),
     ("nbdkit", "/usr/bin/nbdkit"),
+    ("libnbd0", "/usr/lib/x86_64-linux-gnu/libnbd.so.0"),
     ("libnbd-bin", "/usr/bin/nbdcopy"),
     ("nbdfuse", "/usr/bin/nbdfuse"),
     ("python3-libnbd", "/usr/lib/python3/dist-packages/nbd.py"),

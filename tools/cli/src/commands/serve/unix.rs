@@ -170,7 +170,7 @@ fn start(
     let hand_over = || -> io::Result<_> {
         let (ready, told) = pipe()?;
         inherited(&told)?;
-        inherited(image.file())?;
+        image.backend().file().map(inherited).transpose()?;
         Ok((ready, told, filled(key.as_bytes())?, filled(header.raw().as_bytes())?))
     };
     let (ready, told, key, copy) = hand_over().map_err(|e| failed("hand the volume over", e))?;
@@ -193,11 +193,17 @@ fn start(
         Kind::InPlace(place) => place.sector_size,
         Kind::Mapped(_) => 512,
     };
+    // A server may let in one of us at a time: what has read the header leaves before the plugin comes.
+    image.backend().disconnect();
     nbdkit.arg(plugin).args([
-        format!("image={}", image.file().as_raw_fd()),
+        image.backend().file().map_or_else(
+            || format!("uri={}", image.path.display()),
+            |file| format!("image={}", file.as_raw_fd()),
+        ),
         format!("key={}", key.as_raw_fd()),
         format!("header={}", copy.as_raw_fd()),
         format!("write={}", u8::from(!args.read_only)),
+        format!("io={}", args.io),
         format!("minblock={grain}"),
     ]);
     let child = nbdkit.spawn().map_err(|source| match source.kind() {
