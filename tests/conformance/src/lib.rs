@@ -91,6 +91,14 @@ impl Bench {
         command
     }
 
+    /// A command on its keys.
+    pub fn sluice_key(&self, what: &str) -> Command {
+        let mut command = Command::new(sluice());
+        command.args(["key", what]).arg(self.path("image")).arg("--passphrase-file").arg(self.path("pass"));
+        command.args(["--kdf-memory", "1", "--kdf-time", "1"]);
+        command
+    }
+
     /// Serves the volume, and waits until it can be used.
     pub fn serve(&self, more: &[&str]) -> Server {
         let socket = self.path("socket");
@@ -138,7 +146,12 @@ pub struct Server {
 impl Server {
     /// For clients.
     pub fn uri(&self) -> String {
-        format!("nbd+unix:///?socket={}", self.socket.display())
+        self.uri_of("")
+    }
+
+    /// For clients of one of several volumes, by its name as it stands in a URI.
+    pub fn uri_of(&self, name: &str) -> String {
+        format!("nbd+unix:///{name}?socket={}", self.socket.display())
     }
 
     /// Where it listens.

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Put together what a mapped volume stores, so that more of its disk is free. The disk must be locked. May be
     /// interrupted at any time.
     Compact(Compact),
-    /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
+    /// Serve volumes to this machine or others as network block devices (NBD), until stopped. Needs nbdkit.
     Serve(Serve),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
@@ -225,8 +225,10 @@ pub(crate) struct Compact {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    pub image: Image,
+    /// Image files or block devices. Clients ask for a volume by its name: the file's name without its ending, or NAME.
+    /// Who gives no name gets the first.
+    #[arg(required = true, value_name = "[NAME=]IMAGE")]
+    pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub secret: SecretSource,
     /// Listen on this Unix socket.

@@ -82,6 +82,12 @@ pub(crate) enum Failure {
     NoSuchDisk(String),
     #[error("the driver refused: {0}")]
     Driver(String),
+    #[cfg(unix)]
+    #[error("{volume}: {failure}")]
+    Of { volume: String, failure: Box<Self> },
+    #[cfg(unix)]
+    #[error("{0}")]
+    Names(String),
     #[error("cannot serve: {what}")]
     NoServer { what: String },
     #[error("not enough memory to derive the key")]
@@ -150,6 +156,10 @@ impl Failure {
             }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.advice(),
+            #[cfg(unix)]
+            Self::Names(_) => "NAME=PATH gives a volume another name. Nothing was opened.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
         }
@@ -232,6 +242,10 @@ impl Failure {
             Self::NoDriver => "no_driver",
             Self::NoSuchDisk(_) => "no_such_disk",
             Self::Driver(_) => "driver",
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.code(),
+            #[cfg(unix)]
+            Self::Names(_) => "names",
             Self::NoServer { .. } => "no_server",
             Self::Memory => "memory",
         }
@@ -250,6 +264,10 @@ impl Failure {
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
             Self::NoDriver => 8,
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.exit(),
+            #[cfg(unix)]
+            Self::Names(_) => 2,
             Self::Range { .. } | Self::NoSuch { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
         }

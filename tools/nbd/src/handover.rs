@@ -2,6 +2,7 @@
 //!
 //! | parameter | what it is |
 //! |---|---|
+//! | `volume=NAME` | what clients ask for it by; what follows, up to the next, is of this volume |
 //! | `image=N` | the image, open and locked |
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
@@ -23,16 +24,17 @@ use sluice_engine::{
 };
 use zeroize::Zeroizing;
 
-/// Numbers as nbdkit has been told them.
-#[derive(Clone, Copy, Debug, Default)]
+/// A volume, and its numbers as nbdkit has been told them.
+#[derive(Debug, Default)]
 struct Numbers {
+    name: String,
     image: Option<u32>,
     key: Option<u32>,
     header: Option<u32>,
     write: bool,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { image: None, key: None, header: None, write: false });
+static VOLUMES: Mutex<Vec<Numbers>> = Mutex::new(Vec::new());
 
 /// What is to be served.
 pub(crate) struct Handover {
@@ -49,8 +51,13 @@ fn invalid(what: impl Into<String>) -> io::Error {
 
 /// Takes a parameter.
 pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
+    let mut volumes = VOLUMES.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    if name == "volume" {
+        volumes.push(Numbers { name: value.into(), ..Numbers::default() });
+        return Ok(());
+    }
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
-    let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
     match name {
         "image" => numbers.image = Some(number),
         "key" => numbers.key = Some(number),
@@ -71,9 +78,20 @@ fn again(number: Option<u32>, options: &OpenOptions) -> io::Result<File> {
     options.open(format!("/proc/self/fd/{number}"))
 }
 
-/// Reads what has been handed over. Once: the pipes are empty afterwards.
-pub(crate) fn take() -> io::Result<Handover> {
-    let numbers = *NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+/// Reads what has been handed over, and says to `open` what each volume is. Once: the pipes are empty afterwards.
+pub(crate) fn take<V>(open: impl Fn(Handover) -> io::Result<V>) -> io::Result<Vec<(String, V)>> {
+    let volumes = VOLUMES.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    let opened = |numbers: &Numbers| {
+        let volume = read(numbers).and_then(&open);
+        // With several, one must know which.
+        let volume =
+            volume.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", numbers.name)));
+        Ok((numbers.name.clone(), volume?))
+    };
+    volumes.iter().map(opened).collect()
+}
+
+fn read(numbers: &Numbers) -> io::Result<Handover> {
     let mut bytes = Zeroizing::new([0; 64]);
     again(numbers.key, OpenOptions::new().read(true))?.read_exact(&mut *bytes)?;
     let key = VolumeKey::from_random(&mut bytes);

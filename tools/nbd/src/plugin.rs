@@ -11,17 +11,21 @@ use nbdkit::{
 
 use crate::{handover, volume, volume::Volume};
 
-/// The volume, from the moment when nbdkit is ready until it ends.
-static VOLUME: OnceLock<Box<dyn Volume>> = OnceLock::new();
+/// The volumes by their names, from the moment when nbdkit is ready until it ends.
+static VOLUMES: OnceLock<Vec<(String, Box<dyn Volume>)>> = OnceLock::new();
 
 /// Held for reading by every change, and for writing by the end: what is closed is not changed any more.
 static CHANGES: RwLock<()> = RwLock::new(());
 
-fn the_volume() -> io::Result<&'static dyn Volume> {
-    VOLUME.get().map(AsRef::as_ref).ok_or_else(|| io::Error::other("there is no volume yet"))
+/// The volume of that name. Without a name the first is meant.
+fn find(name: &str) -> io::Result<&'static dyn Volume> {
+    let mut volumes = VOLUMES.get().into_iter().flatten();
+    let found =
+        volumes.find(|(known, _)| name.is_empty() || known == name).map(|(_, volume)| volume.as_ref());
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no volume is called {name:?}")))
 }
 
-/// A connection. All of them share the volume.
+/// A connection. All to a volume share it.
 struct Connection {
     volume: &'static dyn Volume,
 }
@@ -49,13 +53,13 @@ impl Server for Connection {
 
     /// Threads do not survive a fork: everything is opened afterwards.
     fn after_fork() -> Result<()> {
-        let volume = volume::open(handover::take()?)?;
-        VOLUME.set(volume).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
+        let volumes = handover::take(volume::open)?;
+        VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
     }
 
     fn unload() {
         let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(volume) = VOLUME.get() {
+        for (_, volume) in VOLUMES.get().into_iter().flatten() {
             volume.close();
         }
     }
@@ -65,7 +69,8 @@ impl Server for Connection {
     }
 
     fn open(_readonly: bool) -> Result<Box<dyn Server>> {
-        Ok(Box::new(Self { volume: the_volume()? }))
+        let name = nbdkit::export_name().map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Box::new(Self { volume: find(&name)? }))
     }
 
     fn get_size(&self) -> Result<i64> {

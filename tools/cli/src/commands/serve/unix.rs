@@ -3,16 +3,17 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, PipeReader, Write, pipe},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::{
         fd::{AsFd, AsRawFd},
-        unix::{fs::FileTypeExt, net::UnixStream},
+        unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixStream},
     },
     path::{Path, PathBuf},
     process::{Child, Command},
     thread,
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::{Pid, Signal, kill_process},
@@ -22,16 +23,22 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
-use sluice_engine::{format::Header, keys::VolumeKey, volume::Kind};
-use zerocopy::IntoBytes;
 
 use crate::{
     args::Serve,
     failure::Failure,
     image::Image,
     output::{Report, size, tell},
-    secret::volume_key,
 };
+
+#[path = "volumes.rs"]
+pub(crate) mod volumes;
+
+use volumes::Volume;
+
+/// What stands for itself in a URI; RFC 3986 calls the rest reserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// The plugin's file.
 const PLUGIN: &str = "libsluice_nbd.so";
@@ -41,13 +48,12 @@ const PLACES: [&str; 2] = ["/usr/local/lib/sluice", "/usr/lib/sluice"];
 pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
     let plugin = plugin(args)?;
     let place = Place::new(args)?;
-    let image = Image::open(&args.image.image, !args.read_only)?;
-    let copies = image.copies();
-    let (header, _) = image.header(&copies)?;
-    let key = volume_key(&header, &args.secret)?;
+    let volumes = volumes::open(&args.images, !args.read_only, &args.secret)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| failed("watch for signals", e))?;
-    let (mut child, ready) = start(args, &plugin, &place, &image, &header, &key)?;
-    drop(key);
+    let (mut child, ready) = start(args, &plugin, &place, &volumes)?;
+    // The images stay locked, and the keys are nbdkit's alone from here on.
+    let volumes: Vec<_> =
+        volumes.into_iter().map(|Volume { name, image, bytes, .. }| (name, image, bytes)).collect();
     let pid = child.id();
     thread::spawn(move || {
         for _ in &mut signals {
@@ -58,17 +64,7 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
         }
     });
     if wait_until_ready(ready) {
-        let bytes = match header.kind() {
-            Kind::InPlace(place) => place.sectors * u64::from(place.sector_size),
-            Kind::Mapped(mapped) => mapped.volume_bytes,
-        };
-        let uri = place.uri();
-        let text = format!("Serving {} as {uri} until it is stopped (Ctrl-C).", size(bytes));
-        tell(
-            json,
-            &text,
-            &json!({"ok": true, "command": "serve", "uri": uri, "volume_bytes": bytes, "pid": pid}),
-        );
+        announce(&place, &volumes, pid, json);
     }
     let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
     place.clean_up();
@@ -77,6 +73,31 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
     } else {
         Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") })
     }
+}
+
+/// Says where they are.
+fn announce(place: &Place, volumes: &[(String, Image, u64)], pid: u32, json: bool) {
+    let Some((_, _, first)) = volumes.first() else { return };
+    let (mut text, uri) = (String::new(), place.uri(""));
+    if let [_] = volumes {
+        text = format!("Serving {} as {uri} until it is stopped (Ctrl-C).", size(*first));
+    } else {
+        for (name, _, bytes) in volumes {
+            text += &format!("Serving {name}, {} as {}\n", size(*bytes), place.uri(name));
+        }
+        text += "until they are stopped (Ctrl-C).";
+    }
+    let each = volumes
+        .iter()
+        .map(|(name, _, bytes)| json!({"name": name, "uri": place.uri(name), "volume_bytes": bytes}));
+    let each: Vec<_> = each.collect();
+    tell(
+        json,
+        &text,
+        &json!({
+            "ok": true, "command": "serve", "uri": uri, "volume_bytes": first, "pid": pid, "volumes": each,
+        }),
+    );
 }
 
 fn failed(what: &'static str, source: io::Error) -> Failure {
@@ -111,15 +132,19 @@ impl Place {
         Ok(Self::Port { address, port: args.port, tls })
     }
 
-    fn uri(&self) -> String {
+    /// Where the volume of a name is found; without a name, the first.
+    fn uri(&self, name: &str) -> String {
+        let name = utf8_percent_encode(name, RESERVED);
         match self {
-            Self::Socket(path) => format!("nbd+unix:///?socket={}", path.display()),
+            Self::Socket(path) => {
+                let path = percent_encode(path.as_os_str().as_bytes(), PATH);
+                format!("nbd+unix:///{name}?socket={path}")
+            }
             Self::Port { address, port, tls } => {
                 let scheme = if *tls { "nbds" } else { "nbd" };
-                match address {
-                    IpAddr::V4(address) => format!("{scheme}://{address}:{port}"),
-                    IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}"),
-                }
+                let address = SocketAddr::new(*address, *port);
+                let slash = if name.clone().next().is_some() { "/" } else { "" };
+                format!("{scheme}://{address}{slash}{name}")
             }
         }
     }
@@ -158,24 +183,46 @@ fn inherited(descriptor: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfd(descriptor, FdFlags::empty())?)
 }
 
+/// What a volume's nbdkit needs of it: the ends of two pipes, and the parameters that lead to them and to the image.
+type HandedOver = ([PipeReader; 2], Vec<String>);
+
+fn hand_over(volume: &Volume, write: bool) -> io::Result<HandedOver> {
+    inherited(volume.image.file())?;
+    let (key, header) = (filled(volume.key.as_bytes())?, filled(&*volume.header)?);
+    let parameters = vec![
+        format!("volume={}", volume.name),
+        format!("image={}", volume.image.file().as_raw_fd()),
+        format!("key={}", key.as_raw_fd()),
+        format!("header={}", header.as_raw_fd()),
+        format!("write={}", u8::from(write)),
+        // Of the filter that says to clients what there is.
+        format!("exportname={}", volume.name),
+    ];
+    Ok(([key, header], parameters))
+}
+
 /// Starts nbdkit. It writes its number into the pipe when it is ready.
 fn start(
     args: &Serve,
     plugin: &Path,
     place: &Place,
-    image: &Image,
-    header: &Header<'_>,
-    key: &VolumeKey,
+    volumes: &[Volume],
 ) -> Result<(Child, PipeReader), Failure> {
     let hand_over = || -> io::Result<_> {
         let (ready, told) = pipe()?;
         inherited(&told)?;
-        inherited(image.file())?;
-        Ok((ready, told, filled(key.as_bytes())?, filled(header.raw().as_bytes())?))
+        let volumes = volumes.iter().map(|volume| hand_over(volume, !args.read_only));
+        Ok((ready, told, volumes.collect::<io::Result<Vec<_>>>()?))
     };
-    let (ready, told, key, copy) = hand_over().map_err(|e| failed("hand the volume over", e))?;
+    let (ready, told, volumes_over) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
     let mut nbdkit = Command::new("nbdkit");
-    nbdkit.args(["--foreground", "--exit-with-parent", "--filter=blocksize", "--pidfile"]);
+    nbdkit.args([
+        "--foreground",
+        "--exit-with-parent",
+        "--filter=blocksize",
+        "--filter=exportname",
+        "--pidfile",
+    ]);
     nbdkit.arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
     match place {
         Place::Socket(path) => nbdkit.arg("--unix").arg(path),
@@ -189,17 +236,10 @@ fn start(
     if args.read_only {
         nbdkit.arg("--readonly");
     }
-    let grain = match header.kind() {
-        Kind::InPlace(place) => place.sector_size,
-        Kind::Mapped(_) => 512,
-    };
-    nbdkit.arg(plugin).args([
-        format!("image={}", image.file().as_raw_fd()),
-        format!("key={}", key.as_raw_fd()),
-        format!("header={}", copy.as_raw_fd()),
-        format!("write={}", u8::from(!args.read_only)),
-        format!("minblock={grain}"),
-    ]);
+    // One block size is for all of them.
+    let grain = volumes.iter().map(Volume::grain).max().unwrap_or(512);
+    nbdkit.arg(plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
+    nbdkit.args(volumes_over.iter().flat_map(|(_, parameters)| parameters));
     let child = nbdkit.spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::NoServer { what: "nbdkit is not installed".into() },
         _ => failed("start nbdkit", source),
