@@ -7,6 +7,7 @@
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
 //! | `write=1` | it may be written to; without this it is only looked at |
+//! | `say=1` | when a volume has been closed, that is said on standard error |
 //!
 //! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
 //! descriptors: they last as long as nbdkit does.
@@ -14,7 +15,10 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sluice_engine::{
@@ -35,6 +39,12 @@ struct Numbers {
 }
 
 static VOLUMES: Mutex<Vec<Numbers>> = Mutex::new(Vec::new());
+static SAYS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether somebody wants to know when volumes have been closed.
+pub(crate) fn says_closed() -> bool {
+    SAYS_CLOSED.load(Ordering::Relaxed)
+}
 
 /// What is to be served.
 pub(crate) struct Handover {
@@ -57,6 +67,10 @@ pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
         return Ok(());
     }
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
+    if name == "say" {
+        SAYS_CLOSED.store(number == 1, Ordering::Relaxed);
+        return Ok(());
+    }
     let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
     match name {
         "image" => numbers.image = Some(number),

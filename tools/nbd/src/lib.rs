@@ -14,6 +14,8 @@
 mod handover;
 mod image;
 mod in_place;
+mod losses;
 mod mapped;
+mod opening;
 mod plugin;
 mod volume;

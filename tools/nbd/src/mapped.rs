@@ -2,26 +2,25 @@
 //!
 //! Everything that happens comes to the engine's thread by one channel: requests of clients, and I/O that has ended. So
 //! nothing of the engine is shared, and nothing is locked while I/O is under way.
+//!
+//! When a write to the image fails, the engine takes no more. The next change that comes has the volume opened again; while
+//! that fails, changes fail.
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use sluice_engine::{keys::VolumeKey, volume};
 use sluice_mapped::{
-    Options, Volume as Engine,
+    Volume as Engine,
     io::{Buffer, DeviceError, DeviceIo, DeviceOp, Done, Error, IoId, Request},
-    layout::Layout,
     limits::REQUEST,
-    seal::Sealer,
 };
-use sluice_xts::Backend;
 
-use crate::{image::Image, volume::Volume};
+use crate::{image::Image, losses::Losses, opening::Opening, volume::Volume};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 const WORKERS: usize = 8;
@@ -29,8 +28,6 @@ const WORKERS: usize = 8;
 const BLOCK: u64 = 4096;
 /// Blocks of which is said at once whether they hold data: 256 MiB.
 const STATUS: u64 = 1 << 16;
-/// Bytes of memory for metadata pages.
-const CACHE: usize = 32 << 20;
 
 /// How a request has ended; after a read, with what was read.
 type Answer = Result<Vec<u8>, Error>;
@@ -40,7 +37,7 @@ enum Message {
     Ask(Request, Sender<Answer>),
     Ended(IoId, Result<(), DeviceError>, Option<Buffer>),
     /// Finish what is under way, and make an end.
-    Close,
+    Close(Sender<Answer>),
 }
 
 pub(crate) struct Mapped {
@@ -51,23 +48,11 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Opens it, after a crash or not, and starts its threads.
-    pub(crate) fn open(
-        mapped: &volume::Mapped,
-        uuid: &[u8; 16],
-        key: &VolumeKey,
-        image: Image,
-    ) -> io::Result<Self> {
-        let problem = |what: String| io::Error::other(what);
-        let layout = Layout::of(mapped).map_err(|error| problem(format!("the header: {error:?}")))?;
-        let sealer = Sealer::new(key.as_bytes(), uuid, mapped.encrypted, Backend::detect());
-        let sealer = sealer.map_err(|error| problem(format!("the key: {error:?}")))?;
-        let index = mapped.index_bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let options = Options { discard: mapped.discard, ..Options::new(CACHE, index, mapped.level) };
-        let engine = Engine::open(&mut &image, layout, sealer, options)
-            .map_err(|error| problem(format!("the volume does not open ({error:?}); see `sluice check`")))?;
+    pub(crate) fn open(opening: Opening, losses: Arc<Losses>) -> io::Result<Self> {
+        let engine = opening.open()?;
+        let (size, image) = (opening.mapped.volume_bytes, Arc::clone(&opening.image));
         let (inbox, messages) = unbounded();
         let (work, tasks) = bounded(sluice_mapped::limits::IOS);
-        let image = Arc::new(image);
         for number in 0..WORKERS {
             let (image, tasks, inbox) = (Arc::clone(&image), tasks.clone(), inbox.clone());
             thread::Builder::new()
@@ -76,15 +61,20 @@ impl Mapped {
         }
         let host = Host {
             engine,
+            opening,
+            losses,
+            failed: false,
             work,
+            under_way: 0,
             asked: Vec::new(),
             free: Vec::new(),
             held: VecDeque::new(),
             left: 0,
+            close: None,
             closed: false,
         };
         let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
-        Ok(Self { size: mapped.volume_bytes, inbox, thread: Mutex::new(Some(thread)) })
+        Ok(Self { size, inbox, thread: Mutex::new(Some(thread)) })
     }
 
     /// Begins a request. Its answer comes by the channel.
@@ -130,14 +120,22 @@ fn carry(image: &Image, tasks: &Receiver<DeviceIo>, inbox: &Sender<Message>) {
 /// The engine's thread.
 struct Host {
     engine: Box<Engine>,
+    opening: Opening,
+    losses: Arc<Losses>,
+    /// A write has failed: the engine only reads until it is opened again.
+    failed: bool,
     work: Sender<DeviceIo>,
     /// Whom the answer of each request is for; its place is the request's name.
     asked: Vec<Option<Sender<Answer>>>,
     free: Vec<usize>,
     /// What the engine has not taken yet.
     held: VecDeque<(u64, Request)>,
+    /// Requests that the engine has.
+    under_way: usize,
     /// Device I/Os under way.
     left: usize,
+    /// Who wants to know how closing ends.
+    close: Option<Sender<Answer>>,
     closed: bool,
 }
 
@@ -172,16 +170,60 @@ impl Host {
                 self.left -= 1;
                 self.engine.complete(id, result, buffer);
             }
-            Message::Close => self.held.push_back((CLOSE, Request::Close)),
+            Message::Close(answer) => {
+                self.close = Some(answer);
+                self.held.push_back((CLOSE, Request::Close));
+            }
         }
     }
 
     /// Gives the engine what it has room for, in order.
     fn submit(&mut self) {
+        if self.failed && self.held.iter().any(|(_, request)| is_change(request)) {
+            // One engine after the other.
+            if self.under_way + self.left > 0 {
+                return;
+            }
+            self.open_again();
+        }
         while let Some((name, request)) = self.held.pop_front() {
             if let Err(request) = self.engine.submit(name, request) {
                 return self.held.push_front((name, request));
             }
+            self.under_way += 1;
+        }
+    }
+
+    /// The image may work again: a new engine finds there what was durable. If not, the old one goes on reading.
+    fn open_again(&mut self) {
+        match self.opening.open() {
+            Ok(engine) => {
+                self.engine = engine;
+                self.failed = false;
+                eprintln!("sluice: the volume has been opened again after an error of its image");
+            }
+            Err(_) => {
+                let (changes, reads) =
+                    mem::take(&mut self.held).into_iter().partition(|(_, request)| is_change(request));
+                self.held = reads;
+                for (name, _) in changes {
+                    self.answer(name, Err(Error::Write));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, name: u64, answer: Answer) {
+        let asked = if name == CLOSE {
+            self.closed = true;
+            self.close.take()
+        } else {
+            self.free.push(name as usize);
+            self.asked.get_mut(name as usize).and_then(Option::take)
+        };
+        if let Some(asked) = asked {
+            // Whoever asked may have gone.
+            let _ = asked.send(answer);
         }
     }
 
@@ -195,17 +237,20 @@ impl Host {
                     return true;
                 }
             }
-            let Some(Done { user, result, buffer }) = self.engine.next_done() else { break };
-            if user == CLOSE {
-                self.closed = true;
-            } else if let Some(answer) = self.asked.get_mut(user as usize).and_then(Option::take) {
-                self.free.push(user as usize);
-                // Whoever asked may have gone.
-                let _ = answer.send(result.map(|()| buffer.unwrap_or_default()));
+            if self.engine.has_failed() && !self.failed {
+                self.failed = true;
+                self.losses.note();
             }
+            let Some(Done { user, result, buffer }) = self.engine.next_done() else { break };
+            self.under_way -= 1;
+            self.answer(user, result.map(|()| buffer.unwrap_or_default()));
         }
         self.closed && self.left == 0
     }
+}
+
+fn is_change(request: &Request) -> bool {
+    matches!(request, Request::Write { .. } | Request::Discard { .. } | Request::Flush)
 }
 
 impl Volume for Mapped {
@@ -263,11 +308,14 @@ impl Volume for Mapped {
         Ok(Some(extents))
     }
 
-    fn close(&self) {
-        let _ = self.inbox.send(Message::Close);
+    fn close(&self) -> io::Result<()> {
+        let (answer, answered) = bounded(1);
+        self.inbox.send(Message::Close(answer)).map_err(|_| closed())?;
+        let result = wait(&answered);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        result.map(drop)
     }
 }
