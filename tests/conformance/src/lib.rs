@@ -47,7 +47,7 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 /// The command, as it was built beside this test.
-fn sluice() -> PathBuf {
+pub fn sluice() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let program = test.ancestors().nth(2).map(|folder| folder.join("sluice")).unwrap_or_default();
     assert!(program.is_file(), "{} is not built: run `./x conformance`", program.display());

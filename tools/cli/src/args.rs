@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Compact(Compact),
     /// Serve volumes to this machine or others as network block devices (NBD), until stopped. Needs nbdkit.
     Serve(Serve),
+    /// Mount the file system in a volume on a folder of this machine. Needs nbdkit and FUSE.
+    Mount(Mount),
+    /// Unmount what `mount` has mounted, and wait until the volume is closed.
+    Unmount(Unmount),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -252,6 +256,31 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Mount {
+    #[command(flatten)]
+    pub image: Image,
+    /// The folder.
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Which partition, if the volume has several.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub partition: Option<u32>,
+    /// Change nothing: the image is only read.
+    #[arg(long)]
+    pub read_only: bool,
+    /// The nbdkit plugin, if it does not lie beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unmount {
+    /// The folder.
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Cat {
     #[command(flatten)]
     pub image: Image,
@@ -446,6 +475,8 @@ impl Command {
             Self::Grow(_) => "grow",
             Self::Compact(_) => "compact",
             Self::Serve(_) => "serve",
+            Self::Mount(_) => "mount",
+            Self::Unmount(_) => "unmount",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

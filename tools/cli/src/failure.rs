@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use sluice_engine::format::{Damage, DraftError, GeometryError, OtherCopy, Problem};
 use sluice_mapped::{OpenError, layout::LayoutError};
 
+#[cfg(unix)]
+use crate::commands::mount::Trouble;
 use crate::{mapped::open_error_text, output::Report};
 
 /// What went wrong.
@@ -88,6 +90,9 @@ pub(crate) enum Failure {
     #[cfg(unix)]
     #[error("{0}")]
     Names(String),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Mount(#[from] Trouble),
     #[error("cannot serve: {what}")]
     NoServer { what: String },
     #[error("not enough memory to derive the key")]
@@ -158,6 +163,8 @@ impl Failure {
             Self::Driver(_) => "`sluice status` shows the disk's state.",
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.advice(),
+            #[cfg(unix)]
+            Self::Mount(trouble) => trouble.advice(),
             #[cfg(unix)]
             Self::Names(_) => "NAME=PATH gives a volume another name. Nothing was opened.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
@@ -245,6 +252,8 @@ impl Failure {
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.code(),
             #[cfg(unix)]
+            Self::Mount(trouble) => trouble.code(),
+            #[cfg(unix)]
             Self::Names(_) => "names",
             Self::NoServer { .. } => "no_server",
             Self::Memory => "memory",
@@ -268,6 +277,8 @@ impl Failure {
             Self::Of { failure, .. } => failure.exit(),
             #[cfg(unix)]
             Self::Names(_) => 2,
+            #[cfg(unix)]
+            Self::Mount(trouble) => trouble.exit(),
             Self::Range { .. } | Self::NoSuch { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
         }

@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-utils", "/usr/bin/qemu-io"),
     ("e2fsprogs", "/usr/sbin/mke2fs"),
     ("fuse3", "/usr/bin/fusermount3"),
+    ("fuse2fs", "/usr/bin/fuse2fs"),
     ("valgrind", "/usr/bin/valgrind"),
     ("openssl", "/usr/bin/openssl"),
     ("libssl-dev", "/usr/include/openssl/ssl.h"),

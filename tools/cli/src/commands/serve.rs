@@ -6,7 +6,7 @@ use crate::{args::Serve, failure::Failure, output::Report};
 
 #[cfg(unix)]
 #[path = "serve/unix.rs"]
-mod system;
+pub(super) mod system;
 
 #[cfg(unix)]
 pub(crate) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {

@@ -1,15 +1,16 @@
 //! nbdkit, started and looked after.
 
 use std::{
+    ffi::OsString,
     fs,
-    io::{self, BufRead, BufReader, PipeReader, Write, pipe},
+    io::{self, PipeReader, Read, Write, pipe},
     net::{IpAddr, SocketAddr},
     os::{
         fd::{AsFd, AsRawFd},
         unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixStream},
     },
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -46,11 +47,11 @@ const PLUGIN: &str = "libsluice_nbd.so";
 const PLACES: [&str; 2] = ["/usr/local/lib/sluice", "/usr/lib/sluice"];
 
 pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
-    let plugin = plugin(args)?;
+    let plugin = plugin(args.plugin.as_deref())?;
     let place = Place::new(args)?;
     let volumes = volumes::open(&args.images, !args.read_only, &args.secret)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| failed("watch for signals", e))?;
-    let (mut child, ready) = start(args, &plugin, &place, &volumes)?;
+    let (mut child, ready) = serve(args, &plugin, &place, &volumes)?;
     // The images stay locked, and the keys are nbdkit's alone from here on.
     let volumes: Vec<_> =
         volumes.into_iter().map(|Volume { name, image, bytes, .. }| (name, image, bytes)).collect();
@@ -105,7 +106,7 @@ fn failed(what: &'static str, source: io::Error) -> Failure {
 }
 
 /// Where clients find it.
-enum Place {
+pub(crate) enum Place {
     Socket(PathBuf),
     Port { address: IpAddr, port: u16, tls: bool },
 }
@@ -156,8 +157,8 @@ impl Place {
     }
 }
 
-fn plugin(args: &Serve) -> Result<PathBuf, Failure> {
-    if let Some(plugin) = &args.plugin {
+pub(crate) fn plugin(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(plugin) = given {
         return std::path::absolute(plugin).map_err(|e| failed("find the plugin's folder", e));
     }
     let own = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
@@ -179,8 +180,25 @@ fn filled(bytes: &[u8]) -> io::Result<PipeReader> {
 }
 
 /// A child shall have it, too.
-fn inherited(descriptor: impl AsFd) -> io::Result<()> {
+pub(crate) fn inherited(descriptor: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfd(descriptor, FdFlags::empty())?)
+}
+
+/// Starts nbdkit as the arguments say. It ends with us, whatever becomes of us.
+fn serve(
+    args: &Serve,
+    plugin: &Path,
+    place: &Place,
+    volumes: &[Volume],
+) -> Result<(Child, PipeReader), Failure> {
+    let mut options: Vec<OsString> = vec!["--exit-with-parent".into()];
+    if let Some(certificates) = &args.tls {
+        options.extend(["--tls=require".into(), "--tls-certificates".into(), certificates.into()]);
+    }
+    let read_only = args.read_only;
+    let start_it =
+        Start { plugin, place, volumes, read_only, behind: false, options, parameters: Vec::new() };
+    start(start_it, |nbdkit| nbdkit)
 }
 
 /// What a volume's nbdkit needs of it: the ends of two pipes, and the parameters that lead to them and to the image.
@@ -201,54 +219,69 @@ fn hand_over(volume: &Volume, write: bool) -> io::Result<HandedOver> {
     Ok(([key, header], parameters))
 }
 
-/// Starts nbdkit. It writes its number into the pipe when it is ready.
-fn start(
-    args: &Serve,
-    plugin: &Path,
-    place: &Place,
-    volumes: &[Volume],
+/// How nbdkit is started.
+pub(crate) struct Start<'a> {
+    pub plugin: &'a Path,
+    pub place: &'a Place,
+    pub volumes: &'a [Volume],
+    pub read_only: bool,
+    /// It outlives us. (A filter of nbdkit's makes it end with its parent; so it shall have none.)
+    pub behind: bool,
+    /// Options of nbdkit; filters among them stand before ours.
+    pub options: Vec<OsString>,
+    /// Parameters of those filters, and of the plugin.
+    pub parameters: Vec<String>,
+}
+
+/// A program that is no child of ours, and that no terminal ends.
+pub(crate) fn behind(program: &str) -> Command {
+    let mut setsid = Command::new("setsid");
+    setsid.args(["--fork", program]).stdin(Stdio::null()).stdout(Stdio::null());
+    setsid
+}
+
+/// Starts nbdkit, after `adapt` has done to the command what is left to do. It writes its number into the pipe when it is
+/// ready.
+pub(crate) fn start(
+    start: Start<'_>,
+    adapt: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<(Child, PipeReader), Failure> {
     let hand_over = || -> io::Result<_> {
         let (ready, told) = pipe()?;
         inherited(&told)?;
-        let volumes = volumes.iter().map(|volume| hand_over(volume, !args.read_only));
+        let volumes = start.volumes.iter().map(|volume| hand_over(volume, !start.read_only));
         Ok((ready, told, volumes.collect::<io::Result<Vec<_>>>()?))
     };
-    let (ready, told, volumes_over) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
-    let mut nbdkit = Command::new("nbdkit");
-    nbdkit.args([
-        "--foreground",
-        "--exit-with-parent",
-        "--filter=blocksize",
-        "--filter=exportname",
-        "--pidfile",
-    ]);
-    nbdkit.arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
-    match place {
+    let (ready, told, volumes) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
+    let mut nbdkit = if start.behind { behind("nbdkit") } else { Command::new("nbdkit") };
+    nbdkit.arg("--foreground").arg("--pidfile").arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
+    nbdkit.args(start.options).args(["--filter=blocksize", "--filter=exportname"]);
+    match start.place {
         Place::Socket(path) => nbdkit.arg("--unix").arg(path),
         Place::Port { address, port, .. } => {
             nbdkit.args(["--ipaddr", &address.to_string(), "--port", &port.to_string()])
         }
     };
-    if let Some(certificates) = &args.tls {
-        nbdkit.arg("--tls=require").arg("--tls-certificates").arg(certificates);
-    }
-    if args.read_only {
+    if start.read_only {
         nbdkit.arg("--readonly");
     }
     // One block size is for all of them.
-    let grain = volumes.iter().map(Volume::grain).max().unwrap_or(512);
-    nbdkit.arg(plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
-    nbdkit.args(volumes_over.iter().flat_map(|(_, parameters)| parameters));
-    let child = nbdkit.spawn().map_err(|source| match source.kind() {
+    let grain = start.volumes.iter().map(Volume::grain).max().unwrap_or(512);
+    nbdkit.arg(start.plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
+    nbdkit.args(start.parameters).args(volumes.iter().flat_map(|(_, parameters)| parameters));
+    let child = adapt(&mut nbdkit).spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::NoServer { what: "nbdkit is not installed".into() },
         _ => failed("start nbdkit", source),
     })?;
+    // What else is started has no business with the images.
+    for volume in start.volumes {
+        let kept = fcntl_setfd(volume.image.file(), FdFlags::CLOEXEC);
+        kept.map_err(|e| failed("keep an image from other programs", e.into()))?;
+    }
     Ok((child, ready))
 }
 
-/// False: it has ended.
-fn wait_until_ready(ready: PipeReader) -> bool {
-    let mut line = String::new();
-    BufReader::new(ready).read_line(&mut line).is_ok_and(|length| length > 0)
+/// Waits for the first byte of a number. False: there is none, it has ended.
+pub(crate) fn wait_until_ready(mut ready: PipeReader) -> bool {
+    ready.read(&mut [0]).is_ok_and(|length| length > 0)
 }
