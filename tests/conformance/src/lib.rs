@@ -46,6 +46,11 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
+/// Runs a program for nbdsh's Python, the one that its package is for.
+pub fn python(program: &str, arguments: &[&str]) -> Output {
+    run(Command::new("/usr/bin/python3").args(["-c", program]).args(arguments))
+}
+
 /// The command, as it was built beside this test.
 pub fn sluice() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
@@ -57,14 +62,22 @@ pub fn sluice() -> PathBuf {
 impl Bench {
     /// A folder of its own with a new volume on an image of so many MiB.
     pub fn new(name: &str, kind: Kind, mib: u64) -> Self {
+        Self::on(name, kind, mib, |_| {})
+    }
+
+    /// Likewise, in a folder that is prepared: something may be mounted there, or an image lie in it.
+    pub fn on(name: &str, kind: Kind, mib: u64, prepare: impl FnOnce(&Path)) -> Self {
         let folder =
             std::env::temp_dir().join(format!("sluice-conformance-{}-{name}-{kind:?}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        prepare(&folder);
         let bench = Self { folder };
         bench.fill("pass", b"correct horse battery staple\n");
-        let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
-        image.unwrap_or_else(|error| panic!("the image: {error}"));
+        if !bench.path("image").exists() {
+            let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
+            image.unwrap_or_else(|error| panic!("the image: {error}"));
+        }
         let mut format = bench.sluice("format");
         format.args(["--kdf-memory", "1", "--kdf-time", "1", "--yes"]);
         if kind == Kind::Mapped {
@@ -101,9 +114,15 @@ impl Bench {
 
     /// Serves the volume, and waits until it can be used.
     pub fn serve(&self, more: &[&str]) -> Server {
+        let socket = self.path("socket").display().to_string();
+        self.serve_on(&[&["--socket", &socket], more].concat())
+    }
+
+    /// Likewise, not on a socket if the arguments say so.
+    pub fn serve_on(&self, more: &[&str]) -> Server {
         let socket = self.path("socket");
         let mut command = self.sluice("serve");
-        command.args(["--json", "--socket"]).arg(&socket).args(more).stdout(Stdio::piped());
+        command.arg("--json").args(more).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut said = String::new();
         if let Some(out) = child.stdout.take() {
@@ -114,7 +133,9 @@ impl Bench {
         let pid = said.split("\"pid\":").nth(1).and_then(|rest| rest.split([',', '\n']).next());
         let nbdkit = pid.and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw);
         let nbdkit = nbdkit.unwrap_or_else(|| panic!("it is not served: {said:?}, {:?}", child.wait()));
-        Server { child, nbdkit, socket }
+        let uri = said.split("\"uri\": \"").nth(1).and_then(|rest| rest.split('"').next());
+        let uri = uri.unwrap_or_default().to_owned();
+        Server { child, nbdkit, socket, uri }
     }
 
     /// What is in the volume, read by the command, from its beginning on.
@@ -141,12 +162,13 @@ pub struct Server {
     child: Child,
     nbdkit: Pid,
     socket: PathBuf,
+    uri: String,
 }
 
 impl Server {
     /// For clients.
     pub fn uri(&self) -> String {
-        self.uri_of("")
+        self.uri.clone()
     }
 
     /// For clients of one of several volumes, by its name as it stands in a URI.

@@ -1,6 +1,7 @@
-//! `sluice serve`: an unlocked volume as a network block device, by nbdkit and our plugin (`tools/nbd`).
+//! `sluice serve`: unlocked volumes as network block devices, by nbdkit and our plugin (`tools/nbd`).
 //!
-//! nbdkit is a child: it gets the image, with its lock, and the volume's key by descriptors, and is told to end when we are.
+//! nbdkit is a child: it gets the images, with their locks, and the keys by descriptors, and is told to end when we are.
+//! If it aborts, it is started again.
 
 use crate::{args::Serve, failure::Failure, output::Report};
 

@@ -7,10 +7,14 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::{
         fd::{AsFd, AsRawFd},
-        unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixStream},
+        unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixStream, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -21,14 +25,13 @@ use rustix::{
 };
 use serde_json::json;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
 use crate::{
     args::Serve,
     failure::Failure,
-    image::Image,
     output::{Report, size, tell},
 };
 
@@ -50,47 +53,82 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
     let plugin = plugin(args.plugin.as_deref())?;
     let place = Place::new(args)?;
     let volumes = volumes::open(&args.images, !args.read_only, &args.secret)?;
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| failed("watch for signals", e))?;
-    let (mut child, ready) = serve(args, &plugin, &place, &volumes)?;
-    // The images stay locked, and the keys are nbdkit's alone from here on.
-    let volumes: Vec<_> =
-        volumes.into_iter().map(|Volume { name, image, bytes, .. }| (name, image, bytes)).collect();
-    let pid = child.id();
-    thread::spawn(move || {
-        for _ in &mut signals {
-            // It finishes what is under way, and makes it durable.
-            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
+    let stopped = watch_signals()?;
+    let mut announced = false;
+    loop {
+        let (mut child, ready) = serve(args, &plugin, &place, &volumes)?;
+        stopped.of(child.id());
+        let was_ready = wait_until_ready(ready);
+        if was_ready && !announced {
+            announce(&place, &volumes, child.id(), json);
+            announced = true;
         }
-    });
-    if wait_until_ready(ready) {
-        announce(&place, &volumes, pid, json);
-    }
-    let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
-    place.clean_up();
-    if status.success() {
-        Ok(Report::said())
-    } else {
-        Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") })
+        let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
+        place.clean_up();
+        if status.success() {
+            return Ok(Report::said());
+        }
+        // nbdkit 1.32 may abort when a client vanishes in the middle of replies; the others want to go on.
+        if !was_ready || status.signal() != Some(SIGABRT) || stopped.is_told() {
+            return Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") });
+        }
+        eprintln!("sluice: nbdkit ended with {status}; it is started again");
     }
 }
 
+/// The nbdkit that is to be told when we are told to end.
+#[derive(Clone, Default)]
+struct Stopped(Arc<(AtomicBool, AtomicU32)>);
+
+impl Stopped {
+    fn is_told(&self) -> bool {
+        self.0.0.load(Ordering::SeqCst)
+    }
+
+    /// From now on it is this one.
+    fn of(&self, pid: u32) {
+        self.0.1.store(pid, Ordering::SeqCst);
+        if self.is_told() {
+            self.tell();
+        }
+    }
+
+    /// It finishes what is under way, and makes it durable.
+    fn tell(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        if let Some(pid) = Pid::from_raw(self.0.1.load(Ordering::SeqCst).cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+fn watch_signals() -> Result<Stopped, Failure> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| failed("watch for signals", e))?;
+    let stopped = Stopped::default();
+    let told = stopped.clone();
+    thread::spawn(move || {
+        for _ in &mut signals {
+            told.tell();
+        }
+    });
+    Ok(stopped)
+}
+
 /// Says where they are.
-fn announce(place: &Place, volumes: &[(String, Image, u64)], pid: u32, json: bool) {
-    let Some((_, _, first)) = volumes.first() else { return };
+fn announce(place: &Place, volumes: &[Volume], pid: u32, json: bool) {
+    let Some(Volume { bytes: first, .. }) = volumes.first() else { return };
     let (mut text, uri) = (String::new(), place.uri(""));
     if let [_] = volumes {
         text = format!("Serving {} as {uri} until it is stopped (Ctrl-C).", size(*first));
     } else {
-        for (name, _, bytes) in volumes {
+        for Volume { name, bytes, .. } in volumes {
             text += &format!("Serving {name}, {} as {}\n", size(*bytes), place.uri(name));
         }
         text += "until they are stopped (Ctrl-C).";
     }
-    let each = volumes
-        .iter()
-        .map(|(name, _, bytes)| json!({"name": name, "uri": place.uri(name), "volume_bytes": bytes}));
+    let each = volumes.iter().map(
+        |Volume { name, bytes, .. }| json!({"name": name, "uri": place.uri(name), "volume_bytes": bytes}),
+    );
     let each: Vec<_> = each.collect();
     tell(
         json,
