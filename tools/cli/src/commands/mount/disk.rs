@@ -8,7 +8,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{record::Record, trouble::Trouble};
+use rustix::process::geteuid;
+
+use super::{look::may_share, record::Record, trouble::Trouble};
 use crate::{
     commands::serve::system::{Place, Start, behind, inherited, start, volumes::Volume, wait_until_ready},
     failure::Failure,
@@ -62,6 +64,9 @@ impl<'a> Disk<'a> {
             inherited(&told)?;
             let mut nbdfuse = behind("nbdfuse");
             nbdfuse.arg("--pidfile").arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
+            if !geteuid().is_root() && may_share() {
+                nbdfuse.args(["-o", "allow_root"]);
+            }
             if read_only {
                 nbdfuse.arg("--readonly");
             }

@@ -1,7 +1,7 @@
 //! What is on a disk, and how it can be mounted here.
 
 use std::{
-    env, io,
+    env, fs, io,
     path::Path,
     process::{Command, Stdio},
 };
@@ -95,6 +95,13 @@ pub(super) fn way(file_system: &str, disk: &Path, dir: &Path, read_only: bool) -
     let root = geteuid().is_root();
     let access = if read_only { "ro" } else { "rw" };
     let (name, program, options) = match file_system {
+        "ntfs" if !may_share() => {
+            return Err(Trouble::Cannot(
+                "ntfs-3g runs as root, to whom FUSE shows nothing of other users unless /etc/fuse.conf has the line \
+                 user_allow_other"
+                    .into(),
+            ));
+        }
         "ntfs" => ("ntfs-3g", "ntfs-3g", access.to_owned()),
         _ if root && has_loop_devices() => ("loop", "mount", format!("loop,{access}")),
         // With the kernel's checks of permissions, and for all, as root's mounts are.
@@ -112,6 +119,12 @@ pub(super) fn way(file_system: &str, disk: &Path, dir: &Path, read_only: bool) -
     let mut command = tool(program);
     command.arg("-o").arg(options).arg(disk).arg(dir);
     Ok(Way { name, command })
+}
+
+/// Whether root may see what this user mounts by FUSE.
+pub(super) fn may_share() -> bool {
+    let allowed = || fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    geteuid().is_root() || allowed().lines().any(|line| line.trim() == "user_allow_other")
 }
 
 /// Containers often have none.

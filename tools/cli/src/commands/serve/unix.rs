@@ -64,6 +64,7 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
             announced = true;
         }
         let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
+        stopped.of(0);
         place.clean_up();
         if status.success() {
             return Ok(Report::said());
@@ -85,7 +86,7 @@ impl Stopped {
         self.0.0.load(Ordering::SeqCst)
     }
 
-    /// From now on it is this one.
+    /// From now on it is this one; 0: there is none.
     fn of(&self, pid: u32) {
         self.0.1.store(pid, Ordering::SeqCst);
         if self.is_told() {
