@@ -50,6 +50,11 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
+/// Runs a program for nbdsh's Python, the one that its package is for.
+pub fn python(program: &str, arguments: &[&str]) -> Output {
+    run(Command::new("/usr/bin/python3").args(["-c", program]).args(arguments))
+}
+
 /// The command, as it was built beside this test.
 pub fn sluice() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
@@ -61,9 +66,17 @@ pub fn sluice() -> PathBuf {
 impl Bench {
     /// A folder of its own with a new volume on an image of so many MiB.
     pub fn new(name: &str, kind: Kind, mib: u64) -> Self {
+        Self::on(name, kind, mib, |_| {})
+    }
+
+    /// Likewise, in a folder that is prepared: something may be mounted there, or an image lie in it.
+    pub fn on(name: &str, kind: Kind, mib: u64, prepare: impl FnOnce(&Path)) -> Self {
         let bench = Self::without_volume(name, kind);
-        let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
-        image.unwrap_or_else(|error| panic!("the image: {error}"));
+        prepare(&bench.folder);
+        if !bench.path("image").exists() {
+            let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
+            image.unwrap_or_else(|error| panic!("the image: {error}"));
+        }
         run(&mut bench.format(kind));
         bench
     }
@@ -111,11 +124,25 @@ impl Bench {
         command
     }
 
+    /// A command on its keys.
+    pub fn sluice_key(&self, what: &str) -> Command {
+        let mut command = Command::new(sluice());
+        command.args(["key", what]).arg(self.path("image")).arg("--passphrase-file").arg(self.path("pass"));
+        command.args(["--kdf-memory", "1", "--kdf-time", "1"]);
+        command
+    }
+
     /// Serves the volume, and waits until it can be used.
     pub fn serve(&self, more: &[&str]) -> Server {
+        let socket = self.path("socket").display().to_string();
+        self.serve_on(&[&["--socket", &socket], more].concat())
+    }
+
+    /// Likewise, not on a socket if the arguments say so.
+    pub fn serve_on(&self, more: &[&str]) -> Server {
         let socket = self.path("socket");
         let mut command = self.sluice("serve");
-        command.args(["--json", "--socket"]).arg(&socket).args(more).stdout(Stdio::piped());
+        command.arg("--json").args(more).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut said = String::new();
         if let Some(out) = child.stdout.take() {
@@ -126,7 +153,9 @@ impl Bench {
         let pid = said.split("\"pid\":").nth(1).and_then(|rest| rest.split([',', '\n']).next());
         let nbdkit = pid.and_then(|pid| pid.trim().parse().ok()).and_then(Pid::from_raw);
         let nbdkit = nbdkit.unwrap_or_else(|| panic!("it is not served: {said:?}, {:?}", child.wait()));
-        Server { child, nbdkit, socket }
+        let uri = said.split("\"uri\": \"").nth(1).and_then(|rest| rest.split('"').next());
+        let uri = uri.unwrap_or_default().to_owned();
+        Server { child, nbdkit, socket, uri }
     }
 
     /// What is in the volume, read by the command, from its beginning on.
@@ -153,12 +182,18 @@ pub struct Server {
     child: Child,
     nbdkit: Pid,
     socket: PathBuf,
+    uri: String,
 }
 
 impl Server {
     /// For clients.
     pub fn uri(&self) -> String {
-        format!("nbd+unix:///?socket={}", self.socket.display())
+        self.uri.clone()
+    }
+
+    /// For clients of one of several volumes, by its name as it stands in a URI.
+    pub fn uri_of(&self, name: &str) -> String {
+        format!("nbd+unix:///{name}?socket={}", self.socket.display())
     }
 
     /// Where it listens.

@@ -41,10 +41,14 @@ pub(crate) enum Command {
     /// Put together what a mapped volume stores, so that more of its disk is free. The disk must be locked. May be
     /// interrupted at any time.
     Compact(Compact),
-    /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
+    /// Serve volumes to this machine or others as network block devices (NBD), until stopped. Needs nbdkit.
     Serve(Serve),
     /// Measure this build beside other servers that are installed, in one run. Needs fio, and some minutes.
     Bench(Bench),
+    /// Mount the file system in a volume on a folder of this machine. Needs nbdkit and FUSE.
+    Mount(Mount),
+    /// Unmount what `mount` has mounted, and wait until the volume is closed.
+    Unmount(Unmount),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -227,8 +231,10 @@ pub(crate) struct Compact {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    pub image: Image,
+    /// Image files or block devices. Clients ask for a volume by its name: the file's name without its ending, or NAME.
+    /// Who gives no name gets the first.
+    #[arg(required = true, value_name = "[NAME=]IMAGE")]
+    pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub secret: SecretSource,
     /// Listen on this Unix socket.
@@ -275,6 +281,31 @@ pub(crate) struct Bench {
     /// Also write bench.md, bench.json and bench.svg into this folder.
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Mount {
+    #[command(flatten)]
+    pub image: Image,
+    /// The folder.
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Which partition, if the volume has several.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub partition: Option<u32>,
+    /// Change nothing: the image is only read.
+    #[arg(long)]
+    pub read_only: bool,
+    /// The nbdkit plugin, if it does not lie beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unmount {
+    /// The folder.
+    pub dir: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -473,6 +504,8 @@ impl Command {
             Self::Compact(_) => "compact",
             Self::Serve(_) => "serve",
             Self::Bench(_) => "bench",
+            Self::Mount(_) => "mount",
+            Self::Unmount(_) => "unmount",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

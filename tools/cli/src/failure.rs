@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use sluice_engine::format::{Damage, DraftError, GeometryError, OtherCopy, Problem};
 use sluice_mapped::{OpenError, layout::LayoutError};
 
+#[cfg(unix)]
+use crate::commands::mount::Trouble;
 use crate::{mapped::open_error_text, output::Report};
 
 /// What went wrong.
@@ -82,6 +84,15 @@ pub(crate) enum Failure {
     NoSuchDisk(String),
     #[error("the driver refused: {0}")]
     Driver(String),
+    #[cfg(unix)]
+    #[error("{volume}: {failure}")]
+    Of { volume: String, failure: Box<Self> },
+    #[cfg(unix)]
+    #[error("{0}")]
+    Names(String),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Mount(#[from] Trouble),
     #[error("cannot serve: {what}")]
     NoServer { what: String },
     #[error("cannot measure: {what}")]
@@ -152,6 +163,12 @@ impl Failure {
             }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.advice(),
+            #[cfg(unix)]
+            Self::Mount(trouble) => trouble.advice(),
+            #[cfg(unix)]
+            Self::Names(_) => "NAME=PATH gives a volume another name. Nothing was opened.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
@@ -235,6 +252,12 @@ impl Failure {
             Self::NoDriver => "no_driver",
             Self::NoSuchDisk(_) => "no_such_disk",
             Self::Driver(_) => "driver",
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.code(),
+            #[cfg(unix)]
+            Self::Mount(trouble) => trouble.code(),
+            #[cfg(unix)]
+            Self::Names(_) => "names",
             Self::NoServer { .. } => "no_server",
             Self::Bench { .. } => "bench",
             Self::Memory => "memory",
@@ -254,6 +277,12 @@ impl Failure {
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
             Self::NoDriver => 8,
+            #[cfg(unix)]
+            Self::Of { failure, .. } => failure.exit(),
+            #[cfg(unix)]
+            Self::Names(_) => 2,
+            #[cfg(unix)]
+            Self::Mount(trouble) => trouble.exit(),
             Self::Range { .. } | Self::NoSuch { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
         }

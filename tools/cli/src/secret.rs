@@ -1,6 +1,7 @@
 //! Passphrases, key files, recovery codes, and what it costs to try them.
 
 use std::{
+    borrow::Borrow,
     io::{BufRead, Read},
     path::Path,
     time::{Duration, Instant},
@@ -143,13 +144,47 @@ impl SecretSource {
 
 /// The volume key: from whatever secret is given or typed, or of a volume without encryption from its header.
 pub(crate) fn volume_key(header: &Header<'_>, source: &SecretSource) -> Result<Box<VolumeKey>, Failure> {
+    key_by(header, || Secret::obtain(source))
+}
+
+fn key_by<S: Borrow<Secret>>(
+    header: &Header<'_>,
+    secret: impl FnOnce() -> Result<S, Failure>,
+) -> Result<Box<VolumeKey>, Failure> {
     let mut key = Box::new(VolumeKey::zeroed());
     if header.is_open() {
         header.open(&mut key).map_err(|_| Failure::Tampered)?;
     } else {
-        Secret::obtain(source)?.open(header, &mut key)?;
+        secret()?.borrow().open(header, &mut key)?;
     }
     Ok(key)
+}
+
+/// The keys of several volumes. A secret that is given is read once, and has to open all of them; if none is, each is asked
+/// for.
+#[cfg(unix)]
+pub(crate) struct Keys<'a> {
+    source: &'a SecretSource,
+    given: Option<Secret>,
+}
+
+#[cfg(unix)]
+impl<'a> Keys<'a> {
+    pub(crate) fn new(source: &'a SecretSource) -> Self {
+        Self { source, given: None }
+    }
+
+    /// The key of the volume that is called so.
+    pub(crate) fn of(&mut self, name: &str, header: &Header<'_>) -> Result<Box<VolumeKey>, Failure> {
+        if !self.source.is_given() {
+            let prompt = format!("Passphrase or recovery code of {name}: ");
+            return key_by(header, || ask(&prompt).and_then(Secret::passphrase));
+        }
+        key_by(header, || match &mut self.given {
+            Some(given) => Ok(given),
+            none => Ok(none.insert(Secret::obtain(self.source)?)),
+        })
+    }
 }
 
 /// For messages and lists.

@@ -60,7 +60,7 @@ pub(crate) enum Carrier {
 
 impl Carrier {
     /// Sets it up.
-    pub(crate) fn start(image: Image, how: How, ended: impl Ended + Clone) -> io::Result<Self> {
+    pub(crate) fn start(image: Arc<Image>, how: How, ended: impl Ended + Clone) -> io::Result<Self> {
         let image = Watched { image, said: AtomicBool::new(false) };
         if matches!(how, How::Uring) {
             let ring = Ring::new(image).map_err(|error| {
@@ -110,7 +110,7 @@ fn work_off(image: &Watched, tasks: &Receiver<DeviceIo>, ended: &impl Ended) {
 
 /// An image, and whether people have been told that it fails.
 pub(crate) struct Watched {
-    pub(crate) image: Image,
+    pub(crate) image: Arc<Image>,
     said: AtomicBool,
 }
 
@@ -132,17 +132,25 @@ impl Watched {
         }
     }
 
-    /// After a write or a flush. The engine is told no reasons, and clients hear of nothing but an error: so the reason for
-    /// which the volume takes no more writes is said here, once.
+    /// After a write or a flush. The engine is told no reasons, and clients hear of nothing but an error: so the reason is said
+    /// here, once each time that it begins to fail.
     pub(crate) fn judge(&self, result: io::Result<()>) -> Result<(), DeviceError> {
-        result.map_err(|error| {
-            if !self.said.swap(true, Ordering::Relaxed) {
-                eprintln!(
-                    "sluice: writing failed: {error}. The volume takes no more writes; when the cause is gone, stop \
-                     `sluice serve` and start it again. Everything that was flushed is there."
-                );
+        match result {
+            Ok(()) => {
+                if self.said.load(Ordering::Relaxed) {
+                    self.said.store(false, Ordering::Relaxed);
+                }
+                Ok(())
             }
-            DeviceError
-        })
+            Err(error) => {
+                if !self.said.swap(true, Ordering::Relaxed) {
+                    let then = self.image.after_failure();
+                    eprintln!(
+                        "sluice: writing failed: {error}. {then} Everything that was flushed is there."
+                    );
+                }
+                Err(DeviceError)
+            }
+        }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! | parameter | what it is |
 //! |---|---|
+//! | `volume=NAME` | what clients ask for it by; what follows, up to the next, is of this volume |
 //! | `image=N` | the image, open and locked; |
 //! | `uri=URI` | or the NBD server whose disk it is. There are no secrets in a URI, only paths of files with some |
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
 //! | `io=uring`, `io=threads` | who carries out a mapped volume's I/O |
 //! | `write=1` | it may be written to; without this it is only looked at |
+//! | `say=1` | when a volume has been closed, that is said on standard error |
 //!
 //! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
 //! descriptors: they last as long as nbdkit does.
@@ -16,7 +18,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sluice_backend::{Backend, OpenError};
@@ -29,9 +34,10 @@ use zeroize::Zeroizing;
 
 use crate::carry::{How, WORKERS};
 
-/// Numbers as nbdkit has been told them.
-#[derive(Clone, Debug, Default)]
+/// A volume, and its numbers as nbdkit has been told them.
+#[derive(Debug, Default)]
 struct Numbers {
+    name: String,
     image: Option<u32>,
     uri: Option<PathBuf>,
     io: How,
@@ -40,8 +46,13 @@ struct Numbers {
     write: bool,
 }
 
-static NUMBERS: Mutex<Numbers> =
-    Mutex::new(Numbers { image: None, uri: None, io: How::Threads, key: None, header: None, write: false });
+static VOLUMES: Mutex<Vec<Numbers>> = Mutex::new(Vec::new());
+static SAYS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether somebody wants to know when volumes have been closed.
+pub(crate) fn says_closed() -> bool {
+    SAYS_CLOSED.load(Ordering::Relaxed)
+}
 
 /// What is to be served.
 pub(crate) struct Handover {
@@ -59,8 +70,13 @@ fn invalid(what: impl Into<String>) -> io::Error {
 
 /// Takes a parameter.
 pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
+    let mut volumes = VOLUMES.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    if name == "volume" {
+        volumes.push(Numbers { name: value.into(), ..Numbers::default() });
+        return Ok(());
+    }
     if name == "uri" || name == "io" {
-        let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+        let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
         match name {
             "uri" => numbers.uri = Some(value.into()),
             _ => numbers.io = value.parse().map_err(|()| invalid(format!("io={value} is neither")))?,
@@ -68,7 +84,11 @@ pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
         return Ok(());
     }
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
-    let mut numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    if name == "say" {
+        SAYS_CLOSED.store(number == 1, Ordering::Relaxed);
+        return Ok(());
+    }
+    let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
     match name {
         "image" => numbers.image = Some(number),
         "key" => numbers.key = Some(number),
@@ -100,9 +120,20 @@ fn connect(uri: &Path, write: bool) -> io::Result<Backend> {
     Ok(backend)
 }
 
-/// Reads what has been handed over. Once: the pipes are empty afterwards.
-pub(crate) fn take() -> io::Result<Handover> {
-    let numbers = NUMBERS.lock().map_err(|_| invalid("an earlier parameter failed"))?.clone();
+/// Reads what has been handed over, and says to `open` what each volume is. Once: the pipes are empty afterwards.
+pub(crate) fn take<V>(open: impl Fn(Handover) -> io::Result<V>) -> io::Result<Vec<(String, V)>> {
+    let volumes = VOLUMES.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    let opened = |numbers: &Numbers| {
+        let volume = read(numbers).and_then(&open);
+        // With several, one must know which.
+        let volume =
+            volume.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", numbers.name)));
+        Ok((numbers.name.clone(), volume?))
+    };
+    volumes.iter().map(opened).collect()
+}
+
+fn read(numbers: &Numbers) -> io::Result<Handover> {
     let mut bytes = Zeroizing::new([0; 64]);
     again(numbers.key, OpenOptions::new().read(true))?.read_exact(&mut *bytes)?;
     let key = VolumeKey::from_random(&mut bytes);

@@ -39,6 +39,17 @@ impl Image {
         if self.shadow.is_some() { None } else { self.backend.file() }
     }
 
+    /// What becomes of a mapped volume whose image fails.
+    pub(crate) fn after_failure(&self) -> &'static str {
+        match self.backend.file() {
+            Some(_) => "The volume takes no writes until one works again.",
+            // What a server forgot with its connection, it may yet carry out.
+            None => {
+                "The volume takes no more writes; when the cause is gone, stop `sluice serve` and start it again."
+            }
+        }
+    }
+
     /// Makes durable what has been written.
     pub(crate) fn flush(&self) -> io::Result<()> {
         if self.shadow.is_some() { Ok(()) } else { self.backend.flush() }

@@ -89,5 +89,7 @@ impl Volume for InPlace {
         Ok(None)
     }
 
-    fn close(&self) {}
+    fn close(&self) -> io::Result<()> {
+        self.flush()
+    }
 }

@@ -1,4 +1,4 @@
-//! The nbdkit plugin behind `sluice serve`: an unlocked volume as a network block device.
+//! The nbdkit plugin behind `sluice serve`: unlocked volumes as network block devices.
 //!
 //! ```text
 //!   client ── NBD ──► nbdkit, a thread for each request
@@ -8,7 +8,7 @@
 //!              mapped:   ── channel ──► engine's thread ── carry ──► a few threads, or io_uring ──► image
 //! ```
 //!
-//! `sluice serve` has found the header, taken the lock and unlocked the key; `handover` says how they come here.
+//! `sluice serve` has found the headers, taken the locks and unlocked the keys; `handover` says how they come here.
 #![cfg(unix)]
 
 mod callers;
@@ -16,7 +16,9 @@ mod carry;
 mod handover;
 mod image;
 mod in_place;
+mod losses;
 mod mapped;
+mod opening;
 mod plugin;
 mod ring;
 mod volume;

@@ -2,29 +2,29 @@
 //!
 //! Everything that happens comes to the engine's thread: requests of clients, by a channel, and I/O that has ended. So
 //! nothing of the engine is shared, and nothing is locked while I/O is under way.
+//!
+//! When a write to the image fails, the engine takes no more. The next change that comes has the volume opened again; while
+//! that fails, changes fail.
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use sluice_engine::{keys::VolumeKey, volume};
 use sluice_mapped::{
-    Options, Volume as Engine,
-    io::{Buffer, DeviceError, Done, IoId, Request},
-    layout::Layout,
+    Volume as Engine,
+    io::{Buffer, DeviceError, Done, Error, IoId, Request},
     limits::REQUEST,
-    seal::Sealer,
 };
-use sluice_xts::Backend;
 
 use crate::{
     callers::{Buffers, Reply, each},
     carry::{Carrier, How},
-    image::Image,
+    losses::Losses,
+    opening::Opening,
     ring::Bell,
     volume::Volume,
 };
@@ -33,15 +33,13 @@ use crate::{
 const BLOCK: u64 = 4096;
 /// Blocks of which is said at once whether they hold data: 256 MiB.
 const STATUS: u64 = 1 << 16;
-/// Bytes of memory for metadata pages.
-const CACHE: usize = 32 << 20;
 
 /// What comes to the engine's thread.
 enum Message {
     Ask(Request, Reply),
     Ended(IoId, Result<(), DeviceError>, Option<Buffer>),
     /// Finish what is under way, and make an end.
-    Close,
+    Close(Reply),
 }
 
 pub(crate) struct Mapped {
@@ -54,39 +52,32 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Opens it, after a crash or not, and starts its threads.
-    pub(crate) fn open(
-        mapped: &volume::Mapped,
-        uuid: &[u8; 16],
-        key: &VolumeKey,
-        image: Image,
-        how: How,
-    ) -> io::Result<Self> {
-        let problem = |what: String| io::Error::other(what);
-        let layout = Layout::of(mapped).map_err(|error| problem(format!("the header: {error:?}")))?;
-        let sealer = Sealer::new(key.as_bytes(), uuid, mapped.encrypted, Backend::detect());
-        let sealer = sealer.map_err(|error| problem(format!("the key: {error:?}")))?;
-        let index = mapped.index_bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let options = Options { discard: mapped.discard, ..Options::new(CACHE, index, mapped.level) };
-        let engine = Engine::open(&mut &image, layout, sealer, options)
-            .map_err(|error| problem(format!("the volume does not open ({error:?}); see `sluice check`")))?;
+    pub(crate) fn open(opening: Opening, how: How, losses: Arc<Losses>) -> io::Result<Self> {
+        let engine = opening.open()?;
+        let size = opening.mapped.volume_bytes;
         let (inbox, messages) = unbounded();
         let ended = inbox.clone();
-        let carrier = Carrier::start(image, how, move |id, result, buffer| {
+        let carrier = Carrier::start(Arc::clone(&opening.image), how, move |id, result, buffer| {
             ended.send(Message::Ended(id, result, buffer)).is_ok()
         })?;
         let bell = if let Carrier::Ring(ring) = &carrier { Some(ring.bell()) } else { None };
         let host = Host {
             engine,
+            opening,
+            losses,
+            failed: false,
             carrier,
+            under_way: 0,
             asked: Vec::new(),
             free: Vec::new(),
             held: VecDeque::new(),
             left: 0,
+            close: None,
             closed: false,
         };
         let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
         let (buffers, thread) = (Buffers::new(), Mutex::new(Some(thread)));
-        Ok(Self { size: mapped.volume_bytes, inbox, bell, buffers, thread })
+        Ok(Self { size, inbox, bell, buffers, thread })
     }
 
     /// Hands a request to the engine's thread. If that has ended, the reply says so.
@@ -112,14 +103,22 @@ impl Mapped {
 /// The engine's thread.
 struct Host {
     engine: Box<Engine>,
+    opening: Opening,
+    losses: Arc<Losses>,
+    /// A write has failed: the engine only reads until it is opened again.
+    failed: bool,
     carrier: Carrier,
     /// Whom the answer of each request is for; its place is the request's name.
     asked: Vec<Option<Reply>>,
     free: Vec<usize>,
     /// What the engine has not taken yet.
     held: VecDeque<(u64, Request)>,
+    /// Requests that the engine has.
+    under_way: usize,
     /// Device I/Os under way.
     left: usize,
+    /// Who wants to know how closing ends.
+    close: Option<Reply>,
     closed: bool,
 }
 
@@ -160,7 +159,10 @@ impl Host {
                 self.held.push_back((place as u64, request));
             }
             Message::Ended(id, result, buffer) => self.ended(id, result, buffer),
-            Message::Close => self.held.push_back((CLOSE, Request::Close)),
+            Message::Close(reply) => {
+                self.close = Some(reply);
+                self.held.push_back((CLOSE, Request::Close));
+            }
         }
     }
 
@@ -171,10 +173,50 @@ impl Host {
 
     /// Gives the engine what it has room for, in order.
     fn submit(&mut self) {
+        if self.failed && self.held.iter().any(|(_, request)| is_change(request)) {
+            // One engine after the other.
+            if self.under_way + self.left > 0 {
+                return;
+            }
+            self.open_again();
+        }
         while let Some((name, request)) = self.held.pop_front() {
             if let Err(request) = self.engine.submit(name, request) {
                 return self.held.push_front((name, request));
             }
+            self.under_way += 1;
+        }
+    }
+
+    /// The image may work again: a new engine finds there what was durable. If not, the old one goes on reading.
+    fn open_again(&mut self) {
+        match self.opening.open() {
+            Ok(engine) => {
+                self.engine = engine;
+                self.failed = false;
+                eprintln!("sluice: the volume has been opened again after an error of its image");
+            }
+            Err(_) => {
+                let (changes, reads) =
+                    mem::take(&mut self.held).into_iter().partition(|(_, request)| is_change(request));
+                self.held = reads;
+                for (name, _) in changes {
+                    self.answer(name, Err(Error::Write), None);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, name: u64, result: Result<(), Error>, buffer: Option<Vec<u8>>) {
+        let asked = if name == CLOSE {
+            self.closed = true;
+            self.close.take()
+        } else {
+            self.free.push(name as usize);
+            self.asked.get_mut(name as usize).and_then(Option::take)
+        };
+        if let Some(reply) = asked {
+            reply.send(result, buffer);
         }
     }
 
@@ -184,8 +226,15 @@ impl Host {
             self.submit();
             self.begin();
             let ended = self.reap();
+            if self.engine.has_failed() && !self.failed {
+                self.failed = true;
+                self.losses.note();
+            }
             match self.engine.next_done() {
-                Some(done) => self.answer(done),
+                Some(Done { user, result, buffer }) => {
+                    self.under_way -= 1;
+                    self.answer(user, result, buffer);
+                }
                 None if ended => {}
                 None => return self.closed && self.left == 0,
             }
@@ -214,15 +263,10 @@ impl Host {
         }
         self.left < before
     }
+}
 
-    fn answer(&mut self, Done { user, result, buffer }: Done) {
-        if user == CLOSE {
-            self.closed = true;
-        } else if let Some(reply) = self.asked.get_mut(user as usize).and_then(Option::take) {
-            self.free.push(user as usize);
-            reply.send(result, buffer);
-        }
-    }
+fn is_change(request: &Request) -> bool {
+    matches!(request, Request::Write { .. } | Request::Discard { .. } | Request::Flush)
 }
 
 impl Volume for Mapped {
@@ -280,11 +324,13 @@ impl Volume for Mapped {
         Ok(Some(extents))
     }
 
-    fn close(&self) {
-        self.tell(Message::Close);
+    fn close(&self) -> io::Result<()> {
+        let closing = |(): &(), reply| self.tell(Message::Close(reply));
+        let result = each(&self.buffers, std::iter::once(()), closing, |(), _| {});
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        result
     }
 }

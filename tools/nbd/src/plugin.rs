@@ -2,28 +2,44 @@
 
 use std::{
     io,
-    sync::{OnceLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use nbdkit::{
     CacheFlags, Error, ExtentHandle, ExtentType, Flags, FuaFlags, Result, Server, ThreadModel, plugin,
 };
 
-use crate::{handover, volume, volume::Volume};
+use crate::{
+    handover,
+    losses::{Known, Losses},
+    volume,
+    volume::Volume,
+};
 
-/// The volume, from the moment when nbdkit is ready until it ends.
-static VOLUME: OnceLock<Box<dyn Volume>> = OnceLock::new();
+/// A volume, and what of it was lost.
+struct Exported {
+    volume: Box<dyn Volume>,
+    losses: Arc<Losses>,
+}
+
+/// The volumes by their names, from the moment when nbdkit is ready until it ends.
+static VOLUMES: OnceLock<Vec<(String, Exported)>> = OnceLock::new();
 
 /// Held for reading by every change, and for writing by the end: what is closed is not changed any more.
 static CHANGES: RwLock<()> = RwLock::new(());
 
-fn the_volume() -> io::Result<&'static dyn Volume> {
-    VOLUME.get().map(AsRef::as_ref).ok_or_else(|| io::Error::other("there is no volume yet"))
+/// The volume of that name. Without a name the first is meant.
+fn find(name: &str) -> io::Result<&'static Exported> {
+    let mut volumes = VOLUMES.get().into_iter().flatten();
+    let found = volumes.find(|(known, _)| name.is_empty() || known == name).map(|(_, exported)| exported);
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no volume is called {name:?}")))
 }
 
-/// A connection. All of them share the volume.
+/// A connection. All to a volume share it.
 struct Connection {
     volume: &'static dyn Volume,
+    losses: &'static Losses,
+    known: Known,
 }
 
 impl Server for Connection {
@@ -49,14 +65,21 @@ impl Server for Connection {
 
     /// Threads do not survive a fork: everything is opened afterwards.
     fn after_fork() -> Result<()> {
-        let volume = volume::open(handover::take()?)?;
-        VOLUME.set(volume).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
+        let volumes = handover::take(|given| {
+            let losses = Arc::default();
+            Ok(Exported { volume: volume::open(given, &losses)?, losses })
+        })?;
+        VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
     }
 
     fn unload() {
         let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(volume) = VOLUME.get() {
-            volume.close();
+        for (name, exported) in VOLUMES.get().into_iter().flatten() {
+            match exported.volume.close() {
+                Ok(()) if handover::says_closed() => eprintln!("{name}: closed"),
+                Ok(()) => {}
+                Err(error) => eprintln!("{name}: not closed: {error}"),
+            }
         }
     }
 
@@ -65,7 +88,9 @@ impl Server for Connection {
     }
 
     fn open(_readonly: bool) -> Result<Box<dyn Server>> {
-        Ok(Box::new(Self { volume: the_volume()? }))
+        let name = nbdkit::export_name().map_err(|error| io::Error::other(error.to_string()))?;
+        let Exported { volume, losses } = find(&name)?;
+        Ok(Box::new(Self { volume: volume.as_ref(), losses, known: losses.known() }))
     }
 
     fn get_size(&self) -> Result<i64> {
@@ -120,11 +145,21 @@ impl Server for Connection {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64, flags: Flags) -> Result<()> {
-        Ok(self.volume.write(offset, buffer, flags.contains(Flags::FUA))?)
+        let durable = flags.contains(Flags::FUA);
+        let written = self.volume.write(offset, buffer, durable);
+        if written.is_err() && durable {
+            self.losses.note();
+        }
+        Ok(written?)
     }
 
     fn flush(&self) -> Result<()> {
-        Ok(self.volume.flush()?)
+        let flushed = self.volume.flush();
+        if flushed.is_err() {
+            self.losses.note();
+        }
+        let told = self.losses.tell(&self.known);
+        Ok(flushed.and(told)?)
     }
 
     fn trim(&self, count: u32, offset: u64, flags: Flags) -> Result<()> {
@@ -151,7 +186,7 @@ impl Server for Connection {
 impl Connection {
     fn make_durable(&self, flags: Flags) -> Result<()> {
         if flags.contains(Flags::FUA) {
-            self.volume.flush()?;
+            self.flush()?;
         }
         Ok(())
     }

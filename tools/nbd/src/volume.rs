@@ -1,11 +1,13 @@
 //! A volume as clients use it. Many threads call at once.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use sluice_engine::volume::Kind;
 use sluice_xts::wipe_stack;
 
-use crate::{handover::Handover, image::Image, in_place::InPlace, mapped::Mapped};
+use crate::{
+    handover::Handover, image::Image, in_place::InPlace, losses::Losses, mapped::Mapped, opening::Opening,
+};
 
 /// See above. Offsets and lengths are multiples of the sector, or of 512 bytes on a mapped volume: nbdkit's filter sees to
 /// that.
@@ -31,19 +33,21 @@ pub(crate) trait Volume: Send + Sync {
     /// `None` if nobody can say.
     fn extents(&self, offset: u64, length: u64) -> io::Result<Option<Vec<(u64, bool)>>>;
 
-    /// No request comes any more.
-    fn close(&self);
+    /// No request comes any more; everything becomes durable.
+    fn close(&self) -> io::Result<()>;
 }
 
 /// Opens what has been handed over.
-pub(crate) fn open(given: Handover) -> io::Result<Box<dyn Volume>> {
+pub(crate) fn open(given: Handover, losses: &Arc<Losses>) -> io::Result<Box<dyn Volume>> {
     let Handover { image, kind, uuid, key, write, io } = given;
     let image = Image::new(image, write);
     let volume: Box<dyn Volume> = match kind {
         Kind::InPlace(place) => Box::new(InPlace::new(place, &key, image)?),
-        Kind::Mapped(mapped) => Box::new(Mapped::open(&mapped, &uuid, &key, image, io)?),
+        Kind::Mapped(mapped) => {
+            let opening = Opening { mapped, uuid, key, image: Arc::new(image) };
+            Box::new(Mapped::open(opening, io, Arc::clone(losses))?)
+        }
     };
-    drop(key);
     wipe_stack();
     Ok(volume)
 }

@@ -23,7 +23,7 @@ const HELP: &str = "usage: ./x COMMAND
   e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
   bench [xts|intercept|parts|mapped] ...
                               the benchmarks, each beside its rival in one run
-  conformance                 real clients and file systems on what `sluice serve` serves
+  conformance [NAME...]       real clients and file systems on what `sluice serve` serves
   fuzz SECONDS [SEED]         every fuzz target for so long
   sim [mutants] [--seconds N] [--seed N] ...
                               the mapped volume on a simulated device that crashes, reorders, tears and lies
@@ -62,7 +62,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         }
         "conformance" => {
             setup::run()?;
-            test::conformance()?;
+            test::conformance(rest)?;
         }
         "sim" => command::run(cargo_run("sim", "sluice-sim").args(rest))?,
         "test" => test::run(rest)?,

@@ -28,6 +28,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "/usr/bin/zstd"),
     ("e2fsprogs", "/usr/sbin/mke2fs"),
     ("fuse3", "/usr/bin/fusermount3"),
+    ("fuse2fs", "/usr/bin/fuse2fs"),
     ("valgrind", "/usr/bin/valgrind"),
     ("openssl", "/usr/bin/openssl"),
     ("libssl-dev", "/usr/include/openssl/ssl.h"),

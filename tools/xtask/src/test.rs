@@ -36,7 +36,7 @@ const STEPS: &[Step] = &[
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])
     }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
-    ("real clients and file systems", conformance),
+    ("real clients and file systems", || conformance(&[])),
     ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
     ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
@@ -74,8 +74,9 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     command::run(Command::new("cargo").current_dir(paths::root()).args(arguments))
 }
 
-/// What is served is built first: the tests look for it beside themselves.
-pub(crate) fn conformance() -> Result<()> {
+/// All tests, or those whose names contain one of `wanted`. What is served is built first: the tests look for it beside
+/// themselves.
+pub(crate) fn conformance(wanted: &[String]) -> Result<()> {
     cargo(&["build", "--quiet", "--package", "sluice-cli", "--package", "sluice-nbd"])?;
     cargo(&[
         "clippy",
@@ -87,7 +88,8 @@ pub(crate) fn conformance() -> Result<()> {
         "--deny",
         "warnings",
     ])?;
-    cargo(&["test", "--quiet", "--package", "sluice-conformance", "--no-fail-fast"])
+    let test = ["test", "--quiet", "--package", "sluice-conformance", "--no-fail-fast", "--"];
+    cargo(&[&test[..], &wanted.iter().map(String::as_str).collect::<Vec<_>>()].concat())
 }
 
 fn simulator(arguments: &[&str]) -> Result<()> {

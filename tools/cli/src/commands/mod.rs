@@ -11,6 +11,7 @@ mod header;
 mod info;
 mod key;
 mod lock;
+pub(crate) mod mount;
 mod serve;
 mod status;
 mod unlock;
@@ -34,6 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Compact(args) => compact::run(args),
         Command::Serve(serve) => serve::run(serve, args.json),
         Command::Bench(args) => bench::run(args),
+        Command::Mount(args) => mount::mount(args),
+        Command::Unmount(args) => mount::unmount(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),

@@ -1,12 +1,13 @@
-//! `sluice serve`: an unlocked volume as a network block device, by nbdkit and our plugin (`tools/nbd`).
+//! `sluice serve`: unlocked volumes as network block devices, by nbdkit and our plugin (`tools/nbd`).
 //!
-//! nbdkit is a child: it gets the image, with its lock, and the volume's key by descriptors, and is told to end when we are.
+//! nbdkit is a child: it gets the images, with their locks, and the keys by descriptors, and is told to end when we are.
+//! If it aborts, it is started again.
 
 use crate::{args::Serve, failure::Failure, output::Report};
 
 #[cfg(unix)]
 #[path = "serve/unix.rs"]
-mod system;
+pub(super) mod system;
 
 #[cfg(unix)]
 pub(crate) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {

@@ -1,37 +1,48 @@
 //! nbdkit, started and looked after.
 
 use std::{
+    ffi::OsString,
     fs,
-    io::{self, BufRead, BufReader, PipeReader, Write, pipe},
-    net::IpAddr,
+    io::{self, PipeReader, Read, Write, pipe},
+    net::{IpAddr, SocketAddr},
     os::{
         fd::{AsFd, AsRawFd},
-        unix::{fs::FileTypeExt, net::UnixStream},
+        unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixStream, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::{Pid, Signal, kill_process},
 };
 use serde_json::json;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
-use sluice_engine::{format::Header, keys::VolumeKey, volume::Kind};
-use zerocopy::IntoBytes;
 
 use crate::{
     args::Serve,
     failure::Failure,
-    image::Image,
     output::{Report, size, tell},
-    secret::volume_key,
 };
+
+#[path = "volumes.rs"]
+pub(crate) mod volumes;
+
+use volumes::Volume;
+
+/// What stands for itself in a URI; RFC 3986 calls the rest reserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// The plugin's file.
 const PLUGIN: &str = "libsluice_nbd.so";
@@ -39,44 +50,94 @@ const PLUGIN: &str = "libsluice_nbd.so";
 const PLACES: [&str; 2] = ["/usr/local/lib/sluice", "/usr/lib/sluice"];
 
 pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
-    let plugin = plugin(args)?;
+    let plugin = plugin(args.plugin.as_deref())?;
     let place = Place::new(args)?;
-    let image = Image::open(&args.image.image, !args.read_only)?;
-    let copies = image.copies();
-    let (header, _) = image.header(&copies)?;
-    let key = volume_key(&header, &args.secret)?;
+    let volumes = volumes::open(&args.images, !args.read_only, &args.secret)?;
+    let stopped = watch_signals()?;
+    let mut announced = false;
+    loop {
+        let (mut child, ready) = serve(args, &plugin, &place, &volumes)?;
+        stopped.of(child.id());
+        let was_ready = wait_until_ready(ready);
+        if was_ready && !announced {
+            announce(&place, &volumes, child.id(), json);
+            announced = true;
+        }
+        let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
+        stopped.of(0);
+        place.clean_up();
+        if status.success() {
+            return Ok(Report::said());
+        }
+        // nbdkit 1.32 may abort when a client vanishes in the middle of replies; the others want to go on.
+        if !was_ready || status.signal() != Some(SIGABRT) || stopped.is_told() {
+            return Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") });
+        }
+        eprintln!("sluice: nbdkit ended with {status}; it is started again");
+    }
+}
+
+/// The nbdkit that is to be told when we are told to end.
+#[derive(Clone, Default)]
+struct Stopped(Arc<(AtomicBool, AtomicU32)>);
+
+impl Stopped {
+    fn is_told(&self) -> bool {
+        self.0.0.load(Ordering::SeqCst)
+    }
+
+    /// From now on it is this one; 0: there is none.
+    fn of(&self, pid: u32) {
+        self.0.1.store(pid, Ordering::SeqCst);
+        if self.is_told() {
+            self.tell();
+        }
+    }
+
+    /// It finishes what is under way, and makes it durable.
+    fn tell(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        if let Some(pid) = Pid::from_raw(self.0.1.load(Ordering::SeqCst).cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+fn watch_signals() -> Result<Stopped, Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| failed("watch for signals", e))?;
-    let (mut child, ready) = start(args, &plugin, &place, &image, &header, &key)?;
-    drop(key);
-    let pid = child.id();
+    let stopped = Stopped::default();
+    let told = stopped.clone();
     thread::spawn(move || {
         for _ in &mut signals {
-            // It finishes what is under way, and makes it durable.
-            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
+            told.tell();
         }
     });
-    if wait_until_ready(ready) {
-        let bytes = match header.kind() {
-            Kind::InPlace(place) => place.sectors * u64::from(place.sector_size),
-            Kind::Mapped(mapped) => mapped.volume_bytes,
-        };
-        let uri = place.uri();
-        let text = format!("Serving {} as {uri} until it is stopped (Ctrl-C).", size(bytes));
-        tell(
-            json,
-            &text,
-            &json!({"ok": true, "command": "serve", "uri": uri, "volume_bytes": bytes, "pid": pid}),
-        );
-    }
-    let status = child.wait().map_err(|e| failed("wait for nbdkit", e))?;
-    place.clean_up();
-    if status.success() {
-        Ok(Report::said())
+    Ok(stopped)
+}
+
+/// Says where they are.
+fn announce(place: &Place, volumes: &[Volume], pid: u32, json: bool) {
+    let Some(Volume { bytes: first, .. }) = volumes.first() else { return };
+    let (mut text, uri) = (String::new(), place.uri(""));
+    if let [_] = volumes {
+        text = format!("Serving {} as {uri} until it is stopped (Ctrl-C).", size(*first));
     } else {
-        Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") })
+        for Volume { name, bytes, .. } in volumes {
+            text += &format!("Serving {name}, {} as {}\n", size(*bytes), place.uri(name));
+        }
+        text += "until they are stopped (Ctrl-C).";
     }
+    let each = volumes.iter().map(
+        |Volume { name, bytes, .. }| json!({"name": name, "uri": place.uri(name), "volume_bytes": bytes}),
+    );
+    let each: Vec<_> = each.collect();
+    tell(
+        json,
+        &text,
+        &json!({
+            "ok": true, "command": "serve", "uri": uri, "volume_bytes": first, "pid": pid, "volumes": each,
+        }),
+    );
 }
 
 fn failed(what: &'static str, source: io::Error) -> Failure {
@@ -84,7 +145,7 @@ fn failed(what: &'static str, source: io::Error) -> Failure {
 }
 
 /// Where clients find it.
-enum Place {
+pub(crate) enum Place {
     Socket(PathBuf),
     Port { address: IpAddr, port: u16, tls: bool },
 }
@@ -111,15 +172,19 @@ impl Place {
         Ok(Self::Port { address, port: args.port, tls })
     }
 
-    fn uri(&self) -> String {
+    /// Where the volume of a name is found; without a name, the first.
+    fn uri(&self, name: &str) -> String {
+        let name = utf8_percent_encode(name, RESERVED);
         match self {
-            Self::Socket(path) => format!("nbd+unix:///?socket={}", path.display()),
+            Self::Socket(path) => {
+                let path = percent_encode(path.as_os_str().as_bytes(), PATH);
+                format!("nbd+unix:///{name}?socket={path}")
+            }
             Self::Port { address, port, tls } => {
                 let scheme = if *tls { "nbds" } else { "nbd" };
-                match address {
-                    IpAddr::V4(address) => format!("{scheme}://{address}:{port}"),
-                    IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}"),
-                }
+                let address = SocketAddr::new(*address, *port);
+                let slash = if name.clone().next().is_some() { "/" } else { "" };
+                format!("{scheme}://{address}{slash}{name}")
             }
         }
     }
@@ -131,8 +196,8 @@ impl Place {
     }
 }
 
-fn plugin(args: &Serve) -> Result<PathBuf, Failure> {
-    if let Some(plugin) = &args.plugin {
+pub(crate) fn plugin(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(plugin) = given {
         return std::path::absolute(plugin).map_err(|e| failed("find the plugin's folder", e));
     }
     let own = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
@@ -154,67 +219,117 @@ fn filled(bytes: &[u8]) -> io::Result<PipeReader> {
 }
 
 /// A child shall have it, too.
-fn inherited(descriptor: impl AsFd) -> io::Result<()> {
+pub(crate) fn inherited(descriptor: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfd(descriptor, FdFlags::empty())?)
 }
 
-/// Starts nbdkit. It writes its number into the pipe when it is ready.
-fn start(
+/// Starts nbdkit as the arguments say. It ends with us, whatever becomes of us.
+fn serve(
     args: &Serve,
     plugin: &Path,
     place: &Place,
-    image: &Image,
-    header: &Header<'_>,
-    key: &VolumeKey,
+    volumes: &[Volume],
+) -> Result<(Child, PipeReader), Failure> {
+    let mut options: Vec<OsString> = vec!["--exit-with-parent".into()];
+    if let Some(certificates) = &args.tls {
+        options.extend(["--tls=require".into(), "--tls-certificates".into(), certificates.into()]);
+    }
+    let (read_only, io, parameters) = (args.read_only, args.io.as_str(), Vec::new());
+    let start_it = Start { plugin, place, volumes, read_only, io, behind: false, options, parameters };
+    start(start_it, |nbdkit| nbdkit)
+}
+
+/// What a volume's nbdkit needs of it: the ends of two pipes, and the parameters that lead to them and to the image.
+type HandedOver = ([PipeReader; 2], Vec<String>);
+
+fn hand_over(volume: &Volume, write: bool, io: &str) -> io::Result<HandedOver> {
+    let backend = volume.image.backend();
+    backend.file().map(inherited).transpose()?;
+    // A server may let in one of us at a time: what has read the header leaves before the plugin comes.
+    backend.disconnect();
+    let (key, header) = (filled(volume.key.as_bytes())?, filled(&*volume.header)?);
+    let parameters = vec![
+        format!("volume={}", volume.name),
+        backend.file().map_or_else(
+            || format!("uri={}", volume.image.path.display()),
+            |file| format!("image={}", file.as_raw_fd()),
+        ),
+        format!("key={}", key.as_raw_fd()),
+        format!("header={}", header.as_raw_fd()),
+        format!("write={}", u8::from(write)),
+        format!("io={io}"),
+        // Of the filter that says to clients what there is.
+        format!("exportname={}", volume.name),
+    ];
+    Ok(([key, header], parameters))
+}
+
+/// How nbdkit is started.
+pub(crate) struct Start<'a> {
+    pub plugin: &'a Path,
+    pub place: &'a Place,
+    pub volumes: &'a [Volume],
+    pub read_only: bool,
+    /// Who carries out the I/O of mapped volumes: `threads` or `uring`.
+    pub io: &'a str,
+    /// It outlives us. (A filter of nbdkit's makes it end with its parent; so it shall have none.)
+    pub behind: bool,
+    /// Options of nbdkit; filters among them stand before ours.
+    pub options: Vec<OsString>,
+    /// Parameters of those filters, and of the plugin.
+    pub parameters: Vec<String>,
+}
+
+/// A program that is no child of ours, and that no terminal ends.
+pub(crate) fn behind(program: &str) -> Command {
+    let mut setsid = Command::new("setsid");
+    setsid.args(["--fork", program]).stdin(Stdio::null()).stdout(Stdio::null());
+    setsid
+}
+
+/// Starts nbdkit, after `adapt` has done to the command what is left to do. It writes its number into the pipe when it is
+/// ready.
+pub(crate) fn start(
+    start: Start<'_>,
+    adapt: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<(Child, PipeReader), Failure> {
     let hand_over = || -> io::Result<_> {
         let (ready, told) = pipe()?;
         inherited(&told)?;
-        image.backend().file().map(inherited).transpose()?;
-        Ok((ready, told, filled(key.as_bytes())?, filled(header.raw().as_bytes())?))
+        let volumes = start.volumes.iter().map(|volume| hand_over(volume, !start.read_only, start.io));
+        Ok((ready, told, volumes.collect::<io::Result<Vec<_>>>()?))
     };
-    let (ready, told, key, copy) = hand_over().map_err(|e| failed("hand the volume over", e))?;
-    let mut nbdkit = Command::new("nbdkit");
-    nbdkit.args(["--foreground", "--exit-with-parent", "--filter=blocksize", "--pidfile"]);
-    nbdkit.arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
-    match place {
+    let (ready, told, volumes) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
+    let mut nbdkit = if start.behind { behind("nbdkit") } else { Command::new("nbdkit") };
+    nbdkit.arg("--foreground").arg("--pidfile").arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
+    nbdkit.args(start.options).args(["--filter=blocksize", "--filter=exportname"]);
+    match start.place {
         Place::Socket(path) => nbdkit.arg("--unix").arg(path),
         Place::Port { address, port, .. } => {
             nbdkit.args(["--ipaddr", &address.to_string(), "--port", &port.to_string()])
         }
     };
-    if let Some(certificates) = &args.tls {
-        nbdkit.arg("--tls=require").arg("--tls-certificates").arg(certificates);
-    }
-    if args.read_only {
+    if start.read_only {
         nbdkit.arg("--readonly");
     }
-    let grain = match header.kind() {
-        Kind::InPlace(place) => place.sector_size,
-        Kind::Mapped(_) => 512,
-    };
-    // A server may let in one of us at a time: what has read the header leaves before the plugin comes.
-    image.backend().disconnect();
-    nbdkit.arg(plugin).args([
-        image.backend().file().map_or_else(
-            || format!("uri={}", image.path.display()),
-            |file| format!("image={}", file.as_raw_fd()),
-        ),
-        format!("key={}", key.as_raw_fd()),
-        format!("header={}", copy.as_raw_fd()),
-        format!("write={}", u8::from(!args.read_only)),
-        format!("io={}", args.io),
-        format!("minblock={grain}"),
-    ]);
-    let child = nbdkit.spawn().map_err(|source| match source.kind() {
+    // One block size is for all of them.
+    let grain = start.volumes.iter().map(Volume::grain).max().unwrap_or(512);
+    nbdkit.arg(start.plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
+    nbdkit.args(start.parameters).args(volumes.iter().flat_map(|(_, parameters)| parameters));
+    let child = adapt(&mut nbdkit).spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::NoServer { what: "nbdkit is not installed".into() },
         _ => failed("start nbdkit", source),
     })?;
+    // What else is started has no business with the images.
+    for volume in start.volumes {
+        let Some(file) = volume.image.backend().file() else { continue };
+        let kept = fcntl_setfd(file, FdFlags::CLOEXEC);
+        kept.map_err(|e| failed("keep an image from other programs", e.into()))?;
+    }
     Ok((child, ready))
 }
 
-/// False: it has ended.
-fn wait_until_ready(ready: PipeReader) -> bool {
-    let mut line = String::new();
-    BufReader::new(ready).read_line(&mut line).is_ok_and(|length| length > 0)
+/// Waits for the first byte of a number. False: there is none, it has ended.
+pub(crate) fn wait_until_ready(mut ready: PipeReader) -> bool {
+    ready.read(&mut [0]).is_ok_and(|length| length > 0)
 }
