@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Compact(Compact),
     /// Serve a volume to this machine or others as a network block device (NBD), until stopped. Needs nbdkit.
     Serve(Serve),
+    /// Watch the volumes that are served on this machine: throughput, latency, savings, memory. On Windows, the driver's.
+    Top(Top),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -250,6 +252,30 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Top {
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
+    interval: f64,
+    /// With --json: how many intervals, a line each.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "json")]
+    pub count: u64,
+    /// Print everything once, as text for Prometheus or its node_exporter.
+    #[arg(long, conflicts_with_all = ["json", "count"])]
+    pub prometheus: bool,
+}
+
+impl Top {
+    pub(crate) fn interval(&self) -> std::time::Duration {
+        std::time::Duration::from_secs_f64(self.interval)
+    }
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.05..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "from 0.05 to 86400 seconds".into())
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Cat {
     #[command(flatten)]
     pub image: Image,
@@ -444,6 +470,7 @@ impl Command {
             Self::Grow(_) => "grow",
             Self::Compact(_) => "compact",
             Self::Serve(_) => "serve",
+            Self::Top(_) => "top",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",

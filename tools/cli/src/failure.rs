@@ -84,6 +84,8 @@ pub(crate) enum Failure {
     Driver(String),
     #[error("cannot serve: {what}")]
     NoServer { what: String },
+    #[error("standard output is no terminal")]
+    NoTerminal,
     #[error("not enough memory to derive the key")]
     Memory,
 }
@@ -151,6 +153,7 @@ impl Failure {
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
             Self::Driver(_) => "`sluice status` shows the disk's state.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
+            Self::NoTerminal => "Give --json or --prometheus.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
         }
     }
@@ -233,6 +236,7 @@ impl Failure {
             Self::NoSuchDisk(_) => "no_such_disk",
             Self::Driver(_) => "driver",
             Self::NoServer { .. } => "no_server",
+            Self::NoTerminal => "no_terminal",
             Self::Memory => "memory",
         }
     }

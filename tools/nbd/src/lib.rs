@@ -8,6 +8,8 @@
 //!              mapped:   ── channel ──► engine's thread ── channel ──► a few threads ──► image
 //! ```
 //!
+//! Around each volume, `watched` counts requests and `stages` the work for them; `publish` tells `sluice top`.
+//!
 //! `sluice serve` has found the header, taken the lock and unlocked the key; `handover` says how they come here.
 #![cfg(unix)]
 
@@ -16,4 +18,7 @@ mod image;
 mod in_place;
 mod mapped;
 mod plugin;
+mod publish;
+mod stages;
 mod volume;
+mod watched;

@@ -8,6 +8,7 @@ use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -21,7 +22,11 @@ use sluice_mapped::{
 };
 use sluice_xts::Backend;
 
-use crate::{image::Image, volume::Volume};
+use crate::{
+    image::Image,
+    stages::{Pace, Stages, Teller, facts},
+    volume::Volume,
+};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 const WORKERS: usize = 8;
@@ -31,6 +36,8 @@ const BLOCK: u64 = 4096;
 const STATUS: u64 = 1 << 16;
 /// Bytes of memory for metadata pages.
 const CACHE: usize = 32 << 20;
+/// How long the engine may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a request has ended; after a read, with what was read.
 type Answer = Result<Vec<u8>, Error>;
@@ -39,6 +46,8 @@ type Answer = Result<Vec<u8>, Error>;
 enum Message {
     Ask(Request, Sender<Answer>),
     Ended(IoId, Result<(), DeviceError>, Option<Buffer>),
+    /// Say how it is.
+    Tell(Sender<sluice_statistics::Mapped>),
     /// Finish what is under way, and make an end.
     Close,
 }
@@ -56,6 +65,7 @@ impl Mapped {
         uuid: &[u8; 16],
         key: &VolumeKey,
         image: Image,
+        stages: &Arc<Stages>,
     ) -> io::Result<Self> {
         let problem = |what: String| io::Error::other(what);
         let layout = Layout::of(mapped).map_err(|error| problem(format!("the header: {error:?}")))?;
@@ -70,9 +80,10 @@ impl Mapped {
         let image = Arc::new(image);
         for number in 0..WORKERS {
             let (image, tasks, inbox) = (Arc::clone(&image), tasks.clone(), inbox.clone());
+            let stages = Arc::clone(stages);
             thread::Builder::new()
                 .name(format!("image {number}"))
-                .spawn(move || carry(&image, &tasks, &inbox))?;
+                .spawn(move || carry(&image, &tasks, &inbox, &stages))?;
         }
         let host = Host {
             engine,
@@ -82,9 +93,22 @@ impl Mapped {
             held: VecDeque::new(),
             left: 0,
             closed: false,
+            segment_bytes: mapped.segment_bytes,
         };
-        let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
+        let pace = Pace::new(Arc::clone(stages));
+        let thread =
+            thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages, pace))?;
         Ok(Self { size: mapped.volume_bytes, inbox, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Asks the engine how it is.
+    pub(crate) fn teller(&self) -> Teller {
+        let inbox = self.inbox.clone();
+        Box::new(move || {
+            let (told, heard) = bounded(1);
+            inbox.send(Message::Tell(told)).ok()?;
+            heard.recv_timeout(PATIENCE).ok()
+        })
     }
 
     /// Begins a request. Its answer comes by the channel.
@@ -111,16 +135,17 @@ fn wait(answered: &Receiver<Answer>) -> io::Result<Vec<u8>> {
 }
 
 /// An image thread's life: until the engine's has ended.
-fn carry(image: &Image, tasks: &Receiver<DeviceIo>, inbox: &Sender<Message>) {
+fn carry(image: &Image, tasks: &Receiver<DeviceIo>, inbox: &Sender<Message>, stages: &Stages) {
     for DeviceIo { id, op } in tasks {
-        let (result, buffer) = match op {
+        let (stage, bytes) = stages.of(&op);
+        let (result, buffer) = stage.time(bytes, || match op {
             DeviceOp::Read { offset, length, mut buffer } => {
                 (image.read(offset, &mut buffer[..length]), Some(buffer))
             }
             DeviceOp::Write { offset, length, data } => (image.write(offset, &data[..length]), None),
             DeviceOp::Flush => (image.flush(), None),
             DeviceOp::Discard { offset, length } => (image.discard(offset, length), None),
-        };
+        });
         if inbox.send(Message::Ended(id, result.map_err(|_| DeviceError), buffer)).is_err() {
             return;
         }
@@ -139,14 +164,16 @@ struct Host {
     /// Device I/Os under way.
     left: usize,
     closed: bool,
+    segment_bytes: u64,
 }
 
 /// The name of the last request.
 const CLOSE: u64 = u64::MAX;
 
 impl Host {
-    fn live(mut self, messages: &Receiver<Message>) {
+    fn live(mut self, messages: &Receiver<Message>, mut pace: Pace) {
         while let Ok(first) = messages.recv() {
+            pace.wake(self.left > 0);
             // What has come is taken together, so that it shares frames and flushes.
             self.take(first);
             while let Ok(next) = messages.try_recv() {
@@ -155,6 +182,7 @@ impl Host {
             if self.turn() {
                 return;
             }
+            pace.rest();
         }
     }
 
@@ -172,6 +200,8 @@ impl Host {
                 self.left -= 1;
                 self.engine.complete(id, result, buffer);
             }
+            // Whoever asked may have gone.
+            Message::Tell(told) => drop(told.try_send(facts(&self.engine, self.segment_bytes))),
             Message::Close => self.held.push_back((CLOSE, Request::Close)),
         }
     }

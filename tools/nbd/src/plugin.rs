@@ -9,7 +9,7 @@ use nbdkit::{
     CacheFlags, Error, ExtentHandle, ExtentType, Flags, FuaFlags, Result, Server, ThreadModel, plugin,
 };
 
-use crate::{handover, volume, volume::Volume};
+use crate::{handover, publish, volume, volume::Volume};
 
 /// The volume, from the moment when nbdkit is ready until it ends.
 static VOLUME: OnceLock<Box<dyn Volume>> = OnceLock::new();
@@ -50,10 +50,13 @@ impl Server for Connection {
     /// Threads do not survive a fork: everything is opened afterwards.
     fn after_fork() -> Result<()> {
         let volume = volume::open(handover::take()?)?;
-        VOLUME.set(volume).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
+        VOLUME.set(volume).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))?;
+        publish::start();
+        Ok(())
     }
 
     fn unload() {
+        publish::stop();
         let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(volume) = VOLUME.get() {
             volume.close();

@@ -1,11 +1,18 @@
 //! A volume as clients use it. Many threads call at once.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use sluice_engine::volume::Kind;
 use sluice_xts::wipe_stack;
 
-use crate::{handover::Handover, image::Image, in_place::InPlace, mapped::Mapped};
+use crate::{
+    handover::Handover,
+    image::Image,
+    in_place::InPlace,
+    mapped::Mapped,
+    stages::{Stages, Teller},
+    watched::{Served, Watched},
+};
 
 /// See above. Offsets and lengths are multiples of the sector, or of 512 bytes on a mapped volume: nbdkit's filter sees to
 /// that.
@@ -37,13 +44,21 @@ pub(crate) trait Volume: Send + Sync {
 
 /// Opens what has been handed over.
 pub(crate) fn open(given: Handover) -> io::Result<Box<dyn Volume>> {
+    let served = Served::new(&given);
+    let stages = Arc::new(Stages::default());
     let Handover { image, kind, uuid, key, write } = given;
     let image = Image::new(image, write);
-    let volume: Box<dyn Volume> = match kind {
-        Kind::InPlace(place) => Box::new(InPlace::new(place, &key, image)?),
-        Kind::Mapped(mapped) => Box::new(Mapped::open(&mapped, &uuid, &key, image)?),
+    let (volume, tell): (Box<dyn Volume>, Teller) = match kind {
+        Kind::InPlace(place) => {
+            (Box::new(InPlace::new(place, &key, image, Arc::clone(&stages))?), Box::new(|| None))
+        }
+        Kind::Mapped(mapped) => {
+            let volume = Mapped::open(&mapped, &uuid, &key, image, &stages)?;
+            let tell = volume.teller();
+            (Box::new(volume), tell)
+        }
     };
     drop(key);
     wipe_stack();
-    Ok(volume)
+    Ok(Box::new(Watched::new(volume, served, stages, tell)))
 }

@@ -12,6 +12,7 @@ mod key;
 mod lock;
 mod serve;
 mod status;
+mod top;
 mod unlock;
 
 use crate::{
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Grow(args) => change::grow(args),
         Command::Compact(args) => compact::run(args),
         Command::Serve(serve) => serve::run(serve, args.json),
+        Command::Top(top) => top::run(top, args.json),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),
