@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Watch the volumes that are served on this machine: throughput, latency, savings, memory. On Windows, the driver's.
     Top(Top),
+    /// Make a page (HTML, one file) about a volume: where its space goes, what is shared, how fast it is served.
+    Report(Report),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -270,6 +272,20 @@ impl Top {
     }
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Write to this file, which must not exist, instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take latencies from this record of `sluice top --json`, instead of asking whoever serves the volume.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
 fn interval(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.05..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "from 0.05 to 86400 seconds".into())
@@ -471,6 +487,7 @@ impl Command {
             Self::Compact(_) => "compact",
             Self::Serve(_) => "serve",
             Self::Top(_) => "top",
+            Self::Report(_) => "report",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",
@@ -487,7 +504,11 @@ impl Command {
 
     /// Whether standard output carries data, so that nothing else may.
     pub(crate) fn fills_stdout(&self) -> bool {
-        matches!(self, Self::Cat(cat) if cat.output.is_none())
+        match self {
+            Self::Cat(cat) => cat.output.is_none(),
+            Self::Report(report) => report.output.is_none(),
+            _ => false,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod header;
 mod info;
 mod key;
 mod lock;
+mod report;
 mod serve;
 mod status;
 mod top;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Compact(args) => compact::run(args),
         Command::Serve(serve) => serve::run(serve, args.json),
         Command::Top(top) => top::run(top, args.json),
+        Command::Report(args) => report::run(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),

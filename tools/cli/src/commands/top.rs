@@ -20,6 +20,7 @@ use std::{
 };
 
 use serde_json::json;
+use sluice_statistics::Snapshot;
 
 use crate::{args::Top, failure::Failure, output::Report};
 
@@ -38,6 +39,11 @@ pub(crate) fn run(args: &Top, json: bool) -> Result<Report, Failure> {
     }
     terminal::run(args)?;
     Ok(Report::said())
+}
+
+/// Every server that answers.
+pub(super) fn servers() -> Result<Vec<Snapshot>, Failure> {
+    collect::now().map(|collected| collected.servers)
 }
 
 fn said(written: io::Result<()>) -> Result<Report, Failure> {

@@ -10,7 +10,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Style, Stylize},
     text::Line,
-    widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState},
+    widgets::{Block, Cell, Paragraph, RenderDirection, Row, Sparkline, Table, TableState},
 };
 use sluice_statistics::{Mapped, Volume};
 
@@ -231,14 +231,16 @@ fn table_of(shown: &[Shown]) -> Table<'static> {
 
 fn detail(frame: &mut Frame<'_>, area: Rect, one: &Shown, history: Option<&VecDeque<u64>>) {
     let [spark, middle, below] =
-        Layout::vertical([Constraint::Length(6), Constraint::Length(8), Constraint::Min(0)]).areas(area);
+        Layout::vertical([Constraint::Length(6), Constraint::Length(9), Constraint::Min(0)]).areas(area);
     let name = format!(" {}  {} ", printable(&one.volume.path), one.volume.uuid);
     let data: Vec<u64> = history.into_iter().flatten().copied().collect();
     let most = size(data.iter().copied().max().unwrap_or(0));
-    let block = Block::bordered()
-        .title(name)
-        .title_bottom(format!(" throughput, at most {most}/s; now at the left "));
-    let line = Sparkline::default().data(&data).style(Style::new().fg(Color::Green)).block(block);
+    let block = Block::bordered().title(name).title_bottom(format!(" throughput, at most {most}/s "));
+    let line = Sparkline::default()
+        .data(&data)
+        .direction(RenderDirection::RightToLeft)
+        .style(Style::new().fg(Color::Green))
+        .block(block);
     frame.render_widget(line, spark);
     let [requests, work] =
         Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(middle);
@@ -344,8 +346,11 @@ fn insides(frame: &mut Frame<'_>, area: Rect, mapped: &Mapped, rates: Option<&Ra
                 format!("dead      {}, kept {}", of.dead_segments, of.reserved_segments),
                 format!("journal   {} of {}", percent(Some(full)), size(of.journal_bytes)),
                 format!("cleaned   {} segments, {}", mapped.engine.segments_cleaned, speed(moved)),
-                format!("points    {} checkpoints", mapped.engine.checkpoints),
-                format!("written   {} times", factor(ratios.and_then(|ratios| ratios.write_amplification))),
+                format!("trees     {} checkpoints", mapped.engine.checkpoints),
+                format!(
+                    "device    {} bytes for each written",
+                    factor(ratios.and_then(|ratios| ratios.write_amplification))
+                ),
                 format!("requests  {} in the engine", of.requests),
             ],
         ),
