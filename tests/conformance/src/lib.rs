@@ -2,6 +2,8 @@
 //! and NTFS. `./x conformance` builds what is served, installs the clients and runs the tests.
 #![allow(clippy::panic, reason = "a failed test may panic")]
 
+pub mod browser;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -47,7 +49,7 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 /// The command, as it was built beside this test.
-fn sluice() -> PathBuf {
+pub fn sluice() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let program = test.ancestors().nth(2).map(|folder| folder.join("sluice")).unwrap_or_default();
     assert!(program.is_file(), "{} is not built: run `./x conformance`", program.display());
@@ -88,6 +90,8 @@ impl Bench {
     pub fn sluice(&self, what: &str) -> Command {
         let mut command = Command::new(sluice());
         command.arg(what).arg(self.path("image")).arg("--passphrase-file").arg(self.path("pass"));
+        // Where servers are found.
+        command.env("XDG_RUNTIME_DIR", &self.folder);
         command
     }
 

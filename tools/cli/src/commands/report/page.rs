@@ -312,7 +312,8 @@ fn work(volume: &Volume) -> Markup {
 fn duration(nanoseconds: u64) -> String {
     let value = nanoseconds as f64;
     let (value, unit) = match nanoseconds {
-        0..1_000 => (value, "ns"),
+        0 => return "0".into(),
+        1..1_000 => (value, "ns"),
         1_000..1_000_000 => (value / 1e3, "µs"),
         1_000_000..1_000_000_000 => (value / 1e6, "ms"),
         _ => (value / 1e9, "s"),
