@@ -18,9 +18,12 @@ fn top(bench: &Bench, arguments: &[&str]) -> Vec<u8> {
     run(top.env("XDG_RUNTIME_DIR", bench.path("")).arg("top").args(arguments)).stdout
 }
 
+fn info(bench: &Bench) -> Value {
+    serde_json::from_slice(&run(bench.sluice("info").arg("--json")).stdout).unwrap()
+}
+
 fn uuid(bench: &Bench) -> String {
-    let info: Value = serde_json::from_slice(&run(bench.sluice("info").arg("--json")).stdout).unwrap();
-    info["uuid"].as_str().unwrap().to_owned()
+    info(bench)["uuid"].as_str().unwrap().to_owned()
 }
 
 /// What is said of this volume; others may be served at the same time.
@@ -53,6 +56,7 @@ fn io(uri: &str, commands: &[&str]) {
 fn what_clients_do_is_counted() {
     for kind in KINDS {
         let bench = Bench::new("top", kind, 64);
+        let info = info(&bench);
         let uuid = uuid(&bench);
         let server = bench.serve(&[]);
         let volume = opened(&bench, &uuid);
@@ -93,6 +97,13 @@ fn what_clients_do_is_counted() {
                 assert_eq!(mapped["space"]["saved_by_dedup"], MIB - 4096);
                 assert_eq!(mapped["engine"]["shared_bytes"], MIB - 4096);
                 assert!(mapped["memory"]["cache_bytes"].as_u64() > Some(0), "{volume}");
+                assert_eq!(mapped["memory"]["index_bytes"], info["mapped"]["dedup_memory"]);
+                assert_eq!(mapped["log"]["journal_bytes"], info["mapped"]["journal_bytes"]);
+                assert!(mapped["log"]["journal_used_bytes"].as_u64() > Some(0), "{volume}");
+                assert_eq!(
+                    (&mapped["log"]["failed"], &mapped["log"]["requests"]),
+                    (&json!(false), &json!(0))
+                );
             }
         }
         server.stop();

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The longest record that is read.
-const RECORD: u64 = 1 << 30;
+const RECORD: u64 = 256 << 20;
 /// Parts into which a volume's segments are gathered, at most.
 const CELLS: u64 = 1536;
 

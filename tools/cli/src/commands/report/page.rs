@@ -166,7 +166,7 @@ fn shared(references: &References) -> Markup {
         section aria-labelledby="references" {
             h2 id="references" { "De-duplication" }
             @if references.lost > 0 {
-                p.note role="note" { (references.lost) " pages of the table of chunks are damaged: what they say is missing here." }
+                p.note role="note" { "Pages of the table of chunks that are damaged: " (references.lost) ". What they say is missing here." }
             }
             @if chunks == 0 {
                 p { "Nothing is stored yet." }
