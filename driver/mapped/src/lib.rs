@@ -9,6 +9,7 @@
 //!   checkpoint  changed pages to new places, then the root record
 //!   clean       segments emptied; compact: all that is worth it; discard: the device told what is free
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
+//!   activity    what goes on, for people who watch
 //!   inspect     structures shown as they lie on the disk, of a volume that need not open
 //!   rebuild     opening with space counted anew; repair: what can be derived from what is whole; stray: blocks
 //!               that lead behind the table
@@ -27,6 +28,7 @@
 
 extern crate alloc;
 
+mod activity;
 mod cache;
 mod change;
 mod check;
@@ -69,6 +71,7 @@ pub mod units;
 mod varint;
 mod write;
 
+pub use activity::Activity;
 pub use cache::Tree;
 pub use check::{Problem, Report};
 pub use engine::{Options, Stats, Usage, Volume};

@@ -390,6 +390,36 @@ fn a_damaged_page_of_the_table_leaves_the_map_to_be_read() {
     assert_eq!(states, [[true; 11].as_slice(), &[false]].concat());
 }
 
+/// The lines of the table of chunks.
+fn table(disk: &mut Memory) -> Vec<(Chunk, Result<Entry, Loss>)> {
+    let mut lines = Vec::new();
+    let ended: ControlFlow<()> = look(disk, |inspector| {
+        inspector.table(|chunk, entry| {
+            lines.push((chunk, entry));
+            ControlFlow::Continue(())
+        })
+    });
+    assert_eq!(ended, ControlFlow::Continue(()));
+    lines
+}
+
+#[test]
+fn the_table_tells_each_chunk_once_and_damage_with_its_first() {
+    let mut disk = written();
+    let lines = table(&mut disk);
+    let references: Vec<_> = lines.iter().map(|(_, entry)| entry.unwrap().references).collect();
+    assert_eq!(references, [[2; 10].as_slice(), &[1]].concat());
+    let (chunk, found) = entry(&mut disk, 15);
+    assert!(lines.contains(&(chunk, Ok(found))));
+    let leaf = *tree(&mut disk, Tree::Table).last().unwrap();
+    disk.bytes[leaf.at.address.0 as usize] ^= 1;
+    let lost = Loss::Page(PageLine { health: Health::Damaged, ..leaf });
+    assert_eq!(table(&mut disk), [(Chunk(0), Err(lost))]);
+    // It ends when it is told to.
+    let ended = look(&mut disk, |inspector| inspector.table(|chunk, _| ControlFlow::Break(chunk)));
+    assert_eq!(ended, ControlFlow::Break(Chunk(0)));
+}
+
 #[test]
 fn without_a_root_record_journal_and_segments_can_still_be_read() {
     let mut disk = written();

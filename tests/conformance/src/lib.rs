@@ -2,6 +2,7 @@
 //! and NTFS. `./x conformance` builds what is served, installs the clients and runs the tests.
 #![allow(clippy::panic, reason = "a failed test may panic")]
 
+pub mod browser;
 pub mod lower;
 pub mod numbered;
 
@@ -121,6 +122,8 @@ impl Bench {
     pub fn sluice(&self, what: &str) -> Command {
         let mut command = Command::new(sluice());
         command.arg(what).arg(&self.image).arg("--passphrase-file").arg(self.path("pass"));
+        // Where servers are found.
+        command.env("XDG_RUNTIME_DIR", &self.folder);
         command
     }
 

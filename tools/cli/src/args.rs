@@ -49,6 +49,10 @@ pub(crate) enum Command {
     Mount(Mount),
     /// Unmount what `mount` has mounted, and wait until the volume is closed.
     Unmount(Unmount),
+    /// Watch the volumes that are served on this machine: throughput, latency, savings, memory. On Windows, the driver's.
+    Top(Top),
+    /// Make a page (HTML, one file) about a volume: where its space goes, what is shared, how fast it is served.
+    Report(Report),
     /// Change how a mapped volume compresses, de-duplicates and tells its disk what is free, from its next opening on.
     Set(Set),
     /// Look after the keys of a volume.
@@ -309,6 +313,44 @@ pub(crate) struct Unmount {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Top {
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
+    interval: f64,
+    /// With --json: how many intervals, a line each.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "json")]
+    pub count: u64,
+    /// Print everything once, as text for Prometheus or its node_exporter.
+    #[arg(long, conflicts_with_all = ["json", "count"])]
+    pub prometheus: bool,
+}
+
+impl Top {
+    pub(crate) fn interval(&self) -> std::time::Duration {
+        std::time::Duration::from_secs_f64(self.interval)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Write to this file, which must not exist, instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take latencies from this record of `sluice top --json`, instead of asking whoever serves the volume.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.05..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "from 0.05 to 86400 seconds".into())
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Cat {
     #[command(flatten)]
     pub image: Image,
@@ -506,6 +548,8 @@ impl Command {
             Self::Bench(_) => "bench",
             Self::Mount(_) => "mount",
             Self::Unmount(_) => "unmount",
+            Self::Top(_) => "top",
+            Self::Report(_) => "report",
             Self::Set(_) => "set",
             Self::Key(Key::List(_)) => "key list",
             Self::Key(Key::Add(_)) => "key add",
@@ -522,7 +566,11 @@ impl Command {
 
     /// Whether standard output carries data, so that nothing else may.
     pub(crate) fn fills_stdout(&self) -> bool {
-        matches!(self, Self::Cat(cat) if cat.output.is_none())
+        match self {
+            Self::Cat(cat) => cat.output.is_none(),
+            Self::Report(report) => report.output.is_none(),
+            _ => false,
+        }
     }
 }
 

@@ -97,6 +97,8 @@ pub(crate) enum Failure {
     NoServer { what: String },
     #[error("cannot measure: {what}")]
     Bench { what: String },
+    #[error("standard output is no terminal")]
+    NoTerminal,
     #[error("not enough memory to derive the key")]
     Memory,
 }
@@ -171,6 +173,7 @@ impl Failure {
             Self::Names(_) => "NAME=PATH gives a volume another name. Nothing was opened.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
+            Self::NoTerminal => "Give --json or --prometheus.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
         }
     }
@@ -260,6 +263,7 @@ impl Failure {
             Self::Names(_) => "names",
             Self::NoServer { .. } => "no_server",
             Self::Bench { .. } => "bench",
+            Self::NoTerminal => "no_terminal",
             Self::Memory => "memory",
         }
     }

@@ -20,7 +20,7 @@ use sluice_mapped::{
     limits::IOS,
 };
 
-use crate::{image::Image, ring::Ring};
+use crate::{image::Image, ring::Ring, stages::Stages};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 pub(crate) const WORKERS: usize = 8;
@@ -60,8 +60,13 @@ pub(crate) enum Carrier {
 
 impl Carrier {
     /// Sets it up.
-    pub(crate) fn start(image: Arc<Image>, how: How, ended: impl Ended + Clone) -> io::Result<Self> {
-        let image = Watched { image, said: AtomicBool::new(false) };
+    pub(crate) fn start(
+        image: Arc<Image>,
+        how: How,
+        stages: Arc<Stages>,
+        ended: impl Ended + Clone,
+    ) -> io::Result<Self> {
+        let image = Watched { image, stages, said: AtomicBool::new(false) };
         if matches!(how, How::Uring) {
             let ring = Ring::new(image).map_err(|error| {
                 io::Error::new(error.kind(), format!("io_uring cannot be used ({error}): leave --io out"))
@@ -101,7 +106,8 @@ impl Carrier {
 /// A thread's life: until nothing is asked for any more.
 fn work_off(image: &Watched, tasks: &Receiver<DeviceIo>, ended: &impl Ended) {
     for DeviceIo { id, op } in tasks {
-        let (result, buffer) = image.carry_out(op);
+        let (stage, bytes) = image.stages.of(&op);
+        let (result, buffer) = stage.time(bytes, || image.carry_out(op));
         if !ended(id, result, buffer) {
             return;
         }
@@ -111,6 +117,7 @@ fn work_off(image: &Watched, tasks: &Receiver<DeviceIo>, ended: &impl Ended) {
 /// An image, and whether people have been told that it fails.
 pub(crate) struct Watched {
     pub(crate) image: Arc<Image>,
+    pub(crate) stages: Arc<Stages>,
     said: AtomicBool,
 }
 

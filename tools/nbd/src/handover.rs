@@ -17,6 +17,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -56,6 +57,9 @@ pub(crate) fn says_closed() -> bool {
 
 /// What is to be served.
 pub(crate) struct Handover {
+    pub(crate) name: String,
+    /// The image's, or the URI.
+    pub(crate) path: String,
     pub(crate) image: Backend,
     pub(crate) kind: Kind,
     pub(crate) uuid: [u8; 16],
@@ -143,9 +147,14 @@ fn read(numbers: &Numbers) -> io::Result<Handover> {
     let header =
         Header::check(raw).map_err(|problem| invalid(format!("the header is not good: {problem:?}")))?;
     let write = numbers.write;
-    let image = match &numbers.uri {
-        Some(uri) => connect(uri, write)?,
-        None => Backend::of(again(numbers.image, OpenOptions::new().read(true).write(write))?)?,
+    let (image, path) = match (&numbers.uri, numbers.image) {
+        (Some(uri), _) => (connect(uri, write)?, uri.clone()),
+        (None, image) => {
+            let file = again(image, OpenOptions::new().read(true).write(write))?;
+            let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+            (Backend::of(file)?, path)
+        }
     };
-    Ok(Handover { image, kind: header.kind(), uuid: header.uuid(), key, write, io: numbers.io })
+    let (name, path) = (numbers.name.clone(), path.to_string_lossy().into_owned());
+    Ok(Handover { name, path, image, kind: header.kind(), uuid: header.uuid(), key, write, io: numbers.io })
 }

@@ -3,12 +3,12 @@
 //! The I/O is that thread's as well: it has to wait for it in any case, and has one at a time. With io_uring it would make a
 //! system call to begin it and one to wait, instead of one for both.
 
-use std::{cell::RefCell, io};
+use std::{cell::RefCell, io, sync::Arc};
 
 use sluice_engine::{keys::VolumeKey, volume};
 use sluice_xts::{Backend, Xts256};
 
-use crate::{image::Image, volume::Volume};
+use crate::{image::Image, stages::Stages, volume::Volume};
 
 /// Bytes that are encrypted at once: they stay in the processor's cache until they are written.
 const PIECE: usize = 256 * 1024;
@@ -22,13 +22,19 @@ pub(crate) struct InPlace {
     place: volume::InPlace,
     cipher: Xts256,
     image: Image,
+    stages: Arc<Stages>,
 }
 
 impl InPlace {
-    pub(crate) fn new(place: volume::InPlace, key: &VolumeKey, image: Image) -> io::Result<Self> {
+    pub(crate) fn new(
+        place: volume::InPlace,
+        key: &VolumeKey,
+        image: Image,
+        stages: Arc<Stages>,
+    ) -> io::Result<Self> {
         let cipher = Xts256::new(key.as_bytes(), Backend::detect());
         let cipher = cipher.map_err(|error| io::Error::other(format!("the key: {error:?}")))?;
-        Ok(Self { place, cipher, image })
+        Ok(Self { place, cipher, image, stages })
     }
 
     /// Where a byte of the volume lies.
@@ -58,8 +64,10 @@ impl Volume for InPlace {
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let unit = self.place.sector_size as usize;
         for (at, piece) in (offset..).step_by(PIECE).zip(into.chunks_mut(PIECE)) {
-            self.image.read(self.on_image(at), piece)?;
-            self.cipher.decrypt_in_place(self.sector(at), unit, piece.into()).map_err(failed)?;
+            let length = piece.len();
+            self.stages.device_read.time(length, || self.image.read(self.on_image(at), piece))?;
+            let decrypt = || self.cipher.decrypt_in_place(self.sector(at), unit, piece.into());
+            self.stages.decrypt.time(length, decrypt).map_err(failed)?;
         }
         Ok(())
     }
@@ -70,15 +78,17 @@ impl Volume for InPlace {
             for (at, piece) in (offset..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
                 bounce.resize(piece.len(), 0);
                 let target = bounce.as_mut_slice().into();
-                self.cipher.encrypt(self.sector(at), unit, piece.into(), target).map_err(failed)?;
-                self.image.write(self.on_image(at), bounce)?;
+                let encrypt = || self.cipher.encrypt(self.sector(at), unit, piece.into(), target);
+                self.stages.encrypt.time(piece.len(), encrypt).map_err(failed)?;
+                let write = || self.image.write(self.on_image(at), bounce);
+                self.stages.device_write.time(piece.len(), write)?;
             }
-            if fua { self.image.flush() } else { Ok(()) }
+            if fua { self.flush() } else { Ok(()) }
         })
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.image.flush()
+        self.stages.device_flush.time(0, || self.image.flush())
     }
 
     fn discard(&self, _offset: u64, _length: u64) -> io::Result<()> {

@@ -8,6 +8,8 @@
 //!              mapped:   ── channel ──► engine's thread ── carry ──► a few threads, or io_uring ──► image
 //! ```
 //!
+//! Around each volume, `watched` counts requests and `stages` the work for them; `publish` tells `sluice top`.
+//!
 //! `sluice serve` has found the headers, taken the locks and unlocked the keys; `handover` says how they come here.
 #![cfg(unix)]
 
@@ -20,5 +22,8 @@ mod losses;
 mod mapped;
 mod opening;
 mod plugin;
+mod publish;
 mod ring;
+mod stages;
 mod volume;
+mod watched;

@@ -11,9 +11,10 @@ use std::{
     io, mem,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sluice_mapped::{
     Volume as Engine,
     io::{Buffer, DeviceError, Done, Error, IoId, Request},
@@ -26,6 +27,7 @@ use crate::{
     losses::Losses,
     opening::Opening,
     ring::Bell,
+    stages::{Pace, Stages, Teller, facts},
     volume::Volume,
 };
 
@@ -33,11 +35,15 @@ use crate::{
 const BLOCK: u64 = 4096;
 /// Blocks of which is said at once whether they hold data: 256 MiB.
 const STATUS: u64 = 1 << 16;
+/// How long the engine may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What comes to the engine's thread.
 enum Message {
     Ask(Request, Reply),
     Ended(IoId, Result<(), DeviceError>, Option<Buffer>),
+    /// Say how it is.
+    Tell(Sender<sluice_statistics::Mapped>),
     /// Finish what is under way, and make an end.
     Close(Reply),
 }
@@ -52,14 +58,22 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Opens it, after a crash or not, and starts its threads.
-    pub(crate) fn open(opening: Opening, how: How, losses: Arc<Losses>) -> io::Result<Self> {
+    pub(crate) fn open(
+        opening: Opening,
+        how: How,
+        losses: Arc<Losses>,
+        stages: &Arc<Stages>,
+    ) -> io::Result<Self> {
         let engine = opening.open()?;
         let size = opening.mapped.volume_bytes;
         let (inbox, messages) = unbounded();
         let ended = inbox.clone();
-        let carrier = Carrier::start(Arc::clone(&opening.image), how, move |id, result, buffer| {
-            ended.send(Message::Ended(id, result, buffer)).is_ok()
-        })?;
+        let carrier = Carrier::start(
+            Arc::clone(&opening.image),
+            how,
+            Arc::clone(stages),
+            move |id, result, buffer| ended.send(Message::Ended(id, result, buffer)).is_ok(),
+        )?;
         let bell = if let Carrier::Ring(ring) = &carrier { Some(ring.bell()) } else { None };
         let host = Host {
             engine,
@@ -75,9 +89,22 @@ impl Mapped {
             close: None,
             closed: false,
         };
-        let thread = thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages))?;
+        let pace = Pace::new(Arc::clone(stages));
+        let thread =
+            thread::Builder::new().name("engine".into()).spawn(move || host.live(&messages, pace))?;
         let (buffers, thread) = (Buffers::new(), Mutex::new(Some(thread)));
         Ok(Self { size, inbox, bell, buffers, thread })
+    }
+
+    /// Asks the engine how it is.
+    pub(crate) fn teller(&self) -> Teller {
+        let (inbox, bell) = (self.inbox.clone(), self.bell.clone());
+        Box::new(move || {
+            let (told, heard) = bounded(1);
+            inbox.send(Message::Tell(told)).ok()?;
+            bell.iter().for_each(|bell| bell.ring());
+            heard.recv_timeout(PATIENCE).ok()
+        })
     }
 
     /// Hands a request to the engine's thread. If that has ended, the reply says so.
@@ -126,7 +153,7 @@ struct Host {
 const CLOSE: u64 = u64::MAX;
 
 impl Host {
-    fn live(mut self, messages: &Receiver<Message>) {
+    fn live(mut self, messages: &Receiver<Message>, mut pace: Pace) {
         if let Carrier::Ring(ring) = &self.carrier {
             ring.enable();
         }
@@ -138,12 +165,21 @@ impl Host {
             if self.turn() {
                 return;
             }
-            match &mut self.carrier {
-                Carrier::Ring(ring) => ring.wait(|| messages.is_empty()),
+            pace.rest();
+            let device = self.left > 0;
+            let message = match &mut self.carrier {
+                Carrier::Ring(ring) => {
+                    ring.wait(|| messages.is_empty());
+                    None
+                }
                 Carrier::Threads(_) => match messages.recv() {
-                    Ok(message) => self.take(message),
+                    Ok(message) => Some(message),
                     Err(_) => return,
                 },
+            };
+            pace.wake(device);
+            if let Some(message) = message {
+                self.take(message);
             }
         }
     }
@@ -162,6 +198,10 @@ impl Host {
             Message::Close(reply) => {
                 self.close = Some(reply);
                 self.held.push_back((CLOSE, Request::Close));
+            }
+            // Whoever asked may have gone.
+            Message::Tell(told) => {
+                drop(told.try_send(facts(&self.engine, self.opening.mapped.segment_bytes)));
             }
         }
     }

@@ -12,7 +12,7 @@ use nbdkit::{
 use crate::{
     handover,
     losses::{Known, Losses},
-    volume,
+    publish, volume,
     volume::Volume,
 };
 
@@ -69,10 +69,13 @@ impl Server for Connection {
             let losses = Arc::default();
             Ok(Exported { volume: volume::open(given, &losses)?, losses })
         })?;
-        VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))
+        VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))?;
+        publish::start();
+        Ok(())
     }
 
     fn unload() {
+        publish::stop();
         let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
         for (name, exported) in VOLUMES.get().into_iter().flatten() {
             match exported.volume.close() {

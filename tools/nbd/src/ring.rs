@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use io_uring::{IoUring, Probe, opcode, squeue, types::Fd, types::FsyncFlags};
@@ -48,6 +49,7 @@ struct UnderWay {
     op: DeviceOp,
     /// Bytes that have been read or written: it may be fewer at a time than asked for.
     done: usize,
+    begun: Instant,
 }
 
 /// Everything of which the kernel knows. It owns the memory that the kernel reads and writes, and lets go of it only when the
@@ -127,7 +129,7 @@ impl Ring {
 
     /// Asks for something; [`Self::begin`] follows.
     pub(crate) fn ask(&mut self, io: DeviceIo) {
-        let place = self.lent.put(UnderWay { id: io.id, op: io.op, done: 0 });
+        let place = self.lent.put(UnderWay { id: io.id, op: io.op, done: 0, begun: Instant::now() });
         self.push(place);
     }
 
@@ -220,7 +222,9 @@ impl Ring {
                 self.begin();
                 continue;
             };
-            let Some(UnderWay { id, op, .. }) = self.lent.take(place) else { continue };
+            let Some(UnderWay { id, op, begun, .. }) = self.lent.take(place) else { continue };
+            let (stage, bytes) = self.image.stages.of(&op);
+            stage.add(bytes, begun.elapsed());
             return Some(match op {
                 DeviceOp::Read { buffer, .. } => (id, result.map_err(|_| DeviceError), Some(buffer)),
                 DeviceOp::Discard { .. } => (id, result.map_err(|_| DeviceError), None),

@@ -6,7 +6,14 @@ use sluice_engine::volume::Kind;
 use sluice_xts::wipe_stack;
 
 use crate::{
-    handover::Handover, image::Image, in_place::InPlace, losses::Losses, mapped::Mapped, opening::Opening,
+    handover::Handover,
+    image::Image,
+    in_place::InPlace,
+    losses::Losses,
+    mapped::Mapped,
+    opening::Opening,
+    stages::{Stages, Teller},
+    watched::{Served, Watched},
 };
 
 /// See above. Offsets and lengths are multiples of the sector, or of 512 bytes on a mapped volume: nbdkit's filter sees to
@@ -39,15 +46,21 @@ pub(crate) trait Volume: Send + Sync {
 
 /// Opens what has been handed over.
 pub(crate) fn open(given: Handover, losses: &Arc<Losses>) -> io::Result<Box<dyn Volume>> {
-    let Handover { image, kind, uuid, key, write, io } = given;
+    let served = Served::new(&given);
+    let stages = Arc::new(Stages::default());
+    let Handover { image, kind, uuid, key, write, io, .. } = given;
     let image = Image::new(image, write);
-    let volume: Box<dyn Volume> = match kind {
-        Kind::InPlace(place) => Box::new(InPlace::new(place, &key, image)?),
+    let (volume, tell): (Box<dyn Volume>, Teller) = match kind {
+        Kind::InPlace(place) => {
+            (Box::new(InPlace::new(place, &key, image, Arc::clone(&stages))?), Box::new(|| None))
+        }
         Kind::Mapped(mapped) => {
             let opening = Opening { mapped, uuid, key, image: Arc::new(image) };
-            Box::new(Mapped::open(opening, io, Arc::clone(losses))?)
+            let volume = Mapped::open(opening, io, Arc::clone(losses), &stages)?;
+            let tell = volume.teller();
+            (Box::new(volume), tell)
         }
     };
     wipe_stack();
-    Ok(volume)
+    Ok(Box::new(Watched::new(volume, served, stages, tell)))
 }

@@ -211,6 +211,34 @@ impl Inspector<'_> {
         ChunkLine { entry, health }
     }
 
+    /// What the table says of every chunk, each page read once. What is lost is told once, with the first of its chunks.
+    pub fn table<B>(
+        &mut self,
+        mut see: impl FnMut(Chunk, Result<Entry, Loss>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let end = self.trees.as_ref().map_or(0, |trees| trees.root.table_size);
+        let mut at = 0;
+        while at < end {
+            let (key, entry) = of_chunk(Chunk(at));
+            at = match self.way(key) {
+                Ok(Way::Null(level)) => behind(at, TABLE_ENTRIES, level),
+                Ok(Way::Page) => {
+                    let found = self.held(Tree::Table, 0).and_then(|held| leaf::table(&held.bytes, entry));
+                    if let Some(found) = found {
+                        see(Chunk(at), Ok(found))?;
+                    }
+                    at + 1
+                }
+                Err(loss @ Loss::Page(line)) => {
+                    see(Chunk(at), Err(loss))?;
+                    behind(at, TABLE_ENTRIES, line.page.level)
+                }
+                Err(Loss::NoRoot) => end,
+            };
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Where `count` blocks from `first` on lead.
     pub fn map<B>(
         &mut self,

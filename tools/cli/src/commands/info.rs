@@ -6,6 +6,7 @@ use sluice_engine::{
     volume::{Kind, Mapped},
 };
 use sluice_mapped::{Usage, kept::area};
+use sluice_statistics::Space;
 
 use crate::{
     args::Info,
@@ -62,8 +63,9 @@ pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
         json["mapped"] = mapped_json(&mapped);
         json["space"] = Value::Null;
         if let Some(usage) = usage(args, &image, &header, &mapped)? {
-            text += &space_text(&mapped, &usage);
-            json["space"] = space_json(&mapped, &usage);
+            let space = Space::of(&usage, mapped.segment_bytes);
+            text += &space_text(&space);
+            json["space"] = json!(space);
         } else {
             text += "  space    give a key (--passphrase-file, ...) to see it\n";
         }
@@ -124,59 +126,23 @@ pub(super) fn mapped_json(mapped: &Mapped) -> Value {
     })
 }
 
-/// Bytes of a mapped volume by what became of them.
-struct Space {
-    written: u64,
-    unique: u64,
-    stored: u64,
-    metadata: u64,
-    used: u64,
-    free: u64,
-}
-
-fn space(mapped: &Mapped, usage: &Usage) -> Space {
-    Space {
-        written: usage.mapped_blocks * 4096,
-        unique: usage.chunks * 4096,
-        stored: usage.data_bytes,
-        metadata: usage.live_bytes - usage.data_bytes,
-        used: (usage.segments - usage.free_segments) * mapped.segment_bytes,
-        free: usage.capacity_bytes.saturating_sub(usage.live_bytes),
-    }
-}
-
-fn space_text(mapped: &Mapped, usage: &Usage) -> String {
-    let Space { written, unique, stored, metadata, used, free } = space(mapped, usage);
-    let saved = |from: u64, to: u64| {
-        let percent = if from == 0 { 0.0 } else { 100.0 - to as f64 * 100.0 / from as f64 };
-        format!("{} ({percent:.1} %) saved", size(from.saturating_sub(to)))
+fn space_text(space: &Space) -> String {
+    let saved = |from: u64, saved: u64| {
+        let percent = if from == 0 { 0.0 } else { saved as f64 * 100.0 / from as f64 };
+        format!("{} ({percent:.1} %) saved", size(saved))
     };
     format!(
         "  space    {} hold data\n           {} of them are unique: {} by de-duplication\n           \
          {} stored: {} by compression\n           {} of metadata; {} in segments; room for {} more\n",
-        size(written),
-        size(unique),
-        saved(written, unique),
-        size(stored),
-        saved(unique, stored),
-        size(metadata),
-        size(used),
-        size(free),
+        size(space.written_bytes),
+        size(space.unique_bytes),
+        saved(space.written_bytes, space.saved_by_dedup),
+        size(space.stored_bytes),
+        saved(space.unique_bytes, space.saved_by_compression),
+        size(space.metadata_bytes),
+        size(space.segment_bytes_in_use),
+        size(space.free_bytes),
     )
-}
-
-fn space_json(mapped: &Mapped, usage: &Usage) -> Value {
-    let Space { written, unique, stored, metadata, used, free } = space(mapped, usage);
-    json!({
-        "written_bytes": written,
-        "unique_bytes": unique,
-        "stored_bytes": stored,
-        "metadata_bytes": metadata,
-        "segment_bytes_in_use": used,
-        "free_bytes": free,
-        "saved_by_dedup": written - unique.min(written),
-        "saved_by_compression": unique - stored.min(unique),
-    })
 }
 
 /// A key slot for programs.

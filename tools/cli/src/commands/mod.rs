@@ -12,8 +12,10 @@ mod info;
 mod key;
 mod lock;
 pub(crate) mod mount;
+mod report;
 mod serve;
 mod status;
+mod top;
 mod unlock;
 
 #[cfg(unix)]
@@ -37,6 +39,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args),
+        Command::Top(top) => top::run(top, args.json),
+        Command::Report(args) => report::run(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),

@@ -39,7 +39,7 @@ fn state_name(number: u32) -> &'static str {
     }
 }
 
-fn name(disk: &DiskEntry) -> String {
+pub(super) fn name(disk: &DiskEntry) -> String {
     let units = disk.name.get(..disk.name_length as usize).unwrap_or(&disk.name);
     String::from_utf16_lossy(units)
 }
@@ -80,7 +80,7 @@ fn counters_text(counters: &Statistics) -> String {
     text
 }
 
-fn stage_name(name: &[u8; 16]) -> String {
+pub(super) fn stage_name(name: &[u8; 16]) -> String {
     name.iter()
         .take_while(|&&byte| byte.is_ascii_graphic() || byte == b' ')
         .map(|&byte| byte as char)

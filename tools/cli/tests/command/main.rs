@@ -10,3 +10,4 @@ mod keys;
 mod mapped;
 mod reading;
 mod repair;
+mod report;
