@@ -86,6 +86,16 @@ pub(crate) enum Failure {
     NoServer { what: String },
     #[error("not enough memory to derive the key")]
     Memory,
+    #[error("{path} is being converted in place, and {encrypted} of {total} bytes of it are encrypted")]
+    UnderWay { path: PathBuf, encrypted: u64, total: u64 },
+    #[error("{path} was to become a volume by `sluice convert`, which has not finished")]
+    Unfilled { path: PathBuf },
+    #[error("the conversion of {path} cannot go on: {what}")]
+    Conversion { path: PathBuf, what: &'static str },
+    #[error("{path} cannot be converted: {what}")]
+    Unconvertible { path: PathBuf, what: String },
+    #[error("stopped, with {done} of {total} bytes of {path} done")]
+    Stopped { path: PathBuf, done: u64, total: u64 },
 }
 
 impl Failure {
@@ -152,6 +162,27 @@ impl Failure {
             Self::Driver(_) => "`sluice status` shows the disk's state.",
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
+            Self::UnderWay { .. }
+            | Self::Unfilled { .. }
+            | Self::Conversion { .. }
+            | Self::Unconvertible { .. }
+            | Self::Stopped { .. } => self.convert_advice(),
+        }
+    }
+
+    fn convert_advice(&self) -> &'static str {
+        match self {
+            Self::UnderWay { .. } => {
+                "`sluice convert --in-place` goes on with it, `sluice convert --in-place --decrypt` makes it plain. Until \
+                 then nothing else may write to it. Nothing was changed."
+            }
+            Self::Unfilled { .. } => "Run `sluice convert` again, with --force; what it holds is of no use.",
+            Self::Conversion { .. } => {
+                "Nothing was changed. Copy the disk, and keep it as it is: everything is on it, but not where the record \
+                 says."
+            }
+            Self::Stopped { .. } => "Run the same command again: it goes on from there.",
+            _ => "Nothing was changed.",
         }
     }
 
@@ -234,6 +265,11 @@ impl Failure {
             Self::Driver(_) => "driver",
             Self::NoServer { .. } => "no_server",
             Self::Memory => "memory",
+            Self::UnderWay { .. } => "under_way",
+            Self::Unfilled { .. } => "unfilled",
+            Self::Conversion { .. } => "conversion",
+            Self::Unconvertible { .. } => "unconvertible",
+            Self::Stopped { .. } => "stopped",
         }
     }
 
@@ -249,6 +285,8 @@ impl Failure {
             Self::InUse { .. } | Self::VolumeInUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
+            Self::UnderWay { .. } | Self::Unfilled { .. } | Self::Conversion { .. } => 5,
+            Self::Unconvertible { .. } => 7,
             Self::NoDriver => 8,
             Self::Range { .. } | Self::NoSuch { .. } | Self::WhichDisk(_) => 2,
             _ => 1,
