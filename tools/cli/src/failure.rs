@@ -96,6 +96,8 @@ pub(crate) enum Failure {
     Unconvertible { path: PathBuf, what: String },
     #[error("stopped, with {done} of {total} bytes of {path} done")]
     Stopped { path: PathBuf, done: u64, total: u64 },
+    #[error("stopped before everything was copied from {path}")]
+    Interrupted { path: PathBuf },
 }
 
 impl Failure {
@@ -166,7 +168,8 @@ impl Failure {
             | Self::Unfilled { .. }
             | Self::Conversion { .. }
             | Self::Unconvertible { .. }
-            | Self::Stopped { .. } => self.convert_advice(),
+            | Self::Stopped { .. }
+            | Self::Interrupted { .. } => self.convert_advice(),
         }
     }
 
@@ -180,6 +183,9 @@ impl Failure {
             Self::Conversion { .. } => {
                 "Nothing was changed. Copy the disk, and keep it as it is: everything is on it, but not where the record \
                  says."
+            }
+            Self::Interrupted { .. } => {
+                "The target is of no use; `sluice convert` again, with --force, begins anew."
             }
             Self::Stopped { .. } => "Run the same command again: it goes on from there.",
             _ => "Nothing was changed.",
@@ -269,7 +275,7 @@ impl Failure {
             Self::Unfilled { .. } => "unfilled",
             Self::Conversion { .. } => "conversion",
             Self::Unconvertible { .. } => "unconvertible",
-            Self::Stopped { .. } => "stopped",
+            Self::Stopped { .. } | Self::Interrupted { .. } => "stopped",
         }
     }
 

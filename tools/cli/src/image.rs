@@ -66,7 +66,6 @@ impl Image {
     }
 
     /// The file, with the lock on it.
-    #[cfg(unix)]
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -89,6 +88,11 @@ impl Image {
     /// Gives back what a range takes. What it holds is no longer needed.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         system::discard(&self.file, self.sector_size.is_some(), offset, length)
+    }
+
+    /// Makes sure that a range of a sparse file can be written. What it holds stays.
+    pub(crate) fn reserve(&self, offset: u64, length: u64) -> Result<(), Failure> {
+        system::reserve(&self.file, offset, length).map_err(|e| Failure::io("write to", &self.path, e))
     }
 
     /// Takes the steps of a plan in order, and reads back what was written.
@@ -135,7 +139,7 @@ impl Image {
         let path = self.path.clone();
         match self.probe(copies) {
             Probe::None => Err(Failure::NotSluice { path }),
-            Probe::Damaged(damage) => Err(Failure::Damaged { path, damage }),
+            Probe::Damaged(damage) => Err(crate::convert::why(self, copies, damage)),
             Probe::Unreadable => Err(Failure::Unreadable { path }),
             found @ Probe::Valid { header, .. } => Ok((header, found)),
         }

@@ -25,6 +25,7 @@ mod output;
 mod plain;
 mod progress;
 mod secret;
+mod stop;
 mod volumes;
 
 use std::process::ExitCode;

@@ -33,8 +33,11 @@ impl<'a> Plain<'a> {
             Self::InPlace { image, cipher, sector, data_offset, bytes } => {
                 image.read(*data_offset + offset, into)?;
                 let end = offset + into.len() as u64;
-                let decrypted =
-                    cipher.decrypt_in_place(offset / u64::from(*sector), *sector as usize, Target::from(into));
+                let decrypted = cipher.decrypt_in_place(
+                    offset / u64::from(*sector),
+                    *sector as usize,
+                    Target::from(into),
+                );
                 decrypted.map_err(|_| Failure::Range { offset, end, size: *bytes })
             }
             Self::Mapped(volume) => volume.read(offset, into),

@@ -4,6 +4,7 @@
 //! ```text
 //!   record   what lies on the disk while it is under way: the header, marked as not to be used, and how far it has come
 //!   shift    the pieces on their way; what must be true of the disk before the next may move
+//!   contents how far partitions and file systems reach, when the end is given up
 //!   life     how it begins, goes on and ends, each in an order that a crash cannot harm
 //! ```
 //!
@@ -20,6 +21,7 @@
 //!
 //! docs/format.md says it byte by byte.
 
+pub(crate) mod contents;
 pub(crate) mod life;
 pub(crate) mod record;
 pub(crate) mod shift;
@@ -28,7 +30,13 @@ mod tests;
 
 use std::path::Path;
 
-use crate::{failure::Failure, image::Image};
+use sluice_engine::format::{CopyRead, Damage};
+
+use crate::{
+    convert::record::Mark,
+    failure::Failure,
+    image::{Copies, Image},
+};
 
 /// What a conversion needs of a disk or image.
 pub(crate) trait Disk {
@@ -80,4 +88,21 @@ impl Disk for Image {
         Image::flush(self)?;
         Ok(true)
     }
+}
+
+/// Why a volume without a good header has none: it may be no volume yet, or no longer.
+pub(crate) fn why(image: &Image, copies: &Copies, damage: Damage) -> Failure {
+    let path = image.path.clone();
+    match record::find(image) {
+        Ok(Some(record)) => {
+            return Failure::UnderWay { path, encrypted: record.encrypted(), total: record.place.volume };
+        }
+        Err(failure) => return failure,
+        Ok(None) => {}
+    }
+    let filling = [copies.read_a(image.bytes), copies.read_b()].into_iter().any(|copy| match copy {
+        CopyRead::Bytes(copy) => record::unmarked(copy).is_some_and(|(mark, _)| mark == Mark::Filling),
+        _ => false,
+    });
+    if filling { Failure::Unfilled { path } } else { Failure::Damaged { path, damage } }
 }

@@ -7,9 +7,7 @@ use std::mem::offset_of;
 
 use sha2::{Digest, Sha256};
 use sluice_engine::{
-    format::{
-        COPY_BYTES, CopyRead, Damage, Header, Probe, Problem, RawHeader, Second, probe, read_second,
-    },
+    format::{COPY_BYTES, CopyRead, Damage, Header, Probe, Problem, RawHeader, Second, probe, read_second},
     volume::Kind,
 };
 use zerocopy::{
@@ -269,6 +267,7 @@ fn find_mark(disk: &dyn Disk) -> Option<Box<HeaderCopy>> {
     // A trace of a mark that is being written, or cannot be read; without one, what lies behind is left over.
     let trace = !matches!(seen, Probe::None) || matches!(found, Second::Unreadable(_));
     let behind = found.offset().map(|at| at + UNIT).filter(|_| trace);
-    let spare = || behind.filter(|&at| read(at, &mut spare)).and_then(|_| converting(CopyRead::Bytes(&spare)));
+    let spare =
+        || behind.filter(|&at| read(at, &mut spare)).and_then(|_| converting(CopyRead::Bytes(&spare)));
     converting(a).or_else(|| converting(b)).or_else(spare).map(|(_, header)| header)
 }

@@ -1,7 +1,7 @@
 //! The power fails at every change, with every part of what was not flushed, and again while it goes on.
 
 use sluice_engine::{
-    format::{Draft, Geometry, Header, NewVolume, Probe, probe, read_second, CopyRead},
+    format::{CopyRead, Draft, Geometry, Header, NewVolume, Probe, probe, read_second},
     keys::VolumeKey,
 };
 use sluice_xts::{Backend, Xts256};
@@ -9,8 +9,7 @@ use sluice_xts::{Backend, Xts256};
 use super::disk::{BLOCK, Model, ModelDisk};
 use crate::{
     convert::{
-        Disk,
-        life,
+        Disk, life,
         record::{self, HeaderCopy, Place, UNIT, Way},
         shift::Shift,
     },
@@ -145,8 +144,7 @@ impl Case {
             return false;
         }
         let bytes = disk.bytes();
-        let second =
-            read_second(CopyRead::Bytes(&a), bytes, &mut b, |at, into| disk.read(at, into).is_ok());
+        let second = read_second(CopyRead::Bytes(&a), bytes, &mut b, |at, into| disk.read(at, into).is_ok());
         let found = probe(CopyRead::Bytes(&a), second.with(&b), bytes, self.place.sector as u32);
         matches!(found, Probe::Valid { .. })
     }
@@ -159,7 +157,10 @@ impl Case {
         match taken.unwrap() {
             (true, under_way) => {
                 assert!(!under_way);
-                assert!(all[self.place.shift as usize..].starts_with(encrypted), "half a volume passes for one");
+                assert!(
+                    all[self.place.shift as usize..].starts_with(encrypted),
+                    "half a volume passes for one"
+                );
             }
             (false, false) => assert!(all.starts_with(&self.plain), "half a volume passes for a plain disk"),
             (false, true) => {}
@@ -204,7 +205,9 @@ const SMALL: [(u32, u64, u64); 3] =
 #[test]
 fn whatever_a_crash_leaves_it_goes_on_to_the_same_end() {
     for (sector, shift, volume) in SMALL {
-        for (way, is_file) in [(Way::Encrypt, true), (Way::Encrypt, false), (Way::Decrypt, true), (Way::Decrypt, false)] {
+        for (way, is_file) in
+            [(Way::Encrypt, true), (Way::Encrypt, false), (Way::Decrypt, true), (Way::Decrypt, false)]
+        {
             let case = Case::new(sector, shift, volume, 3 * MIB, is_file);
             let mut dice = Dice(1);
             for left in 0..case.changes(way) {

@@ -1,12 +1,6 @@
 //! A disk in memory that loses power, fails, and forgets any part of what was not flushed.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, io, path::Path, sync::Arc};
 
 use crate::{convert::Disk, failure::Failure};
 
