@@ -288,7 +288,7 @@ pub(crate) struct Convert {
     #[arg(long, conflicts_with_all = ["to", "decrypt"])]
     pub reduce: bool,
     /// How far the data moves up, in whole MiB: so much is made durable at once. On hard disks more is faster; so much more
-    /// is given up. If not given, a 2048th of the disk, from 1M to 16M.
+    /// is given up. If not given, a 512th of the disk, from 1M to 16M.
     #[arg(long, value_name = "BYTES", conflicts_with_all = ["to", "decrypt"], value_parser = bytes)]
     pub shift: Option<u64>,
     /// Write what the source holds as it is, not as a volume.

@@ -283,7 +283,7 @@ pub(super) fn refuse_if_not_empty(image: &Image) -> Result<(), Failure> {
         Probe::None => first_bytes(image)?,
         Probe::Unreadable => return Err(Failure::Unreadable { path: image.path.clone() }),
         Probe::Valid { .. } => Some("it holds a Sluice volume"),
-        Probe::Damaged(_) => Some("it holds a damaged Sluice volume"),
+        Probe::Damaged(_) => Some("it holds a Sluice volume that is damaged, or being made or converted"),
     };
     match found {
         Some(found) => Err(Failure::NotEmpty { path: image.path.clone(), found: found.into() }),

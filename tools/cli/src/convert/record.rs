@@ -7,7 +7,10 @@ use std::mem::offset_of;
 
 use sha2::{Digest, Sha256};
 use sluice_engine::{
-    format::{COPY_BYTES, CopyRead, Damage, Header, Probe, Problem, RawHeader, Second, probe, read_second},
+    format::{
+        COPY_BYTES, CopyRead, Damage, Header, Probe, Problem, RawHeader, Second, copy_b_offset, probe,
+        read_second,
+    },
     volume::Kind,
 };
 use zerocopy::{
@@ -240,6 +243,34 @@ pub(crate) fn find(disk: &dyn Disk) -> Result<Option<Record>, Failure> {
         return Err(damaged("neither copy of the record of how far it has come is good"));
     }
     Ok(Some(record))
+}
+
+/// Bytes of a plain image that has grown for a conversion which never began: power failed before the mark was there. Behind
+/// them lie nothing but zeros and its records.
+pub(crate) fn not_begun(disk: &dyn Disk) -> Result<Option<u64>, Failure> {
+    let Some(copy_b) = copy_b_offset(disk.bytes()) else { return Ok(None) };
+    let mut spare = [0; COPY_BYTES];
+    disk.read(copy_b + UNIT, &mut spare)?;
+    let Some((Mark::Converting, header)) = unmarked(&spare) else { return Ok(None) };
+    let place = Header::check(zerocopy::transmute_ref!(&*header)).ok().and_then(|header| Place::of(&header));
+    let fits = |place: &Place| place.copy_b == copy_b && place.disk == disk.bytes();
+    let Some(place) = place.filter(fits) else { return Ok(None) };
+    let zeros = is_zero(disk, place.volume, place.copy_b)? && is_zero(disk, place.records_end(), place.disk)?;
+    Ok(zeros.then_some(place.volume))
+}
+
+/// Whether bytes `from` to `to` of the disk are all zeros.
+pub(crate) fn is_zero(disk: &dyn Disk, from: u64, to: u64) -> Result<bool, Failure> {
+    const CHUNK: u64 = 1 << 20;
+    let mut buffer = vec![0; CHUNK.min(to.saturating_sub(from)) as usize];
+    for at in (from..to).step_by(CHUNK as usize) {
+        let chunk = &mut buffer[..CHUNK.min(to - at) as usize];
+        disk.read(at, chunk)?;
+        if chunk.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The header of the conversion under way, from whichever copy of the mark is good.

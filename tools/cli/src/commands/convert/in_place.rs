@@ -9,7 +9,7 @@ use crate::{
     args::Convert,
     commands::format,
     convert::{
-        contents, life,
+        Disk, contents, life,
         record::{self, Place, Record, UNIT, UNITS, Way},
         shift::Shift,
     },
@@ -22,8 +22,6 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
-/// Bytes that are looked through at once.
-const CHUNK: u64 = MIB;
 
 pub(super) fn run(args: &Convert) -> Result<Report, Failure> {
     let image = Image::open(&args.source, true)?;
@@ -53,6 +51,10 @@ fn unconvertible(image: &Image, what: impl Into<String>) -> Failure {
 fn begin(args: &Convert, mut image: Image) -> Result<Report, Failure> {
     let options = args.format(args.source.clone());
     let sector_size = format::sector_size(&options, &image)?;
+    if let Some(bytes) = record::not_begun(&image)?.filter(|_| image.sector_size.is_none() && !args.reduce) {
+        image.resize(bytes)?;
+        image.bytes = bytes;
+    }
     let geometry = geometry(args, &image, sector_size)?;
     if args.reduce {
         refuse_to_give_up(args, &image, &geometry)?;
@@ -74,7 +76,7 @@ fn begin(args: &Convert, mut image: Image) -> Result<Report, Failure> {
 /// Where everything will lie.
 fn geometry(args: &Convert, image: &Image, sector_size: u32) -> Result<Geometry, Failure> {
     let bytes = image.bytes;
-    let shift = args.shift.unwrap_or((bytes >> 11).next_power_of_two().clamp(MIB, 16 * MIB));
+    let shift = args.shift.unwrap_or((bytes >> 9).next_power_of_two().clamp(MIB, 16 * MIB));
     if shift == 0 || !shift.is_multiple_of(MIB) {
         return Err(unconvertible(image, "--shift must be whole mebibytes"));
     }
@@ -123,35 +125,26 @@ fn refuse_to_give_up(args: &Convert, image: &Image, geometry: &Geometry) -> Resu
     if args.yes {
         return Ok(());
     }
-    let mut buffer = vec![0; CHUNK as usize];
-    for at in (kept..image.bytes).step_by(CHUNK as usize) {
-        let chunk = &mut buffer[..CHUNK.min(image.bytes - at) as usize];
-        image.read(at, chunk)?;
-        if chunk.iter().any(|byte| *byte != 0) {
-            let gpt = match found {
-                Some(contents::Reach { what: contents::GPT, .. }) => {
-                    " (the copy of its GPT, which partitioning tools write anew on the open volume, or more)"
-                }
-                _ => "",
-            };
-            let what = format!(
-                "its last {given_up} are to be given up, and they are not all zeros{gpt}; --yes gives them up"
-            );
-            return Err(unconvertible(image, what));
-        }
+    if record::is_zero(image, kept, image.bytes)? {
+        return Ok(());
     }
-    Ok(())
+    let gpt = match found {
+        Some(contents::Reach { what: contents::GPT, .. }) => {
+            " (the copy of its GPT, which partitioning tools write anew on the open volume, or more)"
+        }
+        _ => "",
+    };
+    let what = format!(
+        "its last {given_up} are to be given up, and they are not all zeros{gpt}; --yes gives them up"
+    );
+    Err(unconvertible(image, what))
 }
 
-/// Makes an image file larger. That there is room for all of it is found out before anything is changed.
+/// Makes an image file larger. That there is room for all of it is found out before anything is changed; and it is not
+/// flushed before the records are there, by which the next attempt would know that it has grown.
 fn grow(image: &mut Image, bytes: u64) -> Result<(), Failure> {
-    use crate::convert::Disk;
-    let was = image.bytes;
-    image.resize(bytes)?;
-    if let Err(failure) = image.reserve(0, bytes) {
-        image.resize(was)?;
-        return Err(failure);
-    }
+    image.reserve(0, bytes)?;
+    image.file().set_len(bytes).map_err(|e| Failure::io("change the size of", &image.path, e))?;
     image.bytes = bytes;
     Ok(())
 }

@@ -9,7 +9,7 @@ pub(super) const BLOCK: usize = 512;
 type Block = [u8; BLOCK];
 
 /// What is on the medium; blocks that are missing are zeros. Shared by all the disks that begin with it.
-type Medium = BTreeMap<u64, Arc<Block>>;
+pub(super) type Medium = BTreeMap<u64, Arc<Block>>;
 
 #[derive(Clone)]
 pub(super) struct Model {
@@ -74,6 +74,21 @@ impl Model {
             all[*number as usize * BLOCK..][..BLOCK].copy_from_slice(&block[..]);
         }
         all
+    }
+
+    /// Every block that is not zeros, as a reader sees it.
+    pub(super) fn blocks(&self) -> Medium {
+        let mut all = self.medium.clone();
+        let newest = self.cache.iter().filter_map(|(number, versions)| Some((*number, versions.last()?)));
+        newest.for_each(|(number, block)| store(&mut all, number, block));
+        all
+    }
+
+    /// Whether these bytes lie there.
+    pub(super) fn has(&self, offset: u64, bytes: &[u8]) -> bool {
+        let mut found = vec![0; bytes.len()];
+        self.get(offset, &mut found);
+        found == bytes
     }
 
     pub(super) fn put(&mut self, offset: u64, bytes: &[u8]) {
