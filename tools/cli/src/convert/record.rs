@@ -133,15 +133,15 @@ const MAGIC: [u8; 8] = *b"\xf5SLCONV\n";
 /// How far it has come.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-struct RawProgress {
-    magic: [u8; 8],
-    version: U32,
-    way: U32,
-    uuid: [u8; 16],
-    sequence: U64,
-    position: U64,
-    checksum: [u8; 32],
-    reserved: [u8; COPY_BYTES - 80],
+pub(super) struct RawProgress {
+    pub(super) magic: [u8; 8],
+    pub(super) version: U32,
+    pub(super) way: U32,
+    pub(super) uuid: [u8; 16],
+    pub(super) sequence: U64,
+    pub(super) position: U64,
+    pub(super) checksum: [u8; 32],
+    pub(super) reserved: [u8; COPY_BYTES - 80],
 }
 
 const _: () = {

@@ -29,6 +29,13 @@ pub(super) struct Case {
     encrypted: Model,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Plain,
+    Volume,
+    Refused,
+}
+
 /// A small generator: the same seed gives the same run.
 pub(super) struct Dice(pub(super) u64);
 
@@ -126,9 +133,13 @@ impl Case {
                 life::resume(&shift, &mut record, way)?;
                 record
             }
-            None => match (self.is_volume(disk), way) {
-                (true, Way::Encrypt) => return life::tidy(disk, self.place, &self.header),
-                (false, Way::Decrypt) => return Ok(()),
+            None => match (self.seen(disk), way) {
+                (Seen::Volume, Way::Encrypt) => return life::tidy(disk, self.place, &self.header),
+                (Seen::Plain, Way::Decrypt) => return Ok(()),
+                (Seen::Refused, _) => {
+                    let what = "neither plain, nor a volume, nor between";
+                    return Err(Failure::Conversion { path: disk.path().into(), what });
+                }
                 _ => life::begin(&shift, &self.header, way)?,
             },
         };
@@ -136,30 +147,35 @@ impl Case {
         Ok(())
     }
 
-    /// What a reader of finished volumes takes it for; a half of one is never taken for a whole.
-    fn is_volume(&self, disk: &ModelDisk) -> bool {
+    /// What a reader of finished volumes, such as the driver, takes it for.
+    fn seen(&self, disk: &ModelDisk) -> Seen {
         let (mut a, mut b) = ([0; 4096], [0; 4096]);
-        if disk.bytes() < UNIT || disk.read(0, &mut a).is_err() {
-            return false;
-        }
         let bytes = disk.bytes();
+        if bytes < UNIT || disk.read(0, &mut a).is_err() {
+            return Seen::Plain;
+        }
         let second = read_second(CopyRead::Bytes(&a), bytes, &mut b, |at, into| disk.read(at, into).is_ok());
-        let found = probe(CopyRead::Bytes(&a), second.with(&b), bytes, self.place.sector as u32);
-        matches!(found, Probe::Valid { .. })
+        match probe(CopyRead::Bytes(&a), second.with(&b), bytes, self.place.sector as u32) {
+            Probe::None => Seen::Plain,
+            Probe::Valid { .. } => Seen::Volume,
+            Probe::Damaged(_) | Probe::Unreadable => Seen::Refused,
+        }
     }
 
     /// A disk as a power failure has left it: taken for a volume only if it is one, for plain only if it is.
     fn judge(&self, model: &Model) {
-        let (taken, _) = model.run(None, |disk| Ok((self.is_volume(disk), record::find(disk)?.is_some())));
+        let (taken, _) = model.run(None, |disk| Ok((self.seen(disk), record::find(disk)?.is_some())));
         match taken.unwrap() {
-            (true, under_way) => {
+            (Seen::Volume, under_way) => {
                 assert!(!under_way);
                 let mut encrypted = vec![0; self.plain.len()];
                 self.encrypted.get(self.place.shift, &mut encrypted);
                 assert!(model.has(self.place.shift, &encrypted), "half a volume passes for one");
             }
-            (false, false) => assert!(model.has(0, &self.plain), "half a volume passes for a plain disk"),
-            (false, true) => {}
+            (Seen::Plain, under_way) => {
+                assert!(!under_way && model.has(0, &self.plain), "half a volume passes for a plain disk");
+            }
+            (Seen::Refused, under_way) => assert!(under_way, "nobody knows what it is"),
         }
     }
 
@@ -280,10 +296,8 @@ fn what_has_not_begun_is_forgotten() {
     for left in 0..case.changes(Way::Encrypt) {
         let (_, model) = case.plain_disk().run(Some(left), |disk| case.convert(disk, Way::Encrypt));
         Case::crashes(&model, &mut dice, 256, |crashed| {
-            let (state, _) = crashed.run(None, |disk| {
-                Ok((record::find(disk)?.is_some(), case.is_volume(disk), record::not_begun(disk)?))
-            });
-            if let (false, false, found) = state.unwrap() {
+            let (state, _) = crashed.run(None, |disk| Ok((case.seen(disk), record::not_begun(disk)?)));
+            if let (Seen::Plain, found) = state.unwrap() {
                 assert!(found.is_none_or(|bytes| bytes == case.place.volume));
                 known += u32::from(found.is_some());
                 // It has been used since, with its new size.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     convert::{
         life,
-        record::{self, UNIT, Way},
+        record::{self, RawProgress, UNIT, Way},
     },
     failure::Failure,
 };
@@ -196,5 +196,30 @@ fn records_that_somebody_has_made_up() {
             Ok(()) => assert!(case.is_done(&end, Way::Encrypt, false)),
             Err(_) => assert!(end.read_all() == garbled.read_all()),
         }
+    }
+}
+
+/// `docs/format.md` and the type say the same.
+#[test]
+fn the_table_is_the_type() {
+    use std::mem::offset_of;
+    macro_rules! rows {
+        ($($field:ident)*) => {{
+            let value = <RawProgress as zerocopy::FromZeros>::new_zeroed();
+            [$(format!(
+                "| {} | {} | {} |",
+                stringify!($field),
+                offset_of!(RawProgress, $field),
+                size_of_val(&value.$field),
+            )),*]
+        }};
+    }
+    let text = include_str!("../../../../../docs/format.md");
+    let (_, table) = text.split_once("| field | offset | size | meaning |").unwrap();
+    let lines: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let rows = rows!(magic version way uuid sequence position checksum reserved);
+    assert_eq!(lines.len(), rows.len());
+    for (line, row) in lines.iter().zip(&rows) {
+        assert!(line.starts_with(row.as_str()), "{line} is not {row}");
     }
 }
