@@ -108,8 +108,13 @@ impl Case {
         }
     }
 
-    /// Whether a disk is what it should be in the end.
+    /// Whether a disk is what it should be in the end, and durably.
     pub(super) fn is_done(&self, model: &Model, way: Way, from_plain: bool) -> bool {
+        let durable = model.after_crash(|_, _| 0);
+        self.is_there(model, way, from_plain) && self.is_there(&durable, way, from_plain)
+    }
+
+    fn is_there(&self, model: &Model, way: Way, from_plain: bool) -> bool {
         match way {
             Way::Encrypt => model.bytes() == self.place.disk && model.blocks() == self.encrypted.blocks(),
             // A file has been cut off, unless it was plain already.

@@ -108,9 +108,10 @@ impl Model {
         }
     }
 
+    /// Durable at once, which what was written before is not.
     pub(super) fn resize(&mut self, bytes: u64) {
-        self.settle();
         self.medium.retain(|&number, _| number * (BLOCK as u64) < bytes);
+        self.cache.retain(|&number, _| number * (BLOCK as u64) < bytes);
         self.bytes = bytes;
     }
 
