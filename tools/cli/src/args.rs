@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Decrypt a volume, or a part of it, to standard output or a file.
     Cat(Cat),
+    /// Make a volume of a disk or image with all that it holds, in another place or where it lies; or the other way round.
+    Convert(Convert),
     /// Show the structures of a mapped volume, to understand or rescue it, also one that does not open. Changes nothing.
     Dump(Dump),
     /// Let a mapped volume take all of a disk that has become larger, or be larger itself. The disk must be locked.
@@ -148,7 +150,7 @@ pub(crate) struct Format {
 }
 
 /// A mapped volume, and what it does.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, ClapArgs, Clone)]
 pub(crate) struct Mapped {
     /// De-duplicate, compress, and take space only for what is written, instead of encrypting in place.
     #[arg(long)]
@@ -368,6 +370,96 @@ pub(crate) struct Cat {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("place").args(["to", "in_place"]).required(true))]
+pub(crate) struct Convert {
+    /// Image file, block device, or `\\.\PhysicalDriveN`: as it is, or a Sluice volume, which is decrypted.
+    pub source: PathBuf,
+    /// Make the volume on this disk or image, and copy. A file that does not exist is made as large as is needed. The source
+    /// stays as it is.
+    #[arg(long, value_name = "TARGET")]
+    pub to: Option<PathBuf>,
+    /// Encrypt the disk or image where it lies. May be interrupted at any time; the same command goes on. Keep a backup.
+    #[arg(long, conflicts_with_all = ["mapped", "recovery_code"])]
+    pub in_place: bool,
+    /// Decrypt a volume where it lies, or what is encrypted so far.
+    #[arg(long, conflicts_with_all = ["to", "kdf_memory", "kdf_time", "sector_size", "label"])]
+    pub decrypt: bool,
+    /// Give up the end of the disk for the headers, 2 MiB or a little more. A file system or partition there must have been
+    /// made smaller before. Without this, an image file grows.
+    #[arg(long, conflicts_with_all = ["to", "decrypt"])]
+    pub reduce: bool,
+    /// How far the data moves up, in whole MiB: so much is made durable at once. On hard disks more is faster; so much more
+    /// is given up. If not given, a 512th of the disk, from 1M to 16M.
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["to", "decrypt"], value_parser = bytes)]
+    pub shift: Option<u64>,
+    /// Write what the source holds as it is, not as a volume.
+    #[arg(long, conflicts_with_all = ["in_place", "mapped", "recovery_code", "kdf_memory", "kdf_time", "sector_size",
+        "label"])]
+    pub raw: bool,
+    /// Do not read back what was copied.
+    #[arg(long, conflicts_with = "in_place")]
+    pub no_verify: bool,
+    /// The secret of the volume that is made; with --decrypt or --raw, of the one there is.
+    #[command(flatten)]
+    pub secret: SecretSource,
+    /// Of a source that is a volume itself: its passphrase is the first line of this file; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "source_secret", conflicts_with = "in_place")]
+    pub source_passphrase_file: Option<PathBuf>,
+    /// Likewise: the contents of this file are its key.
+    #[arg(long, value_name = "FILE", group = "source_secret", conflicts_with = "in_place")]
+    pub source_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub cost: Cost,
+    /// Bytes of a sector: the disk's own; 512 for an image.
+    #[arg(long, value_parser = ["512", "4096"])]
+    pub sector_size: Option<String>,
+    /// A name for the volume, up to 64 bytes.
+    #[arg(long, default_value = "")]
+    pub label: String,
+    #[command(flatten)]
+    pub mapped: Mapped,
+    /// Also make a recovery code, and print it. For a disk in place, `sluice key add` makes one afterwards.
+    #[arg(long)]
+    pub recovery_code: bool,
+    /// Copy to the target although something is there; give up the end of a disk although a partition or file system reaches
+    /// into it.
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask whether that is really meant; give up the end of a disk although it is not all zeros.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+impl Convert {
+    /// The volume that is to be made.
+    pub(crate) fn format(&self, target: PathBuf) -> Format {
+        Format {
+            image: Image { image: target },
+            secret: self.secret.clone(),
+            cost: self.cost,
+            sector_size: self.sector_size.clone(),
+            label: self.label.clone(),
+            mapped: self.mapped.clone(),
+            recovery_code: self.recovery_code,
+            force: self.force,
+            yes: self.yes,
+        }
+    }
+
+    /// What opens a source that is a volume.
+    pub(crate) fn source_secret(&self) -> SecretSource {
+        if self.raw && self.secret.is_given() {
+            return self.secret.clone();
+        }
+        SecretSource {
+            passphrase_file: self.source_passphrase_file.clone(),
+            key_file: self.source_key_file.clone(),
+            recovery_file: None,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Dump {
     #[command(flatten)]
     pub image: Image,
@@ -541,6 +633,7 @@ impl Command {
             Self::Info(_) => "info",
             Self::Check(_) => "check",
             Self::Cat(_) => "cat",
+            Self::Convert(_) => "convert",
             Self::Dump(_) => "dump",
             Self::Grow(_) => "grow",
             Self::Compact(_) => "compact",

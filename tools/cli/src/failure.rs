@@ -101,6 +101,18 @@ pub(crate) enum Failure {
     NoTerminal,
     #[error("not enough memory to derive the key")]
     Memory,
+    #[error("{path} is being converted in place, and {encrypted} of {total} bytes of it are encrypted")]
+    UnderWay { path: PathBuf, encrypted: u64, total: u64 },
+    #[error("{path} was to become a volume by `sluice convert`, which has not finished")]
+    Unfilled { path: PathBuf },
+    #[error("the conversion of {path} cannot go on: {what}")]
+    Conversion { path: PathBuf, what: &'static str },
+    #[error("{path} cannot be converted: {what}")]
+    Unconvertible { path: PathBuf, what: String },
+    #[error("stopped, with {done} of {total} bytes of {path} done")]
+    Stopped { path: PathBuf, done: u64, total: u64 },
+    #[error("stopped before everything was copied from {path}")]
+    Interrupted { path: PathBuf },
 }
 
 impl Failure {
@@ -158,13 +170,10 @@ impl Failure {
                  volume of copy A; give --force to keep that one. Nothing was changed."
             }
             Self::ReadBack { .. } => "The medium is failing: save what is on it.",
-            Self::WhichDisk(_) => "Name one: `sluice status` shows numbers and UUIDs.",
             Self::Backup(_) => "Give --force if you are sure that it belongs here. Nothing was changed.",
-            Self::NoDriver => {
-                "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
+            Self::WhichDisk(_) | Self::NoDriver | Self::NoSuchDisk(_) | Self::Driver(_) => {
+                self.driver_advice()
             }
-            Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
-            Self::Driver(_) => "`sluice status` shows the disk's state.",
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.advice(),
             #[cfg(unix)]
@@ -175,6 +184,42 @@ impl Failure {
             Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
             Self::NoTerminal => "Give --json or --prometheus.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
+            Self::UnderWay { .. }
+            | Self::Unfilled { .. }
+            | Self::Conversion { .. }
+            | Self::Unconvertible { .. }
+            | Self::Stopped { .. }
+            | Self::Interrupted { .. } => self.convert_advice(),
+        }
+    }
+
+    fn convert_advice(&self) -> &'static str {
+        match self {
+            Self::UnderWay { .. } => {
+                "`sluice convert --in-place` goes on with it, `sluice convert --in-place --decrypt` makes it plain. Until \
+                 then nothing else may write to it. Nothing was changed."
+            }
+            Self::Unfilled { .. } => "Run `sluice convert` again, with --force; what it holds is of no use.",
+            Self::Conversion { .. } => {
+                "Nothing was changed. Copy the disk, and keep it as it is: everything is on it, but not where the record \
+                 says."
+            }
+            Self::Interrupted { .. } => {
+                "The target is of no use; `sluice convert` again, with --force, begins anew."
+            }
+            Self::Stopped { .. } => "Run the same command again: it goes on from there.",
+            _ => "Nothing was changed.",
+        }
+    }
+
+    fn driver_advice(&self) -> &'static str {
+        match self {
+            Self::WhichDisk(_) => "Name one: `sluice status` shows numbers and UUIDs.",
+            Self::NoDriver => {
+                "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
+            }
+            Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
+            _ => "`sluice status` shows the disk's state.",
         }
     }
 
@@ -265,6 +310,11 @@ impl Failure {
             Self::Bench { .. } => "bench",
             Self::NoTerminal => "no_terminal",
             Self::Memory => "memory",
+            Self::UnderWay { .. } => "under_way",
+            Self::Unfilled { .. } => "unfilled",
+            Self::Conversion { .. } => "conversion",
+            Self::Unconvertible { .. } => "unconvertible",
+            Self::Stopped { .. } | Self::Interrupted { .. } => "stopped",
         }
     }
 
@@ -280,6 +330,8 @@ impl Failure {
             Self::InUse { .. } | Self::VolumeInUse { .. } => 6,
             Self::NotEmpty { .. } | Self::Exists { .. } | Self::Backup(_) | Self::Foreign => 7,
             Self::NotConfirmed | Self::Shrink { .. } | Self::Draft(DraftError::LastSlot) => 7,
+            Self::UnderWay { .. } | Self::Unfilled { .. } | Self::Conversion { .. } => 5,
+            Self::Unconvertible { .. } => 7,
             Self::NoDriver => 8,
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.exit(),

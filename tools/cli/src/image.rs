@@ -1,6 +1,7 @@
 //! A volume on a file or a block device.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -53,6 +54,19 @@ impl Image {
         &self.backend
     }
 
+    /// The file that it is. None if it is a device or a server's disk, whose size is theirs.
+    pub(crate) fn regular_file(&self) -> Option<&File> {
+        if self.sector_size.is_some() { None } else { self.backend.file() }
+    }
+
+    /// What is read from now on comes from the medium, not from memory, as far as the system lets that be said.
+    pub(crate) fn forget(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = self.backend.file() {
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed); // it is only advice
+        }
+    }
+
     /// Fills `into` from byte `offset`.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
         self.backend.read(offset, into).map_err(|e| Failure::io("read", &self.path, e))
@@ -71,6 +85,11 @@ impl Image {
     /// Gives back what a range takes. What it holds is no longer needed.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         self.backend.discard(offset, length)
+    }
+
+    /// Makes sure that a range of a sparse file can be written. What it holds stays.
+    pub(crate) fn reserve(&self, offset: u64, length: u64) -> Result<(), Failure> {
+        self.backend.reserve(offset, length).map_err(|e| Failure::io("write to", &self.path, e))
     }
 
     /// Takes the steps of a plan in order, and reads back what was written.
@@ -117,7 +136,7 @@ impl Image {
         let path = self.path.clone();
         match self.probe(copies) {
             Probe::None => Err(Failure::NotSluice { path }),
-            Probe::Damaged(damage) => Err(Failure::Damaged { path, damage }),
+            Probe::Damaged(damage) => Err(crate::convert::why(self, copies, damage)),
             Probe::Unreadable => Err(Failure::Unreadable { path }),
             found @ Probe::Valid { header, .. } => Ok((header, found)),
         }

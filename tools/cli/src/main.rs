@@ -5,6 +5,8 @@
 //!   commands  one file each
 //!   image     a volume on a file or block device: found, locked against others, changed safely
 //!   mapped    a mapped volume on it
+//!   plain     what a volume of either kind holds, decrypted
+//!   convert   a disk that is encrypted or decrypted where it lies
 //!   secret    passphrases, key files, recovery codes; the cost of trying them
 //!   driver    the control device of the Windows driver
 //!   output    people's words or JSON
@@ -14,13 +16,16 @@
 
 mod args;
 mod commands;
+mod convert;
 mod driver;
 mod failure;
 mod image;
 mod mapped;
 mod output;
+mod plain;
 mod progress;
 mod secret;
+mod stop;
 mod volumes;
 
 use std::process::ExitCode;

@@ -148,6 +148,54 @@ impl<'a> ReadOnly<'a> {
     }
 }
 
+/// A new mapped volume that is being filled, on the image itself.
+pub(crate) struct Filling<'a> {
+    volume: Box<Volume>,
+    disk: Direct<'a>,
+}
+
+impl<'a> Filling<'a> {
+    /// Opens it.
+    pub(crate) fn open(
+        image: &'a Image,
+        mapped: &Mapped,
+        uuid: &[u8; 16],
+        key: &VolumeKey,
+    ) -> Result<Self, Failure> {
+        let (layout, sealer) = parts(image, mapped, uuid, key)?;
+        let mut disk = Direct::new(image);
+        let index_bytes = mapped.index_bytes.unwrap_or(0) as usize;
+        let options = Options { discard: mapped.discard, ..Options::new(CACHE, index_bytes, mapped.level) };
+        let volume = Volume::open(&mut disk, layout, sealer, options)
+            .map_err(|error| Failure::Mapped { path: image.path.clone(), error })?;
+        Ok(Self { volume, disk })
+    }
+
+    /// Writes at byte `offset`, whole sectors, 1 MiB at most.
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.ask(Request::Write { offset, buffer: bytes.to_vec(), fua: false })
+    }
+
+    /// Everything is durable afterwards.
+    pub(crate) fn close(mut self) -> Result<(), Failure> {
+        self.ask(Request::Close)
+    }
+
+    fn ask(&mut self, request: Request) -> Result<(), Failure> {
+        // One at a time: there is always room for it.
+        let _ = self.volume.submit(0, request);
+        self.volume.drive(&mut self.disk);
+        match self.volume.next_done().map(|done| done.result) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(Error::Write)) if self.disk.failure.is_some() => {
+                self.disk.failure.take().map_or(Ok(()), Err)
+            }
+            // It waits for room that nothing makes, or has none.
+            _ => Err(Failure::Full { path: self.disk.image.path.clone() }),
+        }
+    }
+}
+
 /// What [`compact`] has done.
 pub(crate) struct Compacted {
     pub(crate) before: Usage,

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 use sluice_engine::{
-    format::{DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
+    format::{COPY_BYTES, DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
     keys::VolumeKey,
     volume::Mapped,
 };
@@ -26,22 +26,68 @@ use crate::{
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
+    let image = Image::open(&args.image.image, true)?;
+    let new = prepare(args, &image)?;
+    if let Some(mapped) = &new.volume.mapped {
+        crate::mapped::format(&image, mapped, &new.volume.uuid, &new.key)?;
+    }
+    new.put_header(&image, &new.header)?;
+    Ok(new.report(&image.path))
+}
+
+/// A volume that is to be made, and has not left a trace yet.
+pub(super) struct New<'a> {
+    pub volume: NewVolume<'a>,
+    pub key: VolumeKey,
+    keys: Option<Keys>,
+    /// As it will lie on the disk.
+    pub header: Box<[u8; COPY_BYTES]>,
+}
+
+impl New<'_> {
+    /// Puts both copies of a header where this one's will lie.
+    pub(super) fn put_header(&self, image: &Image, header: &[u8; COPY_BYTES]) -> Result<(), Failure> {
+        let copy_b_offset = self.volume.geometry.copy_b_offset;
+        image.carry_out(&plan::replace(&image.probe(&image.copies()), copy_b_offset, header))
+    }
+
+    pub(super) fn report(&self, path: &Path) -> Report {
+        report(path, &self.volume, self.keys.as_ref())
+    }
+}
+
+/// Decides everything, and asks for a secret. Nothing is written.
+pub(super) fn prepare<'a>(args: &'a Format, image: &Image) -> Result<New<'a>, Failure> {
     let path = &args.image.image;
-    let image = Image::open(path, true)?;
+    let sector_size = sector_size(args, image)?;
+    let geometry = Geometry::for_disk(image.bytes, sector_size)
+        .map_err(|error| Failure::Geometry { path: path.clone(), error })?;
+    if !args.force {
+        refuse_if_not_empty(image)?;
+    }
+    let mapped = args.mapped.mapped.then(|| mapped(args, geometry)).transpose()?;
+    confirm(args.yes, path)?;
+    seal(args, geometry, mapped)
+}
+
+/// Bytes of a sector: as given, or the disk's own.
+pub(super) fn sector_size(args: &Format, image: &Image) -> Result<u32, Failure> {
     let wanted = args.sector_size.as_deref().and_then(|size| size.parse().ok());
     let sector_size = wanted.or(image.sector_size).unwrap_or(512);
     if image.sector_size.is_some_and(|own| own != sector_size) {
         let error = sluice_engine::format::GeometryError::SectorSize;
-        return Err(Failure::Geometry { path: path.clone(), error });
+        return Err(Failure::Geometry { path: image.path.clone(), error });
     }
-    let geometry = Geometry::for_disk(image.bytes, sector_size)
-        .map_err(|error| Failure::Geometry { path: path.clone(), error })?;
-    if !args.force {
-        refuse_if_not_empty(&image)?;
-    }
-    let mapped = args.mapped.mapped.then(|| mapped(args, geometry)).transpose()?;
+    Ok(sector_size)
+}
+
+/// Makes the key, asks for what opens it, and makes the header.
+pub(super) fn seal<'a>(
+    args: &'a Format,
+    geometry: Geometry,
+    mapped: Option<Mapped>,
+) -> Result<New<'a>, Failure> {
     let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
-    confirm(args)?;
     let now = now();
     let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
@@ -52,12 +98,8 @@ pub(crate) fn run(args: &Format) -> Result<Report, Failure> {
         draft.leave_open(&key);
         None
     };
-    let sealed = draft.seal(&key);
-    if let Some(mapped) = &mapped {
-        crate::mapped::format(&image, mapped, &volume.uuid, &key)?;
-    }
-    image.carry_out(&plan::replace(&image.probe(&image.copies()), geometry.copy_b_offset, sealed))?;
-    Ok(report(path, &volume, keys.as_ref()))
+    let header = Box::new(*draft.seal(&key));
+    Ok(New { volume, key, keys, header })
 }
 
 /// What a new volume's keys are.
@@ -225,23 +267,23 @@ fn new_uuid() -> Result<[u8; 16], Failure> {
 }
 
 /// Asks a person whether that is really meant; a script has said so by calling.
-fn confirm(args: &Format) -> Result<(), Failure> {
-    if args.yes || !std::io::stdin().is_terminal() {
+pub(super) fn confirm(yes: bool, path: &Path) -> Result<(), Failure> {
+    if yes || !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    eprint!("Everything on {} will be lost. Type yes to go on: ", args.image.image.display());
+    eprint!("Everything on {} will be lost. Type yes to go on: ", path.display());
     let mut answer = String::new();
     let _ = std::io::stdin().lock().read_line(&mut answer); // no answer is a no
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::NotConfirmed) }
 }
 
 /// What somebody may miss: a volume of ours, a known signature, or anything but zeros in the first mebibyte.
-fn refuse_if_not_empty(image: &Image) -> Result<(), Failure> {
+pub(super) fn refuse_if_not_empty(image: &Image) -> Result<(), Failure> {
     let found = match image.probe(&image.copies()) {
         Probe::None => first_bytes(image)?,
         Probe::Unreadable => return Err(Failure::Unreadable { path: image.path.clone() }),
         Probe::Valid { .. } => Some("it holds a Sluice volume"),
-        Probe::Damaged(_) => Some("it holds a damaged Sluice volume"),
+        Probe::Damaged(_) => Some("it holds a Sluice volume that is damaged, or being made or converted"),
     };
     match found {
         Some(found) => Err(Failure::NotEmpty { path: image.path.clone(), found: found.into() }),

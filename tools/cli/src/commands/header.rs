@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
     args::{self, HeaderBackup, HeaderRepair, HeaderRestore},
+    convert::record,
     failure::{Failure, problem_text},
     image::Image,
     output::{Report, uuid},
@@ -55,6 +56,10 @@ fn restore(args: &HeaderRestore) -> Result<Report, Failure> {
     header
         .fits(image.bytes, image.sector_size.unwrap_or(header.sector_size()))
         .map_err(|problem| Failure::Backup(problem_text(problem)))?;
+    if let Some(record) = record::find(&image)? {
+        let (encrypted, total) = (record.encrypted(), record.place.volume);
+        return Err(Failure::UnderWay { path: image.path, encrypted, total });
+    }
     if !args.force {
         refuse_if_foreign(&image, &header)?;
     }

@@ -10,6 +10,7 @@ use sluice_statistics::Space;
 
 use crate::{
     args::Info,
+    convert::record,
     failure::{Failure, other_copy_text},
     image::Image,
     mapped::ReadOnly,
@@ -19,6 +20,9 @@ use crate::{
 
 pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
     let image = Image::open(&args.image.image, false)?;
+    if let Some(record) = record::find(&image)? {
+        return super::convert::describe(&image, &record);
+    }
     let copies = image.copies();
     let (header, probe) = image.header(&copies)?;
     let Probe::Valid { from, other, .. } = probe else { return Err(Failure::NotSluice { path: image.path }) };

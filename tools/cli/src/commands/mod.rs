@@ -5,6 +5,7 @@ mod cat;
 mod change;
 mod check;
 mod compact;
+mod convert;
 mod dump;
 mod format;
 mod header;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         Command::Report(args) => report::run(args),
         Command::Set(args) => change::set(args),
         Command::Cat(args) => cat::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Dump(dump) => dump::run(dump, args.json),
         Command::Key(args) => key::run(args),
         Command::Header(args) => header::run(args),

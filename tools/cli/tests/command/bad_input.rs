@@ -82,7 +82,8 @@ fn a_newer_version() {
     let good = bench.get("image");
     for at in [8, 12, 16] {
         bench.put("image", &good);
-        forge(&bench, at, &[2]);
+        // A version, or a feature, that is not known.
+        forge(&bench, at, &[0x80]);
         all_fail(&bench, "newer_version", 5);
     }
 }

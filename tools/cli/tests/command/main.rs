@@ -4,6 +4,8 @@
 mod bad_input;
 mod bench;
 mod compact;
+#[cfg(unix)]
+mod convert;
 mod dump;
 mod headers;
 mod keys;
