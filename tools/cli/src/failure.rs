@@ -159,30 +159,29 @@ impl Failure {
             Self::Tampered => "Somebody has changed the header. Restore it from a backup that you trust.",
             Self::NotEmpty { .. } => "Formatting destroys it. Give --force if that is what you want.",
             Self::Exists { .. } => "Choose another name, or remove the file.",
-            Self::Draft(DraftError::NoFreeSlot) => "Remove a key first: `sluice key remove`.",
-            Self::Draft(DraftError::LastSlot) => "Add another key first, or nobody can ever open the volume.",
-            Self::Draft(DraftError::NoSuchSlot) => "`sluice key list` shows the slots in use.",
+            Self::Draft(error) => draft_advice(*error),
             Self::Range { .. } => "Choose --offset and --length within the volume.",
             Self::NoSuch { .. } => "`sluice dump IMAGE roots` shows how many there are of everything.",
-            Self::Draft(_) | Self::Secret(_) | Self::NotConfirmed => "Nothing was changed.",
+            Self::Secret(_) | Self::NotConfirmed => "Nothing was changed.",
             Self::Foreign => {
                 "Formatting was interrupted, or two copies of the disk were changed apart. `sluice info` shows the \
                  volume of copy A; give --force to keep that one. Nothing was changed."
             }
             Self::ReadBack { .. } => "The medium is failing: save what is on it.",
             Self::Backup(_) => "Give --force if you are sure that it belongs here. Nothing was changed.",
-            Self::WhichDisk(_) | Self::NoDriver | Self::NoSuchDisk(_) | Self::Driver(_) => {
-                self.driver_advice()
-            }
+            Self::WhichDisk(_)
+            | Self::NoDriver
+            | Self::NoSuchDisk(_)
+            | Self::Driver(_)
+            | Self::NoServer { .. }
+            | Self::Bench { .. }
+            | Self::NoTerminal => self.system_advice(),
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.advice(),
             #[cfg(unix)]
             Self::Mount(trouble) => trouble.advice(),
             #[cfg(unix)]
             Self::Names(_) => "NAME=PATH gives a volume another name. Nothing was opened.",
-            Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
-            Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
-            Self::NoTerminal => "Give --json or --prometheus.",
             Self::Memory => "Close other programs, or use a machine with more memory.",
             Self::UnderWay { .. }
             | Self::Unfilled { .. }
@@ -212,13 +211,17 @@ impl Failure {
         }
     }
 
-    fn driver_advice(&self) -> &'static str {
+    /// It is not the volume, but what is around it.
+    fn system_advice(&self) -> &'static str {
         match self {
             Self::WhichDisk(_) => "Name one: `sluice status` shows numbers and UUIDs.",
             Self::NoDriver => {
                 "Images are read here with `sluice cat`; install the driver to use a disk in Windows."
             }
             Self::NoSuchDisk(_) => "`sluice status` lists the disks.",
+            Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
+            Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
+            Self::NoTerminal => "Give --json or --prometheus.",
             _ => "`sluice status` shows the disk's state.",
         }
     }
@@ -420,6 +423,15 @@ fn layout_text(error: LayoutError) -> &'static str {
     match error {
         LayoutError::TooSmall => "it is too small",
         LayoutError::Invalid => "sizes that it cannot have",
+    }
+}
+
+fn draft_advice(error: DraftError) -> &'static str {
+    match error {
+        DraftError::NoFreeSlot => "Remove a key first: `sluice key remove`.",
+        DraftError::LastSlot => "Add another key first, or nobody can ever open the volume.",
+        DraftError::NoSuchSlot => "`sluice key list` shows the slots in use.",
+        _ => "Nothing was changed.",
     }
 }
 

@@ -50,8 +50,7 @@ impl<'a> Disk<'a> {
         let disk = Self { record, folder: how.folder, let_go: false };
         let start_it =
             Start { plugin, place, volumes, read_only, io: "threads", behind: true, options, parameters };
-        let (mut nbdkit, ready) = start(start_it, |nbdkit| nbdkit.stderr(log))?;
-        let _ = nbdkit.wait(); // setsid, which has done its work
+        let (_, ready) = start(start_it, |nbdkit| nbdkit.stderr(log))?;
         if !wait_until_ready(ready) {
             return Err(Failure::NoServer { what: disk.record.last_words() });
         }

@@ -280,10 +280,11 @@ pub(crate) struct Start<'a> {
     pub parameters: Vec<String>,
 }
 
-/// A program that is no child of ours, and that no terminal ends.
+/// A program that is no child of ours, and that no terminal ends. It begins when its standard input is closed.
 pub(crate) fn behind(program: &str) -> Command {
     let mut setsid = Command::new("setsid");
-    setsid.args(["--fork", program]).stdin(Stdio::null()).stdout(Stdio::null());
+    setsid.args(["--fork", "sh", "-c", r#"read go; exec "$0" "$@" </dev/null"#, program]);
+    setsid.stdin(Stdio::piped()).stdout(Stdio::null());
     setsid
 }
 
@@ -316,10 +317,16 @@ pub(crate) fn start(
     let grain = start.volumes.iter().map(Volume::grain).max().unwrap_or(512);
     nbdkit.arg(start.plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
     nbdkit.args(start.parameters).args(volumes.iter().flat_map(|(_, parameters)| parameters));
-    let child = adapt(&mut nbdkit).spawn().map_err(|source| match source.kind() {
+    let mut child = adapt(&mut nbdkit).spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::NoServer { what: "nbdkit is not installed".into() },
         _ => failed("start nbdkit", source),
     })?;
+    if start.behind {
+        // Not before setsid, its parent, has ended: it would end with it.
+        let go = child.stdin.take();
+        child.wait().map_err(|e| failed("start nbdkit", e))?;
+        drop(go);
+    }
     // What else is started has no business with the images.
     for volume in start.volumes {
         let Some(file) = volume.image.backend().file() else { continue };
