@@ -126,15 +126,8 @@ impl Failure {
                 "Make the disk or image larger, and then `sluice grow`; or discard something. The volume holds what it \
                  held."
             }
-            Self::WriteProtected { .. } => {
-                "Remove the write protection, or work on a copy. Nothing was changed."
-            }
-            Self::InUse { .. } => {
-                "Another program has it open, or it is mounted: wait, stop it, or unmount. Nothing was changed."
-            }
-            Self::VolumeInUse { .. } => {
-                "Close the files and programs that use it, or give --force: they then fail, and may lose what they \
-                 have not written. Nothing was changed."
+            Self::WriteProtected { .. } | Self::InUse { .. } | Self::VolumeInUse { .. } => {
+                self.access_advice()
             }
             Self::NotSluice { .. } => {
                 "If it should be one, `sluice header restore` puts a header back from a backup."
@@ -208,6 +201,21 @@ impl Failure {
             }
             Self::Stopped { .. } => "Run the same command again: it goes on from there.",
             _ => "Nothing was changed.",
+        }
+    }
+
+    fn access_advice(&self) -> &'static str {
+        match self {
+            Self::WriteProtected { .. } => {
+                "Remove the write protection, or work on a copy. Nothing was changed."
+            }
+            Self::InUse { .. } => {
+                "Another program has it open, or it is mounted: wait, stop it, or unmount. Nothing was changed."
+            }
+            _ => {
+                "Close the files and programs that use it, or give --force: they then fail, and may lose what they \
+                 have not written. Nothing was changed."
+            }
         }
     }
 
