@@ -15,6 +15,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+const PASSPHRASE: &[u8] = b"correct horse battery staple\n";
+
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
 
@@ -74,6 +76,7 @@ impl Bench {
     pub fn on(name: &str, kind: Kind, mib: u64, prepare: impl FnOnce(&Path)) -> Self {
         let bench = Self::without_volume(name, kind);
         prepare(&bench.folder);
+        bench.fill("pass", PASSPHRASE);
         if !bench.path("image").exists() {
             let image = fs::File::create(bench.path("image")).and_then(|file| file.set_len(mib * MIB));
             image.unwrap_or_else(|error| panic!("the image: {error}"));
@@ -89,7 +92,7 @@ impl Bench {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let bench = Self { image: folder.join("image"), folder };
-        bench.fill("pass", b"correct horse battery staple\n");
+        bench.fill("pass", PASSPHRASE);
         bench
     }
 

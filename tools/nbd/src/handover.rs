@@ -9,6 +9,7 @@
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
 //! | `io=uring`, `io=threads` | who carries out a mapped volume's I/O |
 //! | `write=1` | it may be written to; without this it is only looked at |
+//! | `ready=N` | a pipe that gets a byte when all volumes are open |
 //! | `say=1` | when a volume has been closed, that is said on standard error |
 //!
 //! The key never stands on a command line or in the environment, where others could see it. The locks are those of the
@@ -16,7 +17,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::{
@@ -49,6 +50,16 @@ struct Numbers {
 
 static VOLUMES: Mutex<Vec<Numbers>> = Mutex::new(Vec::new());
 static SAYS_CLOSED: AtomicBool = AtomicBool::new(false);
+static READY: Mutex<Option<u32>> = Mutex::new(None);
+
+/// Says that all volumes are open. (nbdkit's own word for it, its pidfile, comes before they are.)
+pub(crate) fn say_ready() -> io::Result<()> {
+    let number = *READY.lock().map_err(|_| invalid("an earlier parameter failed"))?;
+    if number.is_some() {
+        again(number, OpenOptions::new().write(true))?.write_all(b"\n")?;
+    }
+    Ok(())
+}
 
 /// Whether somebody wants to know when volumes have been closed.
 pub(crate) fn says_closed() -> bool {
@@ -90,6 +101,10 @@ pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
     let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
     if name == "say" {
         SAYS_CLOSED.store(number == 1, Ordering::Relaxed);
+        return Ok(());
+    }
+    if name == "ready" {
+        *READY.lock().map_err(|_| invalid("an earlier parameter failed"))? = Some(number);
         return Ok(());
     }
     let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;

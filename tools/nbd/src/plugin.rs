@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock},
 };
 
 use nbdkit::{
@@ -24,9 +24,6 @@ struct Exported {
 
 /// The volumes by their names, from the moment when nbdkit is ready until it ends.
 static VOLUMES: OnceLock<Vec<(String, Exported)>> = OnceLock::new();
-
-/// Held for reading by every change, and for writing by the end: what is closed is not changed any more.
-static CHANGES: RwLock<()> = RwLock::new(());
 
 /// The volume of that name. Without a name the first is meant.
 fn find(name: &str) -> io::Result<&'static Exported> {
@@ -71,12 +68,12 @@ impl Server for Connection {
         })?;
         VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))?;
         publish::start();
-        Ok(())
+        Ok(handover::say_ready()?)
     }
 
+    /// nbdkit has waited for all connections to end.
     fn unload() {
         publish::stop();
-        let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
         for (name, exported) in VOLUMES.get().into_iter().flatten() {
             match exported.volume.close() {
                 Ok(()) if handover::says_closed() => eprintln!("{name}: closed"),

@@ -288,8 +288,8 @@ pub(crate) fn behind(program: &str) -> Command {
     setsid
 }
 
-/// Starts nbdkit, after `adapt` has done to the command what is left to do. It writes its number into the pipe when it is
-/// ready.
+/// Starts nbdkit, after `adapt` has done to the command what is left to do. The plugin writes into the pipe when all volumes
+/// are open.
 pub(crate) fn start(
     start: Start<'_>,
     adapt: impl FnOnce(&mut Command) -> &mut Command,
@@ -302,8 +302,7 @@ pub(crate) fn start(
     };
     let (ready, told, volumes) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
     let mut nbdkit = if start.behind { behind("nbdkit") } else { Command::new("nbdkit") };
-    nbdkit.arg("--foreground").arg("--pidfile").arg(format!("/proc/self/fd/{}", told.as_raw_fd()));
-    nbdkit.args(start.options).args(["--filter=blocksize", "--filter=exportname"]);
+    nbdkit.arg("--foreground").args(start.options).args(["--filter=blocksize", "--filter=exportname"]);
     match start.place {
         Place::Socket(path) => nbdkit.arg("--unix").arg(path),
         Place::Port { address, port, .. } => {
@@ -316,6 +315,7 @@ pub(crate) fn start(
     // One block size is for all of them.
     let grain = start.volumes.iter().map(Volume::grain).max().unwrap_or(512);
     nbdkit.arg(start.plugin).args([format!("minblock={grain}"), "exportname-list=explicit".into()]);
+    nbdkit.arg(format!("ready={}", told.as_raw_fd()));
     nbdkit.args(start.parameters).args(volumes.iter().flat_map(|(_, parameters)| parameters));
     let mut child = adapt(&mut nbdkit).spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::NoServer { what: "nbdkit is not installed".into() },
@@ -336,7 +336,7 @@ pub(crate) fn start(
     Ok((child, ready))
 }
 
-/// Waits for the first byte of a number. False: there is none, it has ended.
+/// Waits for the first byte of what says that it is ready. False: it has ended.
 pub(crate) fn wait_until_ready(mut ready: PipeReader) -> bool {
     ready.read(&mut [0]).is_ok_and(|length| length > 0)
 }
