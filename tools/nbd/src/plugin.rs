@@ -79,6 +79,9 @@ impl Server for Connection {
         let _end = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
         for (name, exported) in VOLUMES.get().into_iter().flatten() {
             match exported.volume.close() {
+                Ok(()) if handover::says_closed() && exported.losses.any() => {
+                    eprintln!("{name}: closed after losses");
+                }
                 Ok(()) if handover::says_closed() => eprintln!("{name}: closed"),
                 Ok(()) => {}
                 Err(error) => eprintln!("{name}: not closed: {error}"),
