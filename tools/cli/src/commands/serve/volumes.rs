@@ -62,6 +62,14 @@ pub(super) fn open(given: &[PathBuf], write: bool, secret: &SecretSource) -> Res
         })
     });
     let volumes: Vec<Volume> = opened.collect::<Result<_, _>>()?;
+    // nbdkit's filter has one block size for all, and would leave out what remains.
+    let grain = volumes.iter().map(Volume::grain).max().unwrap_or(512);
+    if let Some(odd) = volumes.iter().find(|volume| !volume.bytes.is_multiple_of(grain.into())) {
+        let Volume { name, bytes, .. } = odd;
+        return Err(Failure::Names(format!(
+            "{name} has {bytes} bytes, and cannot be served beside a volume with sectors of {grain}: serve it by itself"
+        )));
+    }
     // A file or device is locked; of a server's disk, only its UUID says that it is here twice.
     let twice = volumes.iter().enumerate().find_map(|(place, one)| {
         let other = volumes.iter().take(place).find(|other| {
