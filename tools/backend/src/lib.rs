@@ -176,6 +176,15 @@ impl Backend {
         }
     }
 
+    /// What is read from now on comes from the medium, not from memory, as far as the system lets that be said. What has not
+    /// been flushed stays.
+    pub fn forget(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = self.file() {
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed); // it is only advice
+        }
+    }
+
     /// Gives back what a range takes. What it holds is no longer needed.
     ///
     /// # Errors

@@ -12,6 +12,8 @@
 //!   not do: each of several clients believes the flush that it asked for. What was being written counts as well: the old
 //!   server, if it still runs, may carry it out when somebody has written there once more.
 //!
+//! A flush that the server says has failed is to be taken in the same way: the next might succeed without what was lost.
+//!
 //! Reads always connect again. A mapped volume checks what it reads, and takes no more writes itself once one has failed;
 //! of a volume in place, a sector may be read as it was before a write that was lost, as from a disk after a power failure.
 
@@ -92,7 +94,7 @@ fn other(what: impl Into<String>) -> io::Error {
 
 fn lost() -> io::Error {
     other(
-        "the connection to the NBD server broke before everything written was flushed: some of it may be lost. Nothing is \
+        "the connection to the NBD server broke, or a flush failed there, before everything written was flushed: some of it may be lost. Nothing is \
          written any more until the volume is opened again",
     )
 }
@@ -188,7 +190,15 @@ impl Disk {
             }
             writes.ended
         };
-        self.ask(Connection::flush)?;
+        self.ask(|connection| {
+            let result = connection.flush();
+            if result.is_err() {
+                // The server may succeed next time without it: Linux reports a failed write once.
+                let mut writes = locked(&self.writes);
+                writes.lost |= writes.under_way > 0 || writes.ended > writes.durable;
+            }
+            result
+        })?;
         let mut writes = locked(&self.writes);
         if writes.lost {
             return Err(lost());

@@ -61,10 +61,7 @@ impl Image {
 
     /// What is read from now on comes from the medium, not from memory, as far as the system lets that be said.
     pub(crate) fn forget(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(file) = self.backend.file() {
-            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed); // it is only advice
-        }
+        self.backend.forget();
     }
 
     /// Fills `into` from byte `offset`.

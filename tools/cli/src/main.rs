@@ -32,11 +32,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Has the system save nothing of us when we crash, nor of nbdkit when it does: there are keys.
+fn keep_no_memory() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        // To have less is always allowed.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+}
+
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return output::misused(&error),
     };
+    keep_no_memory();
     progress::show(!args.quiet && !args.json);
     let result = commands::run(&args);
     output::finish(&args, result)

@@ -55,6 +55,14 @@ impl Image {
         if self.shadow.is_some() { Ok(()) } else { self.backend.flush() }
     }
 
+    /// What is read from now on is what the medium has. When a flush fails, the system keeps in memory what did not get there,
+    /// and says no more of it: recovery would take it for durable, and build on it.
+    pub(crate) fn forget(&self) -> io::Result<()> {
+        self.flush()?;
+        self.backend.forget();
+        Ok(())
+    }
+
     /// Gives a range back to the file system or the device.
     pub(crate) fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         if self.shadow.is_some() { Ok(()) } else { self.backend.discard(offset, length) }

@@ -8,7 +8,13 @@ use std::{cell::RefCell, io, sync::Arc};
 use sluice_engine::{keys::VolumeKey, volume};
 use sluice_xts::{Backend, Xts256};
 
-use crate::{image::Image, stages::Stages, volume::Volume};
+use crate::{
+    flushes::{Flushes, Moment},
+    image::Image,
+    losses::Losses,
+    stages::Stages,
+    volume::Volume,
+};
 
 /// Bytes that are encrypted at once: they stay in the processor's cache until they are written.
 const PIECE: usize = 256 * 1024;
@@ -22,6 +28,8 @@ pub(crate) struct InPlace {
     place: volume::InPlace,
     cipher: Xts256,
     image: Image,
+    flushes: Flushes,
+    losses: Arc<Losses>,
     stages: Arc<Stages>,
 }
 
@@ -30,16 +38,22 @@ impl InPlace {
         place: volume::InPlace,
         key: &VolumeKey,
         image: Image,
+        losses: Arc<Losses>,
         stages: Arc<Stages>,
     ) -> io::Result<Self> {
         let cipher = Xts256::new(key.as_bytes(), Backend::detect());
         let cipher = cipher.map_err(|error| io::Error::other(format!("the key: {error:?}")))?;
-        Ok(Self { place, cipher, image, stages })
+        Ok(Self { place, cipher, image, flushes: Flushes::default(), losses, stages })
     }
 
     /// Where a byte of the volume lies.
     fn on_image(&self, offset: u64) -> u64 {
         self.place.first_sector * u64::from(self.place.sector_size) + offset
+    }
+
+    fn flush_since(&self, since: Moment) -> io::Result<()> {
+        let flush = || self.stages.device_flush.time(0, || self.image.flush());
+        self.flushes.flush(since, flush, || self.losses.note())
     }
 
     fn sector(&self, offset: u64) -> u64 {
@@ -74,6 +88,7 @@ impl Volume for InPlace {
 
     fn write(&self, offset: u64, bytes: &[u8], fua: bool) -> io::Result<()> {
         let unit = self.place.sector_size as usize;
+        let begun = self.flushes.now();
         BOUNCE.with_borrow_mut(|bounce| {
             for (at, piece) in (offset..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
                 bounce.resize(piece.len(), 0);
@@ -83,12 +98,12 @@ impl Volume for InPlace {
                 let write = || self.image.write(self.on_image(at), bounce);
                 self.stages.device_write.time(piece.len(), write)?;
             }
-            if fua { self.flush() } else { Ok(()) }
+            if fua { self.flush_since(begun) } else { Ok(()) }
         })
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.stages.device_flush.time(0, || self.image.flush())
+        self.flush_since(self.flushes.now())
     }
 
     fn discard(&self, _offset: u64, _length: u64) -> io::Result<()> {

@@ -15,6 +15,7 @@
 
 mod callers;
 mod carry;
+mod flushes;
 mod handover;
 mod image;
 mod in_place;

@@ -26,6 +26,11 @@ impl Losses {
         self.count.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+
     /// For a new connection.
     pub(crate) fn known(&self) -> Known {
         Known(AtomicU64::new(self.told.load(Ordering::SeqCst)))

@@ -22,6 +22,7 @@ impl Opening {
     /// Opens it, after a crash or not.
     pub(crate) fn open(&self) -> io::Result<Box<Engine>> {
         let problem = |what: String| io::Error::other(what);
+        self.image.forget()?;
         let mapped = &self.mapped;
         let layout = Layout::of(mapped).map_err(|error| problem(format!("the header: {error:?}")))?;
         let sealer = Sealer::new(self.key.as_bytes(), &self.uuid, mapped.encrypted, Backend::detect());

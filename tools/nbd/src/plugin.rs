@@ -76,6 +76,9 @@ impl Server for Connection {
         publish::stop();
         for (name, exported) in VOLUMES.get().into_iter().flatten() {
             match exported.volume.close() {
+                Ok(()) if handover::says_closed() && exported.losses.any() => {
+                    eprintln!("{name}: closed after losses");
+                }
                 Ok(()) if handover::says_closed() => eprintln!("{name}: closed"),
                 Ok(()) => {}
                 Err(error) => eprintln!("{name}: not closed: {error}"),
@@ -145,19 +148,11 @@ impl Server for Connection {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64, flags: Flags) -> Result<()> {
-        let durable = flags.contains(Flags::FUA);
-        let written = self.volume.write(offset, buffer, durable);
-        if written.is_err() && durable {
-            self.losses.note();
-        }
-        Ok(written?)
+        Ok(self.volume.write(offset, buffer, flags.contains(Flags::FUA))?)
     }
 
     fn flush(&self) -> Result<()> {
         let flushed = self.volume.flush();
-        if flushed.is_err() {
-            self.losses.note();
-        }
         let told = self.losses.tell(&self.known);
         Ok(flushed.and(told)?)
     }

@@ -51,9 +51,10 @@ pub(crate) fn open(given: Handover, losses: &Arc<Losses>) -> io::Result<Box<dyn 
     let Handover { image, kind, uuid, key, write, io, .. } = given;
     let image = Image::new(image, write);
     let (volume, tell): (Box<dyn Volume>, Teller) = match kind {
-        Kind::InPlace(place) => {
-            (Box::new(InPlace::new(place, &key, image, Arc::clone(&stages))?), Box::new(|| None))
-        }
+        Kind::InPlace(place) => (
+            Box::new(InPlace::new(place, &key, image, Arc::clone(losses), Arc::clone(&stages))?),
+            Box::new(|| None),
+        ),
         Kind::Mapped(mapped) => {
             let opening = Opening { mapped, uuid, key, image: Arc::new(image) };
             let volume = Mapped::open(opening, io, Arc::clone(losses), &stages)?;

@@ -46,6 +46,7 @@ impl<'a> Disk<'a> {
         parameters.extend(partition);
         let (plugin, place) = (how.plugin, &place);
         let (volumes, read_only) = (std::slice::from_ref(how.volume), how.read_only);
+        record.forget_what_was_said().map_err(failed)?;
         let log = record.give_lock().map_err(failed)?;
         let disk = Self { record, folder: how.folder, let_go: false };
         let start_it =

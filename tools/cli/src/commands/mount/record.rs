@@ -68,6 +68,15 @@ impl Record {
         Ok(Some(Self { path, file }))
     }
 
+    /// What has been said up to now was of an opening that does not count.
+    pub(super) fn forget_what_was_said(&self) -> io::Result<()> {
+        let mut text = Vec::new();
+        let mut file = self.log()?;
+        file.read_to_end(&mut text)?;
+        let head = text.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(head as u64)
+    }
+
     /// The one there is.
     pub(super) fn find(dir: &Path) -> io::Result<Self> {
         let path = place(dir)?;

@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Stuck { path: PathBuf, said: String },
     #[error("{path} is unmounted, but the volume was not closed: {why}")]
     NotClosed { path: PathBuf, why: String },
+    #[error("{path} is unmounted and the volume is closed, but writing to its image had failed meanwhile")]
+    Losses { path: PathBuf },
 }
 
 impl Trouble {
@@ -35,7 +37,7 @@ impl Trouble {
                 "Have them leave the folder and close its files, then unmount again. It is still mounted."
             }
             Self::Stuck { .. } => "It is still mounted. Unmount it as the same user, or as root with umount.",
-            Self::NotClosed { .. } => {
+            Self::NotClosed { .. } | Self::Losses { .. } => {
                 "What had been flushed is there; what had not may be lost. Mount it again, and check the file system."
             }
         }
@@ -50,6 +52,7 @@ impl Trouble {
             Self::Busy { .. } => "in_use",
             Self::Stuck { .. } => "no_unmount",
             Self::NotClosed { .. } => "not_closed",
+            Self::Losses { .. } => "losses",
         }
     }
 

@@ -19,6 +19,8 @@ use crate::{args::Unmount, failure::Failure, output::Report, progress};
 
 /// What the plugin says of a volume that it has closed, after its name.
 const CLOSED: &str = ": closed";
+/// Likewise, if writes have failed before.
+const AFTER_LOSSES: &str = ": closed after losses";
 
 pub(super) fn run(args: &Unmount) -> Result<Report, Failure> {
     let dir = resolve(&args.dir).map_err(|source| Failure::Open { path: args.dir.clone(), source })?;
@@ -45,6 +47,9 @@ pub(super) fn run(args: &Unmount) -> Result<Report, Failure> {
     record.remove();
     let (_, mut said) = said?;
     let count = said.len();
+    if said.iter().any(|line| line.ends_with(AFTER_LOSSES)) {
+        return Err(Trouble::Losses { path: dir }.into());
+    }
     said.retain(|line| !line.ends_with(CLOSED));
     if said.len() == count {
         let why = said.last().filter(|_| lived).map_or("its server had ended before", String::as_str).into();

@@ -154,9 +154,7 @@ impl Place {
     fn new(args: &Serve) -> Result<Self, Failure> {
         if let Some(path) = &args.socket {
             let path = std::path::absolute(path).map_err(|e| failed("find the socket's folder", e))?;
-            let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
-            // One that nobody listens on is left of a server that was killed.
-            if is_socket && UnixStream::connect(&path).is_err() {
+            if is_left(&path) {
                 fs::remove_file(&path).map_err(|e| failed("remove the old socket", e))?;
             }
             return Ok(Self::Socket(path));
@@ -190,10 +188,18 @@ impl Place {
     }
 
     fn clean_up(&self) {
-        if let Self::Socket(path) = self {
+        if let Self::Socket(path) = self
+            && is_left(path)
+        {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Whether it is a socket on which nobody listens, left of a server that has ended. Another's is none of our business.
+fn is_left(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    is_socket && UnixStream::connect(path).is_err()
 }
 
 pub(crate) fn plugin(given: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -16,6 +16,7 @@ pub(crate) struct Volume {
     pub name: String,
     pub image: Image,
     pub kind: Kind,
+    pub uuid: [u8; 16],
     /// The copy of the header that counts.
     pub header: Box<[u8; COPY_BYTES]>,
     pub key: Box<VolumeKey>,
@@ -39,8 +40,8 @@ impl Volume {
         let key = keys.of(&name, &header)?;
         let mut raw = Box::new([0; COPY_BYTES]);
         raw.copy_from_slice(header.raw().as_bytes());
-        let (kind, bytes) = (header.kind(), header.volume_bytes());
-        Ok(Self { name, image, kind, header: raw, key, bytes })
+        let (kind, uuid, bytes) = (header.kind(), header.uuid(), header.volume_bytes());
+        Ok(Self { name, image, kind, uuid, header: raw, key, bytes })
     }
 }
 
@@ -60,7 +61,29 @@ pub(super) fn open(given: &[PathBuf], write: bool, secret: &SecretSource) -> Res
             false => failure,
         })
     });
-    opened.collect()
+    let volumes: Vec<Volume> = opened.collect::<Result<_, _>>()?;
+    // nbdkit's filter has one block size for all, and would leave out what remains.
+    let grain = volumes.iter().map(Volume::grain).max().unwrap_or(512);
+    if let Some(odd) = volumes.iter().find(|volume| !volume.bytes.is_multiple_of(grain.into())) {
+        let Volume { name, bytes, .. } = odd;
+        return Err(Failure::Names(format!(
+            "{name} has {bytes} bytes, and cannot be served beside a volume with sectors of {grain}: serve it by itself"
+        )));
+    }
+    // A file or device is locked; of a server's disk, only its UUID says that it is here twice.
+    let twice = volumes.iter().enumerate().find_map(|(place, one)| {
+        let other = volumes.iter().take(place).find(|other| {
+            other.uuid == one.uuid
+                && (one.image.backend().file().is_none() || other.image.backend().file().is_none())
+        });
+        Some((other?, one))
+    });
+    match twice.filter(|_| write) {
+        Some((one, other)) => {
+            Err(Failure::Names(format!("{} and {} are the same volume, by its UUID", one.name, other.name)))
+        }
+        None => Ok(volumes),
+    }
 }
 
 /// `NAME=PATH`, or a path alone, of which the name is what a person would call it. No name has a slash: `./a=b` is a path.
