@@ -140,6 +140,25 @@ fn after_a_killed_server_unmounting_cleans_up() {
     }
 }
 
+/// The volume is closed then, but what was written last is not on it.
+#[test]
+fn after_a_killed_connection_unmounting_says_so() {
+    let bench = Bench::new("cut", Kind::InPlace, 64);
+    fill(&bench, &make(&bench, "ext4", 32));
+    says(&mount(&bench, &[], &[]), 0, "ext4");
+    let (nbdkit, said) = (nbdkit(&bench), |pid: &i32| fs::read_link(format!("/proc/{pid}/fd/2")).ok());
+    let record = said(&nbdkit.as_raw_nonzero().get());
+    let numbers = fs::read_dir("/proc").unwrap().flatten();
+    let mut others = numbers.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let is_nbdfuse = |pid: &i32| said(pid) == record && *pid != nbdkit.as_raw_nonzero().get();
+    let nbdfuse = others.find(is_nbdfuse).and_then(Pid::from_raw).unwrap();
+    kill_process(nbdfuse, Signal::KILL).unwrap();
+    let _ = fs::write(bench.path("dir/lost"), vec![1; 3_000_000]);
+    says(&unmount(&bench), 1, "not_closed");
+    says(&mount(&bench, &[], &[]), 0, "ext4");
+    says(&unmount(&bench), 0, "\"ok\": true");
+}
+
 #[test]
 fn after_a_killed_mount_unmounting_cleans_up() {
     let bench = Bench::new("half", Kind::Mapped, 64);

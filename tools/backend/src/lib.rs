@@ -106,6 +106,9 @@ impl Backend {
             // Devices that cannot be locked are guarded by the system's own means.
             Err(TryLockError::Error(_)) => {}
         }
+        if write && system::is_looped(&file) {
+            return Err(OpenError::InUse);
+        }
         Self::of(file).map_err(OpenError::Size)
     }
 

@@ -1,9 +1,13 @@
 //! Files and block devices of Linux.
 
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom},
-    os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
@@ -20,6 +24,19 @@ pub(super) fn options(path: &Path, write: bool) -> OpenOptions {
         options.custom_flags(OFlags::EXCL.bits().cast_signed());
     }
     options
+}
+
+/// Whether a file is what a loop device shows, which something may have mounted. The kernel locks no such file.
+pub(super) fn is_looped(file: &File) -> bool {
+    let Ok(own) = file.metadata() else { return false };
+    if !own.is_file() {
+        return false;
+    }
+    std::fs::read_dir("/sys/block").into_iter().flatten().flatten().any(|device| {
+        let behind = std::fs::read(device.path().join("loop/backing_file")).unwrap_or_default();
+        let behind = Path::new(OsStr::from_bytes(behind.strip_suffix(b"\n").unwrap_or(&behind)));
+        behind.metadata().is_ok_and(|behind| (behind.dev(), behind.ino()) == (own.dev(), own.ino()))
+    })
 }
 
 /// Size in bytes, and bytes of a sector of a device; a file has no sectors of its own.

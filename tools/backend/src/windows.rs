@@ -25,6 +25,11 @@ pub(super) fn options(_path: &Path, write: bool) -> OpenOptions {
     options
 }
 
+/// There are no loop devices; a virtual disk's file cannot be opened.
+pub(super) fn is_looped(_file: &File) -> bool {
+    false
+}
+
 /// Size in bytes, and bytes of a sector of a disk; a file knows neither request.
 pub(super) fn size(mut file: &File) -> io::Result<(u64, Option<u32>)> {
     // SAFETY: plain numbers, for which zeros are values.

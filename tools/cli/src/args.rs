@@ -320,7 +320,7 @@ pub(crate) struct Top {
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
     interval: f64,
     /// With --json: how many intervals, a line each.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "json")]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub count: u64,
     /// Print everything once, as text for Prometheus or its node_exporter.
     #[arg(long, conflicts_with_all = ["json", "count"])]

@@ -121,7 +121,9 @@ impl Failure {
         match self {
             Self::Open { .. } => "Check the path or URI, and that you may read and write what it names.",
             Self::Io { .. } => "Nothing was reported as done that is not. Check the device and try again.",
-            Self::Full { .. } => "Make room and run the command again; what was there is as it was.",
+            Self::Full { .. } => {
+                "Make room and run the command again. What was there is as it was, unless it was to be replaced."
+            }
             Self::NoRoom { .. } => {
                 "Make the disk or image larger, and then `sluice grow`; or discard something. The volume holds what it \
                  held."

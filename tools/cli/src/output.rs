@@ -94,7 +94,13 @@ fn error_object(command: &str, code: &str, message: &str, advice: &str) -> Strin
     format!("{object:#}")
 }
 
+/// Without what a terminal would take for commands: names come from disks, and from whoever made them.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+}
+
 fn say(stdout: bool, text: &str) {
+    let text = printable(text);
     // A reader that has gone (`sluice info | head -1`) is no failure of ours.
     let _ =
         if stdout { writeln!(std::io::stdout(), "{text}") } else { writeln!(std::io::stderr(), "{text}") };
@@ -119,7 +125,7 @@ impl Lines {
             }
             write!(out, ",\n  {}: [", json!(list))?;
         } else if !head.text.is_empty() {
-            writeln!(out, "{}", head.text.trim_end())?;
+            writeln!(out, "{}", printable(head.text.trim_end()))?;
         }
         Ok(Self { json, first: true, out })
     }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::Format,
+    convert::record,
     failure::Failure,
     image::Image,
     output::{Report, size, uuid},
@@ -48,6 +49,7 @@ impl New<'_> {
     /// Puts both copies of a header where this one's will lie.
     pub(super) fn put_header(&self, image: &Image, header: &[u8; COPY_BYTES]) -> Result<(), Failure> {
         let copy_b_offset = self.volume.geometry.copy_b_offset;
+        record::forget(image, copy_b_offset)?;
         image.carry_out(&plan::replace(&image.probe(&image.copies()), copy_b_offset, header))
     }
 

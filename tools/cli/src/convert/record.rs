@@ -245,18 +245,37 @@ pub(crate) fn find(disk: &dyn Disk) -> Result<Option<Record>, Failure> {
     Ok(Some(record))
 }
 
-/// Bytes of a plain image that has grown for a conversion which never began: power failed before the mark was there. Behind
-/// them lie nothing but zeros and its records.
+/// Bytes of a plain image that has grown for a conversion which never began: it ended before the mark was there. Behind them
+/// lie nothing but zeros and its records.
 pub(crate) fn not_begun(disk: &dyn Disk) -> Result<Option<u64>, Failure> {
-    let Some(copy_b) = copy_b_offset(disk.bytes()) else { return Ok(None) };
+    let bytes = disk.bytes();
+    // When it begins to grow, the mark is the last of it.
+    let places = [copy_b_offset(bytes).map(|copy_b| copy_b + UNIT), bytes.checked_sub(UNIT)];
+    for at in places.into_iter().flatten() {
+        let mut spare = [0; COPY_BYTES];
+        disk.read(at, &mut spare)?;
+        let Some((Mark::Converting, header)) = unmarked(&spare) else { continue };
+        let place =
+            Header::check(zerocopy::transmute_ref!(&*header)).ok().and_then(|header| Place::of(&header));
+        let end = at + UNIT;
+        let fits = |place: &Place| place.spare_at() == at && (place.disk == bytes || end == bytes);
+        let Some(place) = place.filter(fits) else { continue };
+        let behind = (place.records_end().min(bytes), bytes);
+        if is_zero(disk, place.volume, place.copy_b)? && is_zero(disk, behind.0, behind.1)? {
+            return Ok(Some(place.volume));
+        }
+    }
+    Ok(None)
+}
+
+/// Before another volume is made: what a conversion left behind copy B's place would count again if its header were damaged.
+pub(crate) fn forget(disk: &dyn Disk, copy_b: u64) -> Result<(), Failure> {
     let mut spare = [0; COPY_BYTES];
-    disk.read(copy_b + UNIT, &mut spare)?;
-    let Some((Mark::Converting, header)) = unmarked(&spare) else { return Ok(None) };
-    let place = Header::check(zerocopy::transmute_ref!(&*header)).ok().and_then(|header| Place::of(&header));
-    let fits = |place: &Place| place.copy_b == copy_b && place.disk == disk.bytes();
-    let Some(place) = place.filter(fits) else { return Ok(None) };
-    let zeros = is_zero(disk, place.volume, place.copy_b)? && is_zero(disk, place.records_end(), place.disk)?;
-    Ok(zeros.then_some(place.volume))
+    if disk.read(copy_b + UNIT, &mut spare).is_ok() && unmarked(&spare).is_some() {
+        disk.write(copy_b + UNIT, &[0; COPY_BYTES])?;
+        disk.flush()?;
+    }
+    Ok(())
 }
 
 /// Whether bytes `from` to `to` of the disk are all zeros.

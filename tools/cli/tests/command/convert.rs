@@ -307,6 +307,38 @@ mod stopped {
         }
     }
 
+    /// Killed between growing and beginning: the mark is behind it, and nothing else.
+    #[test]
+    fn killed_while_it_grows_it_is_no_larger_the_next_time() {
+        let plain = contents(DISK);
+        let bench = half(&plain);
+        let image = bench.get("disk");
+        let spare = image.len() - MIB as usize + 4096;
+        let mut grown = plain.clone();
+        grown.resize(spare, 0);
+        grown.extend_from_slice(&image[spare..][..4096]);
+        for end in [grown.len(), image.len()] {
+            grown.resize(end, 0);
+            bench.put("disk", &grown);
+            let made = bench.ok(&args(&[&IN_PLACE, &PASS, &CHEAP, &["--shift", "2M"]]));
+            assert_eq!((made["volume_bytes"].as_u64(), &made["resumed"]), (Some(DISK), &false.into()));
+            assert!(by_openssl(&bench.get("disk")) == plain);
+        }
+    }
+
+    #[test]
+    fn what_a_conversion_left_is_not_taken_for_one_under_a_new_volume() {
+        let bench = half(&contents(DISK));
+        bench.ok(&args(&[&["format", "disk", "--force"], &PASS, &CHEAP]));
+        bench.ok(&["header", "backup", "disk", "backup"]);
+        let mut image = bench.get("disk");
+        let copy_b = image.len() - MIB as usize;
+        (image[300], image[copy_b + 300]) = (!image[300], !image[copy_b + 300]);
+        bench.put("disk", &image);
+        bench.fails(&["info", "disk"], "damaged", 5);
+        bench.ok(&["header", "restore", "disk", "backup"]);
+    }
+
     #[test]
     fn a_copy_that_was_killed_is_known_for_one() {
         let bench = bench(&contents(DISK));

@@ -128,6 +128,7 @@ impl Folder {
             None if has_room(Path::new(IN_MEMORY), args.size) => IN_MEMORY.into(),
             None => std::env::temp_dir(),
         };
+        fs::metadata(&above).map_err(|source| Failure::Open { path: above.clone(), source })?;
         if !has_room(&above, args.size) {
             return Err(Failure::Full { path: above });
         }
@@ -139,7 +140,8 @@ impl Folder {
 
 /// The largest image is twice the size, of which everything may be written.
 fn has_room(folder: &Path, size: u64) -> bool {
-    rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize > 2 * size + (512 << 20))
+    let needed = size.saturating_mul(2).saturating_add(512 << 20);
+    rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) > needed)
 }
 
 impl Drop for Folder {

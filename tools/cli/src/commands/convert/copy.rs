@@ -105,8 +105,10 @@ fn make(args: &Convert, target: &Path, bytes: u64) -> Result<bool, Failure> {
     }
     match OpenOptions::new().write(true).create_new(true).open(target) {
         Ok(file) => {
-            file.set_len(needed).map_err(|e| Failure::io("change the size of", target, e))?;
-            Ok(true)
+            let sized = file.set_len(needed).inspect_err(|_| {
+                let _ = std::fs::remove_file(target); // or it is there, empty
+            });
+            sized.map(|()| true).map_err(|e| Failure::io("change the size of", target, e))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(source) => Err(Failure::Open { path: target.into(), source }),

@@ -10,7 +10,7 @@ use crate::{
     commands::format,
     convert::{
         Disk, contents, life,
-        record::{self, Place, Record, UNIT, UNITS, Way},
+        record::{self, Mark, Place, Record, UNIT, UNITS, Way},
         shift::Shift,
     },
     failure::Failure,
@@ -66,7 +66,7 @@ fn begin(args: &Convert, mut image: Image) -> Result<Report, Failure> {
     let place = place.ok_or_else(|| unconvertible(&image, "it is too small"))?;
     let cipher = plain::cipher(&new.key)?;
     if geometry.disk_bytes > image.bytes {
-        grow(&mut image, geometry.disk_bytes)?;
+        grow(&mut image, place, &new.header)?;
     }
     let shift = Shift { disk: &image, cipher: &cipher, place };
     let stop = Stop::watch();
@@ -141,14 +141,16 @@ fn refuse_to_give_up(args: &Convert, image: &Image, geometry: &Geometry) -> Resu
     Err(unconvertible(image, what))
 }
 
-/// Makes an image file larger. That there is room for all of it is found out before anything is changed; and it is not
-/// flushed before the records are there, by which the next attempt would know that it has grown.
-fn grow(image: &mut Image, bytes: u64) -> Result<(), Failure> {
-    image.reserve(0, bytes)?;
+/// Makes an image file larger. That there is room for all of it is found out before anything is changed; and it grows by a
+/// mark being written behind it, so that the next attempt knows why it has grown, whenever this one ends.
+fn grow(image: &mut Image, place: Place, header: &[u8; COPY_BYTES]) -> Result<(), Failure> {
+    image.reserve(0, place.disk)?;
+    image.write(place.spare_at(), &record::marked(header, Mark::Converting))?;
+    image.flush()?;
     if let Some(file) = image.regular_file() {
-        file.set_len(bytes).map_err(|e| Failure::io("change the size of", &image.path, e))?;
+        file.set_len(place.disk).map_err(|e| Failure::io("change the size of", &image.path, e))?;
     }
-    image.bytes = bytes;
+    image.bytes = place.disk;
     Ok(())
 }
 

@@ -30,7 +30,10 @@ pub(super) fn run(args: &Unmount) -> Result<Report, Failure> {
     })?;
     let (head, _) = record.read().map_err(|e| Failure::io("read", &record.path, e))?;
     let lived = record.is_held();
-    if is_mounted(&dir)? {
+    // Without it nothing that is written any more reaches the volume, which is closed all the same.
+    let connected = users(&record.path).iter().any(|(_, name)| name == "nbdfuse");
+    let mounted = is_mounted(&dir)?;
+    if mounted {
         unmount(&dir)?;
     } else if lived {
         // It was never mounted wholly, or is being closed. Either way they are told to end.
@@ -53,6 +56,10 @@ pub(super) fn run(args: &Unmount) -> Result<Report, Failure> {
     said.retain(|line| !line.ends_with(CLOSED));
     if said.len() == count {
         let why = said.last().filter(|_| lived).map_or("its server had ended before", String::as_str).into();
+        return Err(Trouble::NotClosed { path: dir, why }.into());
+    }
+    if mounted && !connected {
+        let why = "nbdfuse had ended before, and what was written since went nowhere".into();
         return Err(Trouble::NotClosed { path: dir, why }.into());
     }
     let image = head["image"].as_str().unwrap_or_default();
