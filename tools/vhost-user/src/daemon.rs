@@ -76,7 +76,10 @@ impl Daemon {
         let mut command = Command::new(PROGRAM);
         command
             .arg("--blockdev")
-            .arg(format!("driver=file,node-name=file,filename={},discard=unmap,read-only={read_only}", image.display()))
+            .arg(format!(
+                "driver=file,node-name=file,filename={},discard=unmap,read-only={read_only}",
+                image.display()
+            ))
             .arg("--blockdev")
             .arg(format!(
                 "driver={},node-name=disk,file=file,discard=unmap,read-only={read_only}",

@@ -73,7 +73,8 @@ impl<D: AsDevice> Drop for Events<D> {
 fn turn<R: Request>(device: &Device<VhostUser, R>, ticked: &mut Instant) {
     let transport = device.transport();
     let (socket, backend) = transport.channels();
-    let backend_guard = backend.as_ref().map(|channel| channel.lock().unwrap_or_else(PoisonError::into_inner));
+    let backend_guard =
+        backend.as_ref().map(|channel| channel.lock().unwrap_or_else(PoisonError::into_inner));
     let queues = usize::from(device.queues());
     let mut waited: Vec<PollFd<'_>> = Vec::with_capacity(queues + 3);
     waited.push(event(transport.wake()));

@@ -6,12 +6,15 @@
 use std::{
     cell::Cell,
     io,
+    net::Shutdown,
     os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{RecvTimeoutError, channel},
     },
+    thread,
     time::Duration,
 };
 
@@ -75,6 +78,8 @@ struct State {
     status: u8,
     features: u64,
     queues: u64,
+    /// Queues that have been set up.
+    enabled: u16,
 }
 
 struct Connection {
@@ -137,57 +142,86 @@ impl VhostUser {
 
     fn connect(&self) -> Result<(Connection, State), Failure> {
         let socket = UnixStream::connect(&self.path).map_err(gone)?;
-        socket.set_read_timeout(Some(PATIENCE)).map_err(gone)?;
         let process = socket_peercred(&socket).map_err(gone)?.pid.as_raw_nonzero().get();
         let copy = Arc::new(socket.try_clone().map_err(gone)?);
-        let mut frontend = Frontend::from_stream(socket, u64::from(QUEUES));
-        let offered = frontend.get_features().map_err(gone)?;
-        frontend.set_owner().map_err(gone)?;
-        let protocol = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
-        if offered & protocol == 0 {
-            return Err(Failure::Legacy); // nobody tells us the capacity
-        }
-        let wanted = VhostUserProtocolFeatures::MQ
-            | VhostUserProtocolFeatures::CONFIG
-            | VhostUserProtocolFeatures::REPLY_ACK
-            | VhostUserProtocolFeatures::BACKEND_REQ;
-        let has = wanted & frontend.get_protocol_features().map_err(gone)?;
-        frontend.set_protocol_features(has).map_err(gone)?;
-        if has.contains(VhostUserProtocolFeatures::REPLY_ACK) {
-            frontend.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
-        }
-        let multiple = has.contains(VhostUserProtocolFeatures::MQ);
-        let queues = if multiple { frontend.get_queue_num().map_err(gone)? } else { 1 };
-        let mut backend = None;
-        if has.contains(VhostUserProtocolFeatures::BACKEND_REQ) {
-            let mut handler = Backend::new(Arc::default()).map_err(gone)?;
-            handler.set_reply_ack_flag(has.contains(VhostUserProtocolFeatures::REPLY_ACK));
-            frontend.set_backend_request_fd(&handler.get_tx_raw_fd()).map_err(gone)?;
-            backend = Some(Arc::new(Mutex::new(handler)));
-        }
-        let state = State { process: Some(process), features: offered, queues, ..State::default() };
-        Ok((Connection { frontend, socket: copy, backend }, state))
+        let frontend = Frontend::from_stream(socket, u64::from(QUEUES));
+        let (frontend, backend, state) = patiently(&copy, || greet(frontend))?;
+        let connection = Connection { frontend, socket: copy, backend };
+        Ok((connection, State { process: Some(process), ..state }))
     }
 
-    fn with<V>(
-        &self,
-        act: impl FnOnce(&mut Frontend) -> Result<V, vhost::Error>,
-    ) -> Result<V, Failure> {
+    fn with<V>(&self, act: impl FnOnce(&mut Frontend) -> Result<V, vhost::Error>) -> Result<V, Failure> {
         let mut state = self.state();
         let connection = state.connection.as_mut().ok_or(Failure::Gone)?;
-        act(&mut connection.frontend).map_err(gone)
+        let frontend = &mut connection.frontend;
+        patiently(&connection.socket, || act(frontend)).map_err(gone)
     }
+}
+
+/// Does something that waits for the back end, and hangs up on one that takes too long: the protocol's crate goes on
+/// waiting when a time limit of the socket's own has passed.
+fn patiently<V>(socket: &UnixStream, act: impl FnOnce() -> V) -> V {
+    let (done, wait) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = socket.shutdown(Shutdown::Both); // whoever waits hears of it
+            }
+        });
+        let value = act();
+        drop(done);
+        value
+    })
+}
+
+type Greeted = (Frontend, Option<Arc<Mutex<Backend>>>, State);
+
+/// What is said before a device is set up.
+fn greet(mut frontend: Frontend) -> Result<Greeted, Failure> {
+    let offered = frontend.get_features().map_err(gone)?;
+    frontend.set_owner().map_err(gone)?;
+    let protocol = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
+    if offered & protocol == 0 {
+        return Err(Failure::Legacy); // nobody tells us the capacity
+    }
+    let wanted = VhostUserProtocolFeatures::MQ
+        | VhostUserProtocolFeatures::CONFIG
+        | VhostUserProtocolFeatures::REPLY_ACK
+        | VhostUserProtocolFeatures::BACKEND_REQ;
+    let has = wanted & frontend.get_protocol_features().map_err(gone)?;
+    frontend.set_protocol_features(has).map_err(gone)?;
+    if has.contains(VhostUserProtocolFeatures::REPLY_ACK) {
+        frontend.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
+    }
+    let multiple = has.contains(VhostUserProtocolFeatures::MQ);
+    let queues = if multiple { frontend.get_queue_num().map_err(gone)? } else { 1 };
+    let mut backend = None;
+    if has.contains(VhostUserProtocolFeatures::BACKEND_REQ) {
+        let mut handler = Backend::new(Arc::default()).map_err(gone)?;
+        handler.set_reply_ack_flag(has.contains(VhostUserProtocolFeatures::REPLY_ACK));
+        frontend.set_backend_request_fd(&handler.get_tx_raw_fd()).map_err(gone)?;
+        backend = Some(Arc::new(Mutex::new(handler)));
+    }
+    let state = State { features: offered, queues, ..State::default() };
+    Ok((frontend, backend, state))
 }
 
 impl Transport for VhostUser {
     /// If this fails, a back end that does not answer may still have the memory. It is not used again before a reset has
     /// succeeded; payloads outside the region were never the back end's.
     fn reset(&self) -> Result<Continuity, Failure> {
-        let before = {
+        let (old, enabled, before) = {
             let mut state = self.state();
-            state.connection = None;
-            (state.process, state.gone)
+            let enabled = std::mem::take(&mut state.enabled);
+            (state.connection.take(), enabled, (state.process, state.gone))
         };
+        if let Some(old) = old {
+            // Each queue is stopped first: QEMU 10.0 aborts when the line is cut while it takes requests.
+            patiently(&old.socket, || {
+                let stopped = |queue: &u16| old.frontend.get_vring_base(usize::from(*queue)).is_ok();
+                (0..enabled).take_while(stopped).count()
+            });
+        }
         let result = self.connect();
         let mut state = self.state();
         let result = result.map(|(connection, new)| {
@@ -217,7 +251,9 @@ impl Transport for VhostUser {
         let memory = VhostUserMemoryRegionInfo {
             guest_phys_addr: Region::DEVICE,
             memory_size: self.region.length(),
-            userspace_addr: self.region.ours(sluice_miniport_virtio_blk::memory::DeviceAddress(Region::DEVICE)),
+            userspace_addr: self
+                .region
+                .ours(sluice_miniport_virtio_blk::memory::DeviceAddress(Region::DEVICE)),
             mmap_offset: 0,
             mmap_handle: self.region.file().as_raw_fd(),
         };
@@ -229,8 +265,7 @@ impl Transport for VhostUser {
 
     fn configuration(&self, into: &mut [u8; CONFIG]) -> Result<(), Failure> {
         let flags = VhostUserConfigFlags::WRITABLE;
-        let (_, bytes) =
-            self.with(|frontend| frontend.get_config(0, CONFIG as u32, flags, &[0; CONFIG]))?;
+        let (_, bytes) = self.with(|frontend| frontend.get_config(0, CONFIG as u32, flags, &[0; CONFIG]))?;
         *into = bytes.try_into().map_err(gone)?;
         Ok(())
     }
@@ -268,7 +303,9 @@ impl Transport for VhostUser {
             frontend.set_vring_call(index, call)?;
             frontend.set_vring_kick(index, kick)?;
             frontend.set_vring_enable(index, true)
-        })
+        })?;
+        self.state().enabled = queue + 1;
+        Ok(())
     }
 
     fn notify(&self, queue: u16) {

@@ -88,7 +88,8 @@ pub fn understand(command: &Command, facts: &Facts, data: Target<'_>) -> Result<
         Command::Unmap { length, .. } => unmap(usize::from(length), facts, data),
         Command::WriteSame(same) => write_same(&same, facts, data),
         Command::Inquiry(Inquiry {
-            page: Some(answers::page::SERIAL | answers::page::IDENTIFICATION), ..
+            page: Some(answers::page::SERIAL | answers::page::IDENTIFICATION),
+            ..
         }) => Ok(Asked::Identify),
         _ => control(command, facts, data),
     }

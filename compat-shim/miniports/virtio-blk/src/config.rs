@@ -87,11 +87,15 @@ impl Facts {
         }
         let per_block = block_size / SECTOR;
         let topology = has(feature::TOPOLOGY);
-        let discard = has(feature::DISCARD).then(|| {
-            Ranges { granularity: (u32_at(bytes, 44) / per_block).max(1), ..ranges(bytes, 36, per_block) }
+        let discard = has(feature::DISCARD).then(|| Ranges {
+            granularity: (u32_at(bytes, 44) / per_block).max(1),
+            ..ranges(bytes, 36, per_block)
         });
-        let zeroes = has(feature::WRITE_ZEROES)
-            .then(|| Ranges { may_unmap: bytes[56] != 0, granularity: 1, ..ranges(bytes, 48, per_block) });
+        let zeroes = has(feature::WRITE_ZEROES).then(|| Ranges {
+            may_unmap: bytes[56] != 0,
+            granularity: 1,
+            ..ranges(bytes, 48, per_block)
+        });
         Ok(Self {
             blocks: u64_at(bytes, 0) / u64::from(per_block),
             block_size,
@@ -183,7 +187,10 @@ mod tests {
         let features =
             feature::BLK_SIZE | feature::TOPOLOGY | feature::DISCARD | feature::WRITE_ZEROES | feature::RO;
         let facts = Facts::of(features, &bytes).unwrap();
-        assert_eq!((facts.blocks, facts.block_size, facts.read_only, facts.write_back), (125_000, 4096, true, false));
+        assert_eq!(
+            (facts.blocks, facts.block_size, facts.read_only, facts.write_back),
+            (125_000, 4096, true, false)
+        );
         assert_eq!((facts.physical_exponent, facts.lowest_aligned), (3, 1));
         assert_eq!(facts.discard, Some(Ranges { blocks: 10, count: 2, granularity: 2, may_unmap: false }));
         assert_eq!(facts.zeroes, None, "less than a block is nothing");

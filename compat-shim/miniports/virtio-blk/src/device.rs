@@ -304,9 +304,8 @@ impl<T: Transport, R: Request> Device<T, R> {
         let facts = self.facts_now(features)?;
         let active = self.set_queues(features, facts.queues)?;
         let facts = self.judge(facts)?;
-        self.transport.set_status(
-            status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK,
-        );
+        self.transport
+            .set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
         self.block_size.store(facts.block_size, Release);
         self.features.store(features, Release);
         self.tell(facts);

@@ -66,7 +66,9 @@ macro_rules! field {
         pub fn $load(&self, at: usize, order: Ordering) -> $type {
             match self.field(at, size_of::<$type>()) {
                 // SAFETY: inside the part and aligned (`field`); valid by the contract of `Shared`.
-                Some(place) => <$type>::from_le(unsafe { $atomic::from_ptr(place.cast().as_ptr()) }.load(order)),
+                Some(place) => {
+                    <$type>::from_le(unsafe { $atomic::from_ptr(place.cast().as_ptr()) }.load(order))
+                }
                 None => 0,
             }
         }

@@ -423,17 +423,18 @@ impl<R: Request> Queue<R> {
             Asked::Flush if !self.facts.write_back => Err(Outcome::Moved(0)),
             Asked::Flush => Ok((self.flush(number, common), 0)),
             Asked::Discard(ref ranges, count) => {
-                if ranges[..count.min(RANGES)].iter().all(|range| range.blocks == 0) {
-                    return Err(Outcome::Moved(0));
+                let list = request.data().len() as u32;
+                if ranges.iter().take(count).all(|range| range.blocks == 0) {
+                    return Err(Outcome::Moved(list));
                 }
                 self.head(number, request::DISCARD, 0);
                 self.ranges(number, ranges.iter().take(count).filter(|range| range.blocks > 0), 0);
-                Ok((Doing::Ranges, 0))
+                Ok((Doing::Ranges, list))
             }
             Asked::Zero(range, unmap) => {
                 self.head(number, request::WRITE_ZEROES, 0);
                 self.ranges(number, core::iter::once(&range), if unmap { request::UNMAP } else { 0 });
-                Ok((Doing::Ranges, 0))
+                Ok((Doing::Ranges, request.data().len() as u32))
             }
             Asked::Identify => {
                 self.head(number, request::GET_ID, 0);
@@ -515,7 +516,8 @@ impl<R: Request> Queue<R> {
         let list = &mut self.pieces;
         let mut pieces = Pieces { list, most, longest: self.facts.piece_bytes, writable: read };
         let reached = data.as_ref().is_some_and(|data| {
-            transport.reach(data.as_source().as_ptr(), bytes as usize, &mut pieces) && pieces.covers(begun, bytes)
+            transport.reach(data.as_source().as_ptr(), bytes as usize, &mut pieces)
+                && pieces.covers(begun, bytes)
         });
         if !reached {
             pieces.list.truncate(begun);

@@ -1,16 +1,27 @@
 //! An image, its daemon, and the miniport on it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process,
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
 };
 
-use sluice_chain::{Chain, Status};
-use sluice_miniport_virtio_blk::Settings;
-use sluice_shim::storport::SrbKind;
+use sluice_chain::{Chain, Status, bytes::Target};
+use sluice_miniport_virtio_blk::{
+    Device, Settings,
+    commands::understand,
+    config::Facts,
+    queue::{Asked, Outcome, Request},
+};
+use sluice_shim::{scsi::cdb::Command, storport::SrbKind};
 use sluice_user_host::Answer;
-use sluice_vhost_user::{Attached, Daemon, Export, Format};
+use sluice_vhost_user::{Attached, Daemon, Events, Export, Format, Region, VhostUser, device};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const FORMATS: [Format; 2] = [Format::Raw, Format::Qcow2];
@@ -25,7 +36,7 @@ pub(crate) struct Image {
 
 /// Runs a program to its end, which must be a good one.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
+    let output = process::Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}; `./x setup` installs it"));
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
@@ -62,7 +73,7 @@ impl Image {
         fs::write(&expected, bytes).unwrap();
         let expected = expected.to_string_lossy();
         let format = self.format.name();
-        run("qemu-img", &["compare", "-s", "-f", "raw", "-F", format, &expected, self.text()]);
+        run("qemu-img", &["compare", "-f", "raw", "-F", format, &expected, self.text()]);
         if self.format == Format::Qcow2 {
             run("qemu-img", &["check", "-q", self.text()]);
         }
@@ -98,4 +109,54 @@ pub(crate) fn attach(socket: &Path, settings: Settings, kind: SrbKind) -> Attach
 pub(crate) fn well(answer: &Answer, bytes: usize) {
     let device = answer.device.map(|device| (device.srb_status, device.sense().to_vec()));
     assert!(answer.status == Status::OK && answer.transferred as usize == bytes, "{answer:?} {device:?}");
+}
+
+/// A command of its own, past the shim: for those that units do not send.
+pub(crate) struct Cdb {
+    command: Command,
+    data: Vec<u8>,
+    answer: Sender<(Outcome, Vec<u8>)>,
+}
+
+impl Request for Cdb {
+    fn ask(&mut self, facts: &Facts) -> Asked {
+        let asked = understand(&self.command, facts, Target::from(&mut self.data[..]));
+        asked.unwrap_or_else(|refusal| Asked::Nothing(Outcome::Refused(refusal)))
+    }
+
+    fn data(&mut self) -> Target<'_> {
+        Target::from(&mut self.data[..])
+    }
+
+    fn end(self, outcome: Outcome) {
+        let _ = self.answer.send((outcome, self.data)); // nobody waits any more
+    }
+}
+
+/// A device asked by commands.
+pub(crate) struct Direct {
+    _events: Events<Device<VhostUser, Cdb>>,
+    pub(crate) device: Arc<Device<VhostUser, Cdb>>,
+    _region: Arc<Region>,
+}
+
+impl Direct {
+    pub(crate) fn new(socket: &Path, settings: Settings) -> Self {
+        let (device, region) = device::<Cdb>(socket, settings).unwrap();
+        let device = Arc::new(device);
+        Self { _events: Events::start(Arc::clone(&device), || {}), device, _region: region }
+    }
+
+    /// Sends a command and waits for its end.
+    pub(crate) fn send(&self, cdb: &[u8], data: Vec<u8>) -> (Outcome, Vec<u8>) {
+        let (answer, result) = channel();
+        self.device.start(Cdb { command: Command::parse(cdb).unwrap(), data, answer });
+        result.recv().unwrap()
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        self.device.stop();
+    }
 }

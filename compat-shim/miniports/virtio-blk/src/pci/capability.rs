@@ -49,7 +49,8 @@ impl Places {
     pub fn find<F: Function>(function: &F) -> Result<Self, Failure> {
         let mut found: [Option<Place>; 5] = [None; 5];
         let mut multiplier = 0;
-        let mut at = if function.config(STATUS) & HAS_LIST == 0 { 0 } else { function.config(LIST) as u8 & 0xFC };
+        let mut at =
+            if function.config(STATUS) & HAS_LIST == 0 { 0 } else { function.config(LIST) as u8 & 0xFC };
         for _ in 0..MOST {
             if at < 64 {
                 break;
