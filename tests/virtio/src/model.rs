@@ -92,6 +92,7 @@ pub(crate) struct State {
     disk: Vec<u8>,
     /// Requests carried out, by type.
     done: Vec<u32>,
+    notified: usize,
 }
 
 /// The model, as a transport.
@@ -115,6 +116,7 @@ impl Model {
                 taken: Vec::new(),
                 disk: vec![0; CAPACITY as usize * 512],
                 done: Vec::new(),
+                notified: 0,
             }),
         }))
     }
@@ -146,6 +148,30 @@ impl Model {
     #[must_use]
     pub fn done(&self) -> Vec<u32> {
         self.state().done.clone()
+    }
+
+    /// How often the driver has told it of something.
+    #[must_use]
+    pub fn notified(&self) -> usize {
+        self.state().notified
+    }
+
+    /// Gives the oldest buffer back as it is told to: another identifier, another length, a status without having done
+    /// anything. Keeps it, to give it back once more, if `again`.
+    pub fn answer(&self, id: Option<u32>, length: Option<u32>, status: u8, again: bool) {
+        let mut state = self.state();
+        state.take_all();
+        let (queue, chain) = state.taken.first().cloned().unwrap();
+        if !again {
+            state.taken.remove(0);
+        }
+        let last = chain.segments.last().unwrap();
+        state.memory.at(last.address, 1).unwrap().copy_in([status][..].into());
+        let into = chain.segments.iter().filter(|segment| segment.writable);
+        let length = length.unwrap_or_else(|| into.map(|segment| segment.length).sum());
+        if let Some(side) = &mut state.sides[usize::from(queue)] {
+            side.push(id.unwrap_or(u32::from(chain.id)), chain.count, length);
+        }
     }
 
     /// Takes what the driver has told it of, and gives back all but `keep` of it, in an order that `choose` gives (a
@@ -308,6 +334,8 @@ impl Transport for Line {
     }
 
     fn notify(&self, queue: u16) {
-        self.0.state().kicked[usize::from(queue)] = true;
+        let mut state = self.0.state();
+        state.kicked[usize::from(queue)] = true;
+        state.notified += 1;
     }
 }
