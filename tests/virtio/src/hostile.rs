@@ -4,14 +4,13 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
-    config::RANGES,
     queue::{Asked, Range},
     spec::request,
 };
 use sluice_shim::platform::Platform;
 
 use crate::{
-    Behaviour, Chain, Line, Model, Task, Tasks,
+    Behaviour, Chain, Line, Task, Tasks,
     model::{CAPACITY, State},
 };
 
@@ -55,7 +54,7 @@ pub fn run(platform: &'static dyn Platform, numbers: &mut dyn FnMut() -> Option<
     let mut numbers = Numbers(numbers, false);
     let mut behaviour = Behaviour { strict: false, ..Behaviour::new(numbers.next() & 1 == 1) };
     behaviour.offered &= !(u64::from(numbers.next() & 3) << 28); // tables and event indexes, or not
-    let line = Model::new(behaviour, MEMORY);
+    let line = Line::new(behaviour, MEMORY);
     let settings = Settings {
         queues: 2,
         descriptors: 16,
@@ -103,9 +102,14 @@ fn step(
 ) {
     match numbers.below(24) {
         0..=7 => {
-            let (asked, length) = asked(numbers);
-            let task =
-                Task { number: lengths.len(), asked, data: vec![0xA5; length], tasks: Arc::clone(tasks) };
+            let (asked, ranges, length) = asked(numbers);
+            let task = Task {
+                number: lengths.len(),
+                asked,
+                ranges,
+                data: vec![0xA5; length],
+                tasks: Arc::clone(tasks),
+            };
             lengths.push(length);
             device.start(task);
         }
@@ -166,17 +170,17 @@ fn misbehave(behaviour: &mut Behaviour, what: usize, value: u32) {
     }
 }
 
-fn asked(numbers: &mut Numbers<'_>) -> (Asked, usize) {
+fn asked(numbers: &mut Numbers<'_>) -> (Asked, Vec<Range>, usize) {
     let block = u64::from(numbers.next()) % CAPACITY;
     let bytes = numbers.below(6) as u32 * 512;
     // Now and then there is less memory than is asked for.
     let length = bytes as usize - if numbers.below(16) == 0 { bytes as usize / 2 } else { 0 };
     match numbers.below(7) {
-        0 | 1 => (Asked::Read { block, bytes, deliver: numbers.below(4) > 0 }, length),
-        2 | 3 => (Asked::Write { block, bytes, durable: numbers.below(2) == 0 }, length),
-        4 => (Asked::Flush, 0),
-        5 => (Asked::Discard([Range { block, blocks: 1 }; RANGES], numbers.below(5)), 0),
-        _ => (Asked::Identify, 0),
+        0 | 1 => (Asked::Read { block, bytes, deliver: numbers.below(4) > 0 }, vec![], length),
+        2 | 3 => (Asked::Write { block, bytes, durable: numbers.below(2) == 0 }, vec![], length),
+        4 => (Asked::Flush, vec![], 0),
+        5 => (Asked::Discard, vec![Range { block, blocks: 1 }; numbers.below(5)], 0),
+        _ => (Asked::Identify, vec![], 0),
     }
 }
 

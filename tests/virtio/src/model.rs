@@ -99,12 +99,12 @@ pub(crate) struct State {
 #[derive(Clone, Debug)]
 pub struct Line(pub Arc<Model>);
 
-impl Model {
+impl Line {
     /// A device whose driver has so much memory.
     #[must_use]
-    pub fn new(behaviour: Behaviour, memory: usize) -> Line {
+    pub fn new(behaviour: Behaviour, memory: usize) -> Self {
         let queues = behaviour.sizes.len();
-        Line(Arc::new(Self {
+        Self(Arc::new(Model {
             state: Mutex::new(State {
                 memory: Memory::new(memory),
                 behaviour,
@@ -120,7 +120,9 @@ impl Model {
             }),
         }))
     }
+}
 
+impl Model {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }

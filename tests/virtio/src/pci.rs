@@ -161,7 +161,7 @@ impl Function for Card {
     }
 
     fn read(&self, bar: u8, offset: u64, width: u8) -> u32 {
-        assert!(bar == BAR && offset + u64::from(width) <= LENGTH && offset % u64::from(width) == 0);
+        assert!(bar == BAR && offset + u64::from(width) <= LENGTH && offset.is_multiple_of(u64::from(width)));
         match offset {
             COMMON..ISR => self.common(offset - COMMON, None),
             ISR => 1,
@@ -178,7 +178,7 @@ impl Function for Card {
     }
 
     fn write(&self, bar: u8, offset: u64, width: u8, value: u32) {
-        assert!(bar == BAR && offset + u64::from(width) <= LENGTH && offset % u64::from(width) == 0);
+        assert!(bar == BAR && offset + u64::from(width) <= LENGTH && offset.is_multiple_of(u64::from(width)));
         match offset {
             COMMON..ISR => drop(self.common(offset - COMMON, Some(value))),
             NOTIFY.. => {

@@ -134,7 +134,7 @@ impl Side {
 
     fn table(&self, segment: &Segment, memory: &Memory) -> Option<Part> {
         let table = memory.at(segment.address, segment.length as usize);
-        let table = table.filter(|table| table.length() % 16 == 0 && segment.address % 16 == 0);
+        let table = table.filter(|table| table.length() % 16 == 0 && segment.address.is_multiple_of(16));
         if table.is_none() {
             self.wrong("no table where one should be");
         }

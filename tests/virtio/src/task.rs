@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use sluice_chain::bytes::Target;
 use sluice_miniport_virtio_blk::{
     config::Facts,
-    queue::{Asked, Outcome, Request},
+    queue::{Asked, List, Outcome, Range, Request},
 };
 
 /// All that have ended, in that order: number, outcome, data.
@@ -18,6 +18,8 @@ pub struct Task {
     pub number: usize,
     /// What it asks.
     pub asked: Asked,
+    /// The ranges that it names.
+    pub ranges: Vec<Range>,
     /// Its payload.
     pub data: Vec<u8>,
     /// Where it goes when it ends.
@@ -25,7 +27,10 @@ pub struct Task {
 }
 
 impl Request for Task {
-    fn ask(&mut self, facts: &Facts) -> Asked {
+    fn ask(&mut self, facts: &Facts, list: &mut List) -> Asked {
+        for range in &self.ranges {
+            list.push(*range);
+        }
         // What a caller that knows the disk would not ask.
         let beyond = |block: u64, bytes: u32| {
             block.checked_add(u64::from(bytes / facts.block_size)).is_none_or(|end| end > facts.blocks)

@@ -9,7 +9,7 @@ use sluice_miniport_virtio_blk::{
     transport::{Failure, Transport},
 };
 use sluice_user_host::User;
-use sluice_virtio_model::{Behaviour, Model, hostile, pci::Card};
+use sluice_virtio_model::{Behaviour, Line, hostile, pci::Card};
 
 static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
 
@@ -35,7 +35,7 @@ fn every_request_ends_once_whatever_the_device_does() {
 
 #[test]
 fn a_function_that_says_anything_gives_places_inside_its_bars_or_none() {
-    let line = Model::new(Behaviour::new(false), 1 << 16);
+    let line = Line::new(Behaviour::new(false), 1 << 16);
     let card = Card::new(line, 0);
     let right = sluice_virtio_model::pci::space();
     let mut found = 0;
@@ -59,7 +59,7 @@ fn a_function_that_says_anything_gives_places_inside_its_bars_or_none() {
 
 #[test]
 fn a_card_that_does_not_answer_a_reset_is_cut_off_from_memory() {
-    let line = Model::new(Behaviour::new(false), 1 << 20);
+    let line = Line::new(Behaviour::new(false), 1 << 20);
     let mut card = Card::new(line, 2);
     let space = Arc::clone(&card.space);
     let may_reach_memory = || space.lock().unwrap()[4] & 4 != 0;
@@ -67,7 +67,7 @@ fn a_card_that_does_not_answer_a_reset_is_cut_off_from_memory() {
     space.lock().unwrap()[4] = 4;
     assert_eq!(Pci::new(card).unwrap().reset(), Err(Failure::Reset));
     assert!(!may_reach_memory());
-    let mut card = Card::new(Model::new(Behaviour::new(false), 1 << 20), 2);
+    let mut card = Card::new(Line::new(Behaviour::new(false), 1 << 20), 2);
     card.space = Arc::clone(&space);
     assert!(Pci::new(card).unwrap().reset().is_ok() && may_reach_memory());
 }

@@ -18,14 +18,20 @@ const READ: Asked = Asked::Read { block: 0, bytes: 512, deliver: true };
 
 /// Two reads, of which the first is answered as `lie` says; how the two have ended, if they have.
 fn two(packed: bool, lie: impl FnOnce(&Model)) -> [Option<Outcome>; 2] {
-    let line = Model::new(Behaviour::new(packed), 1 << 20);
+    let line = Line::new(Behaviour::new(packed), 1 << 20);
     let settings = Settings { queues: 1, descriptors: 16, requests: 8, copy: 4096, ..Settings::default() };
     let device: Device<Line, Task> =
         Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
     device.reset().unwrap();
     let tasks = Tasks::default();
     for number in 0..2 {
-        device.start(Task { number, asked: READ, data: vec![0xEE; 512], tasks: Arc::clone(&tasks) });
+        device.start(Task {
+            number,
+            asked: READ,
+            ranges: vec![],
+            data: vec![0xEE; 512],
+            tasks: Arc::clone(&tasks),
+        });
     }
     lie(&line.0);
     device.interrupt(0);
@@ -98,14 +104,20 @@ fn each_status_has_its_word() {
 #[test]
 fn a_device_that_knows_already_is_not_told_again() {
     for packed in [false, true] {
-        let line = Model::new(Behaviour::new(packed), 1 << 20);
+        let line = Line::new(Behaviour::new(packed), 1 << 20);
         let settings = Settings { queues: 1, requests: 8, copy: 512, ..Settings::default() };
         let device: Device<Line, Task> =
             Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
         device.reset().unwrap();
         let tasks = Tasks::default();
         for number in 0..6 {
-            device.start(Task { number, asked: READ, data: vec![0; 512], tasks: Arc::clone(&tasks) });
+            device.start(Task {
+                number,
+                asked: READ,
+                ranges: vec![],
+                data: vec![0; 512],
+                tasks: Arc::clone(&tasks),
+            });
         }
         assert_eq!(line.0.notified(), 1);
         line.0.run(0, &mut |_| 0);

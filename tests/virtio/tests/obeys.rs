@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
-    config::RANGES,
     pci::Pci,
     queue::{Asked, Outcome, Range},
     spec::{feature, request},
@@ -14,7 +13,7 @@ use sluice_miniport_virtio_blk::{
 };
 use sluice_shim::{platform::Platform, scsi::sense::Refusal};
 use sluice_user_host::User;
-use sluice_virtio_model::{Behaviour, Line, Model, Task, Tasks, pci::Card};
+use sluice_virtio_model::{Behaviour, Line, Task, Tasks, pci::Card};
 
 fn platform() -> &'static dyn Platform {
     static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
@@ -49,9 +48,13 @@ impl<T: Transport> Bench<T> {
     }
 
     fn start(&mut self, asked: Asked, data: Vec<u8>) -> usize {
+        self.start_ranges(asked, vec![], data)
+    }
+
+    fn start_ranges(&mut self, asked: Asked, ranges: Vec<Range>, data: Vec<u8>) -> usize {
         let number = self.next;
         self.next += 1;
-        self.device.start(Task { number, asked, data, tasks: Arc::clone(&self.tasks) });
+        self.device.start(Task { number, asked, ranges, data, tasks: Arc::clone(&self.tasks) });
         number
     }
 
@@ -80,7 +83,7 @@ impl<T: Transport> Bench<T> {
 }
 
 fn bench(packed: bool, settings: Settings) -> Bench<Line> {
-    let line = Model::new(Behaviour::new(packed), 1 << 20);
+    let line = Line::new(Behaviour::new(packed), 1 << 20);
     let bench = Bench::over(line.clone(), line, settings);
     bench.device.reset().unwrap();
     bench
@@ -143,7 +146,7 @@ fn both_rings_in_every_way_move_the_same_blocks() {
 #[test]
 fn a_packed_ring_of_a_size_that_is_no_power_of_two() {
     let behaviour = Behaviour { sizes: vec![13, 5], ..Behaviour::new(true) };
-    let line = Model::new(behaviour, 1 << 20);
+    let line = Line::new(behaviour, 1 << 20);
     for without in [0, feature::INDIRECT_DESC] {
         let mut bench = Bench::over(line.clone(), line.clone(), Settings { without, ..settings() });
         bench.device.reset().unwrap();
@@ -154,7 +157,7 @@ fn a_packed_ring_of_a_size_that_is_no_power_of_two() {
 #[test]
 fn a_device_behind_pci_registers() {
     for (packed, messages) in [(false, 3), (true, 3), (false, 1), (false, 0)] {
-        let line = Model::new(Behaviour::new(packed), 1 << 20);
+        let line = Line::new(Behaviour::new(packed), 1 << 20);
         let pci = Pci::new(Card::new(line.clone(), messages)).unwrap();
         let mut bench = Bench::over(line, pci, settings());
         bench.device.reset().unwrap();
@@ -191,10 +194,9 @@ fn ranges_and_the_serial_number() {
     let mut random = fastrand::Rng::with_seed(0);
     bench.start(Asked::Write { block: 0, bytes: 4096, durable: false }, vec![1; 4096]);
     bench.settle(0, &mut random);
-    let mut ranges = [Range::default(); RANGES];
-    (ranges[0], ranges[2]) = (Range { block: 1, blocks: 1 }, Range { block: 3, blocks: 2 });
-    bench.start(Asked::Discard(ranges, 3), vec![]);
-    bench.start(Asked::Zero(Range { block: 7, blocks: 1 }, true), vec![]);
+    let ranges = [(1, 1), (0, 0), (3, 2)].map(|(block, blocks)| Range { block, blocks });
+    bench.start_ranges(Asked::Discard, ranges.to_vec(), vec![]);
+    bench.start_ranges(Asked::Zero { unmap: true }, vec![Range { block: 7, blocks: 1 }], vec![]);
     bench.start(Asked::Identify, vec![]);
     bench.settle(0, &mut random);
     let ended = bench.ended();

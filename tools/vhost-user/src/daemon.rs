@@ -129,7 +129,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Changes the size of the disk, by the monitor.
+    /// Changes the size of the disk, by the monitor. QEMU 7.2 changes it and tells the device's driver nothing.
     ///
     /// # Errors
     /// What the daemon says.

@@ -99,11 +99,11 @@ fn turn<R: Request>(device: &Device<VhostUser, R>, ticked: &mut Instant) {
     }
     let spoke = socket.is_some() && hung(2 + queues);
     drop(waited);
-    if let (true, Some(mut channel)) = (spoke, backend_guard) {
-        if channel.handle_request().is_ok() {
-            drop(channel);
-            device.configuration_changed();
-        }
+    if let (true, Some(mut channel)) = (spoke, backend_guard)
+        && channel.handle_request().is_ok()
+    {
+        drop(channel);
+        device.configuration_changed();
     }
     if socket.is_some() && hung(1 + queues) {
         transport.hung_up();

@@ -14,7 +14,7 @@ use sluice_shim::{
 
 use crate::{
     config::{Facts, RANGES},
-    queue::{Asked, Outcome, Range, Request},
+    queue::{Asked, List, Outcome, Range, Request},
     spec::request::ID,
 };
 
@@ -24,8 +24,8 @@ const ANSWER: usize = 128;
 const PIECE: usize = 512;
 
 impl Request for Srb {
-    fn ask(&mut self, facts: &Facts) -> Asked {
-        ask(self, facts).unwrap_or_else(|refusal| Asked::Nothing(Outcome::Refused(refusal)))
+    fn ask(&mut self, facts: &Facts, list: &mut List) -> Asked {
+        ask(self, facts, list).unwrap_or_else(|refusal| Asked::Nothing(Outcome::Refused(refusal)))
     }
 
     fn data(&mut self) -> Target<'_> {
@@ -45,24 +45,29 @@ impl Request for Srb {
     }
 }
 
-fn ask(srb: &mut Srb, facts: &Facts) -> Result<Asked, Refusal> {
+fn ask(srb: &mut Srb, facts: &Facts, list: &mut List) -> Result<Asked, Refusal> {
     let view = srb.view().ok_or(Refusal::InvalidField)?;
     match view.function() {
         SrbFunction::EXECUTE_SCSI if view.address() != Address::default() => Err(Refusal::NoDevice),
         SrbFunction::EXECUTE_SCSI => {
             let command = Command::parse(view.cdb()).map_err(|_| Refusal::InvalidField)?;
-            understand(&command, facts, srb.data())
+            understand(&command, facts, srb.data(), list)
         }
         SrbFunction::FLUSH | SrbFunction::SHUTDOWN => Ok(Asked::Flush),
         _ => Err(Refusal::InvalidOpcode),
     }
 }
 
-/// What a command asks. Its data may change at any moment.
+/// What a command asks; its ranges go to `list`. Its data may change at any moment.
 ///
 /// # Errors
 /// Why it is not for this device.
-pub fn understand(command: &Command, facts: &Facts, data: Target<'_>) -> Result<Asked, Refusal> {
+pub fn understand(
+    command: &Command,
+    facts: &Facts,
+    data: Target<'_>,
+    list: &mut List,
+) -> Result<Asked, Refusal> {
     match *command {
         Command::Read(transfer) => {
             let (block, bytes) = stretch(&transfer, facts, data.len())?;
@@ -85,8 +90,8 @@ pub fn understand(command: &Command, facts: &Facts, data: Target<'_>) -> Result<
             Ok(Asked::Flush)
         }
         Command::Unmap { anchor: true, .. } => Err(Refusal::InvalidField),
-        Command::Unmap { length, .. } => unmap(usize::from(length), facts, data),
-        Command::WriteSame(same) => write_same(&same, facts, data),
+        Command::Unmap { length, .. } => unmap(usize::from(length), facts, data, list),
+        Command::WriteSame(same) => write_same(&same, facts, data, list),
         Command::Inquiry(Inquiry {
             page: Some(answers::page::SERIAL | answers::page::IDENTIFICATION),
             ..
@@ -112,30 +117,28 @@ fn on_disk(range: BlockRange, facts: &Facts) -> Result<(), Refusal> {
 /// UNMAP is DISCARD: the device may forget the blocks, and says nothing about what they hold then. Not inlined: its list
 /// takes stack.
 #[inline(never)]
-fn unmap(length: usize, facts: &Facts, data: Target<'_>) -> Result<Asked, Refusal> {
+fn unmap(length: usize, facts: &Facts, data: Target<'_>, list: &mut List) -> Result<Asked, Refusal> {
     let limits = facts.discard.ok_or(Refusal::InvalidOpcode)?;
     // Longer ones have more ranges than the limits that we name allow.
-    let mut list = [0; HEADER + DESCRIPTOR * RANGES];
-    let list = list.get_mut(..length).ok_or(Refusal::ParameterLength)?;
+    let mut bytes = [0; HEADER + DESCRIPTOR * RANGES];
+    let bytes = bytes.get_mut(..length).ok_or(Refusal::ParameterLength)?;
     let (data, _) = data.split_at(length).ok_or(Refusal::ParameterLength)?;
-    Target::from(&mut *list).copy_from(data.as_source());
-    let list = UnmapList::parse(list).map_err(|_| Refusal::ParameterLength)?;
-    if list.len() > limits.count as usize {
+    Target::from(&mut *bytes).copy_from(data.as_source());
+    let asked = UnmapList::parse(bytes).map_err(|_| Refusal::ParameterLength)?;
+    if asked.len() > limits.count as usize {
         return Err(Refusal::InvalidParameter);
     }
-    let mut ranges = [Range::default(); RANGES];
-    for (range, asked) in ranges.iter_mut().zip(list.ranges()) {
-        on_disk(asked, facts)?;
-        if asked.blocks > limits.blocks {
+    for range in asked.ranges() {
+        on_disk(range, facts)?;
+        if range.blocks > limits.blocks || !list.push(Range { block: range.lba, blocks: range.blocks }) {
             return Err(Refusal::InvalidParameter);
         }
-        *range = Range { block: asked.lba, blocks: asked.blocks };
     }
-    Ok(Asked::Discard(ranges, list.len()))
+    Ok(Asked::Discard)
 }
 
 /// WRITE SAME of zeros is WRITE_ZEROES; of anything else it is not for this device.
-fn write_same(same: &WriteSame, facts: &Facts, data: Target<'_>) -> Result<Asked, Refusal> {
+fn write_same(same: &WriteSame, facts: &Facts, data: Target<'_>, list: &mut List) -> Result<Asked, Refusal> {
     let limits = facts.zeroes.ok_or(Refusal::InvalidOpcode)?;
     let transfer = same.transfer;
     if transfer.protect != 0 || same.patterned || same.anchor {
@@ -150,10 +153,8 @@ fn write_same(same: &WriteSame, facts: &Facts, data: Target<'_>) -> Result<Asked
     if blocks > limits.blocks || !(same.no_data || zeros(facts.block_size as usize, data)) {
         return Err(Refusal::InvalidField);
     }
-    if blocks == 0 {
-        return Ok(Asked::Nothing(Outcome::Moved(0)));
-    }
-    Ok(Asked::Zero(Range { block: transfer.range.lba, blocks }, same.unmap && limits.may_unmap))
+    list.push(Range { block: transfer.range.lba, blocks }); // it is the first
+    Ok(Asked::Zero { unmap: same.unmap && limits.may_unmap })
 }
 
 /// Whether the data is a block of zeros, in copies of a bounded size: it may change meanwhile.

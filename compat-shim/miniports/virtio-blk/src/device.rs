@@ -299,7 +299,7 @@ impl<T: Transport, R: Request> Device<T, R> {
         if reset != Ok(Continuity::Kept) {
             self.common.broken();
         }
-        reset.and_then(|_| wanted)?;
+        reset.and(wanted)?;
         let features = self.negotiate()?;
         let facts = self.facts_now(features)?;
         let active = self.set_queues(features, facts.queues)?;

@@ -64,21 +64,18 @@ macro_rules! field {
     ($load:ident, $store:ident, $atomic:ident, $type:ty) => {
         /// The field at `at`.
         pub fn $load(&self, at: usize, order: Ordering) -> $type {
-            match self.field(at, size_of::<$type>()) {
-                // SAFETY: inside the part and aligned (`field`); valid by the contract of `Shared`.
-                Some(place) => {
-                    <$type>::from_le(unsafe { $atomic::from_ptr(place.cast().as_ptr()) }.load(order))
-                }
-                None => 0,
-            }
+            let Some(place) = self.field(at, size_of::<$type>()) else { return 0 };
+            // SAFETY: inside the part and aligned (`field`); valid by the contract of `Shared`.
+            let field = unsafe { $atomic::from_ptr(place.cast().as_ptr()) };
+            <$type>::from_le(field.load(order))
         }
 
         /// Sets the field at `at`.
         pub fn $store(&self, at: usize, value: $type, order: Ordering) {
-            if let Some(place) = self.field(at, size_of::<$type>()) {
-                // SAFETY: as above.
-                unsafe { $atomic::from_ptr(place.cast().as_ptr()) }.store(value.to_le(), order);
-            }
+            let Some(place) = self.field(at, size_of::<$type>()) else { return };
+            // SAFETY: as above.
+            let field = unsafe { $atomic::from_ptr(place.cast().as_ptr()) };
+            field.store(value.to_le(), order);
         }
     };
 }

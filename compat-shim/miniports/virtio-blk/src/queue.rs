@@ -26,9 +26,9 @@ pub(crate) const BATCH: usize = 16;
 
 /// Whoever asks something of the device. Dropping one without [`Self::end`] is a request that hangs.
 pub trait Request: Send {
-    /// What is asked, judged by `facts`; or the end of it, if that needs no device. May be asked again when there was no
-    /// room. Called under the queue's lock, up to DISPATCH_LEVEL.
-    fn ask(&mut self, facts: &Facts) -> Asked;
+    /// What is asked, judged by `facts`, with its ranges in `list`, which is empty; or the end of it, if that needs no
+    /// device. May be asked again when there was no room. Called under the queue's lock, up to DISPATCH_LEVEL.
+    fn ask(&mut self, facts: &Facts, list: &mut List) -> Asked;
 
     /// Its payload. May change at any moment.
     fn data(&mut self) -> Target<'_>;
@@ -44,6 +44,27 @@ pub struct Range {
     pub block: u64,
     /// How many.
     pub blocks: u32,
+}
+
+/// The ranges of a request.
+#[derive(Debug, Default)]
+pub struct List {
+    ranges: [Range; RANGES],
+    count: usize,
+}
+
+impl List {
+    /// Adds one; `false` if there is no room.
+    pub fn push(&mut self, range: Range) -> bool {
+        let place = self.ranges.get_mut(self.count);
+        let fits = place.map(|place| *place = range).is_some();
+        self.count += usize::from(fits);
+        fits
+    }
+
+    fn ranges(&self) -> &[Range] {
+        self.ranges.get(..self.count).unwrap_or(&[])
+    }
 }
 
 /// What a request asks. Its ranges lie on the disk and keep to the device's limits.
@@ -69,10 +90,13 @@ pub enum Asked {
     },
     /// All that was acknowledged is to survive a power failure.
     Flush,
-    /// The contents of ranges are not needed any more.
-    Discard([Range; RANGES], usize),
-    /// A range is to read as zeros; it may be unmapped.
-    Zero(Range, bool),
+    /// The contents of the listed ranges are not needed any more.
+    Discard,
+    /// The listed ranges are to read as zeros.
+    Zero {
+        /// They may be unmapped.
+        unmap: bool,
+    },
     /// The device's serial number.
     Identify,
     /// Nothing: it ends so.
@@ -208,6 +232,7 @@ pub(crate) struct Queue<R> {
     waiting: VecDeque<R>,
     most_waiting: usize,
     pieces: Vec<Piece>,
+    list: List,
     facts: Facts,
     indirect: bool,
     /// Why it takes no requests, if it does not.
@@ -240,6 +265,7 @@ impl<R: Request> Queue<R> {
             waiting: queue,
             most_waiting: waiting,
             pieces: reserved(usize::from(room.pieces) + 2)?,
+            list: List::default(),
             facts: Facts::default(),
             indirect: false,
             closed: Some(Refusal::NotReady),
@@ -366,7 +392,8 @@ impl<R: Request> Queue<R> {
             ended.push(request, outcome);
             None
         };
-        let asked = request.ask(&self.facts);
+        self.list.count = 0;
+        let asked = request.ask(&self.facts, &mut self.list);
         let (doing, bytes) = match self.write_slot(number, &asked, &mut request, common, transport) {
             Ok(doing) => doing,
             Err(outcome) => return end(request, outcome, ended),
@@ -422,19 +449,18 @@ impl<R: Request> Queue<R> {
             Asked::Flush if common.lost.swap(false, AcqRel) => refused(Refusal::Hardware),
             Asked::Flush if !self.facts.write_back => Err(Outcome::Moved(0)),
             Asked::Flush => Ok((self.flush(number, common), 0)),
-            Asked::Discard(ref ranges, count) => {
-                let list = request.data().len() as u32;
-                if ranges.iter().take(count).all(|range| range.blocks == 0) {
-                    return Err(Outcome::Moved(list));
+            Asked::Discard | Asked::Zero { .. } => {
+                let bytes = request.data().len() as u32;
+                let (kind, flags) = match *asked {
+                    Asked::Zero { unmap } => (request::WRITE_ZEROES, if unmap { request::UNMAP } else { 0 }),
+                    _ => (request::DISCARD, 0),
+                };
+                self.head(number, kind, 0);
+                if self.ranges(number, flags) {
+                    Ok((Doing::Ranges, bytes))
+                } else {
+                    Err(Outcome::Moved(bytes))
                 }
-                self.head(number, request::DISCARD, 0);
-                self.ranges(number, ranges.iter().take(count).filter(|range| range.blocks > 0), 0);
-                Ok((Doing::Ranges, list))
-            }
-            Asked::Zero(range, unmap) => {
-                self.head(number, request::WRITE_ZEROES, 0);
-                self.ranges(number, core::iter::once(&range), if unmap { request::UNMAP } else { 0 });
-                Ok((Doing::Ranges, request.data().len() as u32))
             }
             Asked::Identify => {
                 self.head(number, request::GET_ID, 0);
@@ -484,10 +510,11 @@ impl<R: Request> Queue<R> {
         self.tail(number);
     }
 
-    fn ranges<'a>(&mut self, number: u16, ranges: impl Iterator<Item = &'a Range>, flags: u32) {
+    /// Writes the listed ranges (5.2.6); `false` if all are empty.
+    fn ranges(&mut self, number: u16, flags: u32) -> bool {
         let small = self.slots[usize::from(number)].small;
         let mut count = 0;
-        for range in ranges.take(RANGES) {
+        for range in self.list.ranges().iter().filter(|range| range.blocks > 0) {
             let at = EXTRA + count * RANGE;
             small.store64(at, self.sector(range.block), Relaxed);
             small.store32(at + 8, range.blocks.saturating_mul(self.facts.block_size / SECTOR), Relaxed);
@@ -495,6 +522,7 @@ impl<R: Request> Queue<R> {
             count += 1;
         }
         self.extra(number, count * RANGE, false);
+        count > 0
     }
 
     /// Lists the pieces of a payload: the caller's memory where the device reaches it, else the slot's copy. Answers which

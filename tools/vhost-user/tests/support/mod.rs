@@ -17,7 +17,7 @@ use sluice_miniport_virtio_blk::{
     Device, Settings,
     commands::understand,
     config::Facts,
-    queue::{Asked, Outcome, Request},
+    queue::{Asked, List, Outcome, Request},
 };
 use sluice_shim::{scsi::cdb::Command, storport::SrbKind};
 use sluice_user_host::Answer;
@@ -79,6 +79,11 @@ impl Image {
         }
     }
 
+    /// Makes it longer, while nobody serves it.
+    pub(crate) fn resize(&self, bytes: u64) {
+        run("qemu-img", &["resize", "-q", "-f", self.format.name(), self.text(), &bytes.to_string()]);
+    }
+
     /// Bytes of it that take space, as QEMU's tools see them.
     pub(crate) fn allocated(&self) -> u64 {
         let map = run("qemu-img", &["map", "-f", self.format.name(), "--output=json", self.text()]);
@@ -119,8 +124,8 @@ pub(crate) struct Cdb {
 }
 
 impl Request for Cdb {
-    fn ask(&mut self, facts: &Facts) -> Asked {
-        let asked = understand(&self.command, facts, Target::from(&mut self.data[..]));
+    fn ask(&mut self, facts: &Facts, list: &mut List) -> Asked {
+        let asked = understand(&self.command, facts, Target::from(&mut self.data[..]), list);
         asked.unwrap_or_else(|refusal| Asked::Nothing(Outcome::Refused(refusal)))
     }
 

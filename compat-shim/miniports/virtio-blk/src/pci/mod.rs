@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   capability   where the device's registers lie, from its configuration space
-//!   common       the registers, and the transport made of them
+//!   registers    the transport made of them
 //! ```
 
 mod capability;
-mod common;
+mod registers;
 
 pub use capability::{Place, Places};
-pub use common::Pci;
+pub use registers::Pci;
 
 /// PCI identifiers (4.1.2): the vendor, the modern device, and the one that is both old and modern.
 pub mod id {
