@@ -23,6 +23,8 @@ pub enum Format {
     Raw,
     /// QEMU's own.
     Qcow2,
+    /// No image: 1 GiB that takes any write and gives nothing back. For measuring the way there.
+    Nothing,
 }
 
 impl Format {
@@ -32,6 +34,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Nothing => "null-co",
         }
     }
 }
@@ -73,18 +76,16 @@ impl Daemon {
         let read_only = if export.writable { "off" } else { "on" };
         let writable = if export.writable { "on" } else { "off" };
         let Export { format, block, queues, .. } = *export;
+        let kind = format.name();
         let mut command = Command::new(PROGRAM);
+        if format == Format::Nothing {
+            command.args(["--blockdev", "driver=null-co,node-name=disk,size=1G,read-zeroes=off"]);
+        } else {
+            let (image, common) = (image.display(), format!("discard=unmap,read-only={read_only}"));
+            command.args(["--blockdev", &format!("driver=file,node-name=file,filename={image},{common}")]);
+            command.args(["--blockdev", &format!("driver={kind},node-name=disk,file=file,{common}")]);
+        }
         command
-            .arg("--blockdev")
-            .arg(format!(
-                "driver=file,node-name=file,filename={},discard=unmap,read-only={read_only}",
-                image.display()
-            ))
-            .arg("--blockdev")
-            .arg(format!(
-                "driver={},node-name=disk,file=file,discard=unmap,read-only={read_only}",
-                format.name()
-            ))
             .arg("--export")
             .arg(format!(
                 "type=vhost-user-blk,id=disk,node-name=disk,addr.type=unix,addr.path={},writable={writable},\

@@ -122,6 +122,6 @@ fn borrowed(channel: &impl AsRawFd) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(channel.as_raw_fd()) }
 }
 
-fn event(event: &EventFd) -> PollFd<'_> {
+pub(crate) fn event(event: &EventFd) -> PollFd<'_> {
     PollFd::from_borrowed_fd(borrowed(event), PollFlags::IN)
 }

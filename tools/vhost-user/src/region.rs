@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     ptr::{self, NonNull},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -72,6 +72,12 @@ impl Region {
         // SAFETY: inside the mapping.
         let start = unsafe { self.start.add(at) };
         Some(Buffer { start, length, _region: Arc::clone(self) })
+    }
+
+    /// Its address, length and file, for another driver that is to share it.
+    #[must_use]
+    pub fn mapping(&self) -> (usize, usize, RawFd) {
+        (self.start.as_ptr() as usize, self.length, self.file.as_raw_fd())
     }
 
     /// Where the device finds `length` bytes at `address`, if they are in here.

@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::sockopt::socket_peercred;
+use rustix::{
+    event::{Timespec, poll},
+    net::sockopt::socket_peercred,
+};
 use sluice_miniport_virtio_blk::{
     queue::Pieces,
     spec::CONFIG,
@@ -34,7 +37,7 @@ use vhost::{
 };
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
-use crate::region::Region;
+use crate::{events::event, region::Region};
 
 /// Most queues that are used.
 const QUEUES: u16 = 16;
@@ -109,6 +112,16 @@ impl VhostUser {
             calls: events()?,
             wake: event()?,
         })
+    }
+
+    /// Waits for a queue's interrupt, for whoever serves it without [`crate::Events`]. Answers whether there was one.
+    #[must_use]
+    pub fn wait(&self, queue: u16, patience: Duration) -> bool {
+        let Some(call) = self.calls.get(usize::from(queue)) else { return false };
+        let timeout =
+            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+        let _ = poll(&mut [event(call)], Some(&timeout)); // whether there is one, reading says
+        call.read().is_ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
