@@ -79,7 +79,7 @@ impl Daemon {
         let kind = format.name();
         let mut command = Command::new(PROGRAM);
         if format == Format::Nothing {
-            command.args(["--blockdev", "driver=null-co,node-name=disk,size=1G,read-zeroes=off"]);
+            command.args(["--blockdev", "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off"]);
         } else {
             let (image, common) = (image.display(), format!("discard=unmap,read-only={read_only}"));
             command.args(["--blockdev", &format!("driver=file,node-name=file,filename={image},{common}")]);
@@ -100,13 +100,15 @@ impl Daemon {
             io::Error::new(error.kind(), format!("{PROGRAM}: {error}; `./x setup` installs it"))
         })?;
         let mut daemon = Self { child, socket, monitor };
-        daemon.wait_for_socket()?;
+        daemon.wait_until_it_listens()?;
         Ok(daemon)
     }
 
-    fn wait_for_socket(&mut self) -> io::Result<()> {
+    /// The monitor comes after the export on the command line: when it is there, the export listens. Its own socket can be
+    /// seen a moment before.
+    fn wait_until_it_listens(&mut self) -> io::Result<()> {
         let start = Instant::now();
-        while !self.socket.exists() {
+        while !self.monitor.exists() {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("{PROGRAM}: {status}")));
             }

@@ -25,7 +25,7 @@ use sluice_shim::{
 use crate::{
     config::{Facts, KNOWN},
     memory::Shared,
-    queue::{Common, Ended, Left, Queue, Request, Room},
+    queue::{Common, Ended, Left, Outcome, Queue, Request, Room},
     ring::Mode,
     spec::{CONFIG, feature, ring::MAX_SIZE, status},
     transport::{Continuity, Failure, Transport},
@@ -170,7 +170,9 @@ impl<T: Transport, R: Request> Device<T, R> {
     pub fn start(&self, request: R) {
         let active = usize::from(self.active.load(Acquire)).max(1);
         let number = self.transport.processor() % active;
-        let Some(queue) = self.queues.get(number) else { return };
+        let Some(queue) = self.queues.get(number) else {
+            return request.end(Outcome::Refused(Refusal::Hardware)); // there are as many as are active, and one
+        };
         let mut ended = Ended::new();
         let notify = {
             let mut queue = self.lock(queue);
@@ -235,7 +237,8 @@ impl<T: Transport, R: Request> Device<T, R> {
         self.turn(Ok(()))
     }
 
-    /// Stops the device. Requests that it had end as aborted. When this returns, it touches no memory any more.
+    /// Stops the device. Requests that it had end as aborted. When this returns, it touches no memory any more, if its host
+    /// has seen to it that nobody else is just resetting it.
     pub fn stop(&self) {
         let _ = self.turn(Err(Failure::Gone)); // that is what it answers
     }

@@ -232,6 +232,8 @@ pub(crate) struct Queue<R> {
     waiting: VecDeque<R>,
     most_waiting: usize,
     pieces: Vec<Piece>,
+    /// Of a payload: what the slots' tables have room for.
+    most_pieces: u32,
     list: List,
     facts: Facts,
     indirect: bool,
@@ -265,6 +267,7 @@ impl<R: Request> Queue<R> {
             waiting: queue,
             most_waiting: waiting,
             pieces: reserved(usize::from(room.pieces) + 2)?,
+            most_pieces: u32::from(room.pieces),
             list: List::default(),
             facts: Facts::default(),
             indirect: false,
@@ -274,7 +277,7 @@ impl<R: Request> Queue<R> {
 
     /// The most pieces of a transfer that it has memory for.
     pub(crate) fn room_for_pieces(&self) -> u32 {
-        self.pieces.capacity().saturating_sub(2) as u32
+        self.most_pieces
     }
 
     /// Sets the ring up anew. The device does not see the memory at this time, and has no request.
