@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sluice_miniport_virtio_blk::{
-    memory::Shared,
+    memory::{Part, Shared},
     spec::{CONFIG, feature, request, status},
     transport::{Continuity, Failure, Rings, Transport},
 };
@@ -150,6 +150,12 @@ impl Model {
     #[must_use]
     pub fn done(&self) -> Vec<u32> {
         self.state().done.clone()
+    }
+
+    /// The memory that it shares with its driver.
+    #[must_use]
+    pub fn memory(&self) -> Part {
+        *self.state().memory.whole()
     }
 
     /// How often the driver has told it of something.

@@ -2,14 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
 
 use sluice_miniport_virtio_blk::{
+    Device, Settings,
     pci::{Function, Pci, Places},
+    queue::Asked,
     transport::{Failure, Transport},
 };
 use sluice_user_host::User;
-use sluice_virtio_model::{Behaviour, Line, hostile, pci::Card};
+use sluice_virtio_model::{Behaviour, Line, Task, Tasks, hostile, pci::Card};
 
 static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
 
@@ -31,6 +39,49 @@ fn every_request_ends_once_whatever_the_device_does() {
     }
     // It was a test: much went well, and much did not.
     assert!(requests > 200_000 && well > requests / 10 && well < requests, "{well} of {requests}, {failed}");
+}
+
+/// What is compared is what is used: another thread changes all of the shared memory all the time.
+#[test]
+fn memory_that_changes_while_it_is_read() {
+    for (seed, packed) in [(1, false), (2, true), (3, false), (4, true)] {
+        let line = Line::new(Behaviour { strict: false, ..Behaviour::new(packed) }, 64 << 10);
+        let settings =
+            Settings { queues: 2, descriptors: 16, requests: 8, copy: 1024, ..Settings::default() };
+        let device: Device<Line, Task> =
+            Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
+        device.reset().unwrap();
+        let (tasks, stop) = (Tasks::default(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let (memory, stop) = (line.0.memory(), &stop);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                while !stop.load(Relaxed) {
+                    let value = if random.bool() { random.u32(0..20) } else { random.u32(..) };
+                    memory.store32(random.usize(0..memory.length() / 4) * 4, value, Relaxed);
+                }
+            });
+            for number in 0..20_000 {
+                let asked = Asked::Read { block: 0, bytes: 1024, deliver: true };
+                device.start(Task {
+                    number,
+                    asked,
+                    ranges: vec![],
+                    data: vec![0; 1024],
+                    tasks: Arc::clone(&tasks),
+                });
+                device.interrupt(number as u16 % 2);
+                if !device.is_running() {
+                    device.reset().unwrap();
+                }
+            }
+            stop.store(true, Relaxed);
+        });
+        device.stop();
+        let mut ended: Vec<usize> = tasks.lock().unwrap().iter().map(|(number, _, _)| *number).collect();
+        ended.sort_unstable();
+        assert!(ended.into_iter().eq(0..20_000), "a request was lost, or ended twice");
+    }
 }
 
 #[test]

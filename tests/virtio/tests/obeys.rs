@@ -150,6 +150,7 @@ fn a_packed_ring_of_a_size_that_is_no_power_of_two() {
     for without in [0, feature::INDIRECT_DESC] {
         let mut bench = Bench::over(line.clone(), line.clone(), Settings { without, ..settings() });
         bench.device.reset().unwrap();
+        assert_eq!(bench.device.facts().pieces, 3, "what the smaller takes");
         exercise(&mut bench, 5, 300);
     }
 }

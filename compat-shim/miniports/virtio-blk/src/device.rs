@@ -306,6 +306,7 @@ impl<T: Transport, R: Request> Device<T, R> {
         let features = self.negotiate()?;
         let facts = self.facts_now(features)?;
         let active = self.set_queues(features, facts.queues)?;
+        self.active.store(active, Release); // they are closed still
         let facts = self.judge(facts)?;
         self.transport
             .set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
@@ -315,7 +316,6 @@ impl<T: Transport, R: Request> Device<T, R> {
         for queue in self.queues.iter().take(usize::from(active)) {
             self.lock(queue).open();
         }
-        self.active.store(active, Release);
         Ok(())
     }
 
