@@ -4,8 +4,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
-    queue::{Asked, Range},
-    spec::request,
+    request::{Asked, Range},
+    spec::blk,
 };
 use sluice_shim::platform::Platform;
 
@@ -88,7 +88,7 @@ fn check(tasks: &Tasks, lengths: &[usize], running: bool) -> Report {
     }
     let lost = seen.iter().position(|seen| !seen);
     assert_eq!(lost, None, "a request never ended");
-    let is_well = |outcome| !matches!(outcome, sluice_miniport_virtio_blk::queue::Outcome::Refused(_));
+    let is_well = |outcome| !matches!(outcome, sluice_miniport_virtio_blk::request::Outcome::Refused(_));
     let well = ended.iter().filter(|(_, outcome, _)| is_well(*outcome)).count();
     Report { requests: lengths.len(), well, failed: !running }
 }
@@ -191,7 +191,7 @@ fn give_back(line: &Line, keep: usize, numbers: &mut Numbers<'_>) -> Vec<u16> {
     while state.taken.len() > keep {
         let one = numbers.below(state.taken.len());
         let (queue, chain) = state.taken.swap_remove(one);
-        let status = if numbers.below(6) == 0 { numbers.next() as u8 } else { request::OK };
+        let status = if numbers.below(6) == 0 { numbers.next() as u8 } else { blk::OK };
         let written = fill(&mut state, &chain, status);
         if let Some(side) = &mut state.sides[usize::from(queue)] {
             side.push(u32::from(chain.id), chain.count, written);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use sluice_miniport_virtio_blk::{
     memory::{Part, Shared},
-    spec::{CONFIG, feature, request, status},
+    spec::{CONFIG, blk, feature, status},
     transport::{Continuity, Failure, Rings, Transport},
 };
 
@@ -253,27 +253,27 @@ impl State {
             (start.checked_add(length)? <= CAPACITY as usize * 512).then_some(start..start + length)
         };
         match kind {
-            request::IN => match range(sector, data.len()) {
+            blk::IN => match range(sector, data.len()) {
                 Some(range) => data.copy_from_slice(&disk[range]),
-                None => return request::IOERR,
+                None => return blk::IOERR,
             },
-            request::OUT => match range(sector, sent.len()) {
+            blk::OUT => match range(sector, sent.len()) {
                 Some(range) => disk[range].copy_from_slice(sent),
-                None => return request::IOERR,
+                None => return blk::IOERR,
             },
-            request::FLUSH => {}
-            request::GET_ID => data[..8].copy_from_slice(b"model-01"),
-            request::DISCARD | request::WRITE_ZEROES => {
+            blk::FLUSH => {}
+            blk::GET_ID => data[..8].copy_from_slice(b"model-01"),
+            blk::DISCARD | blk::WRITE_ZEROES => {
                 for entry in sent.chunks(16) {
                     let sector = u64::from_le_bytes(entry[..8].try_into().unwrap());
                     let count = u32::from_le_bytes(entry[8..12].try_into().unwrap());
-                    let Some(range) = range(sector, count as usize * 512) else { return request::IOERR };
+                    let Some(range) = range(sector, count as usize * 512) else { return blk::IOERR };
                     disk[range].fill(0);
                 }
             }
-            _ => return request::UNSUPP,
+            _ => return blk::UNSUPP,
         }
-        request::OK
+        blk::OK
     }
 }
 

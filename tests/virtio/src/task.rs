@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use sluice_chain::bytes::Target;
 use sluice_miniport_virtio_blk::{
     config::Facts,
-    queue::{Asked, List, Outcome, Range, Request},
+    request::{Asked, List, Outcome, Range, Request},
 };
 
 /// All that have ended, in that order: number, outcome, data.

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use counting::{counted, watched};
 use sluice_miniport_virtio_blk::{
     Device, Settings,
-    queue::{Asked, Range},
+    request::{Asked, Range},
 };
 use sluice_user_host::User;
 use sluice_virtio_model::{Behaviour, Line, Task, Tasks};

@@ -13,7 +13,7 @@ use std::{
 use sluice_miniport_virtio_blk::{
     Device, Settings,
     pci::{Function, Pci, Places},
-    queue::Asked,
+    request::Asked,
     transport::{Failure, Transport},
 };
 use sluice_user_host::User;

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
-    queue::{Asked, Outcome},
+    request::{Asked, Outcome},
 };
 use sluice_shim::scsi::sense::Refusal;
 use sluice_user_host::User;

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 use sluice_miniport_virtio_blk::{
     Device, Settings,
     pci::Pci,
-    queue::{Asked, Outcome, Range},
-    spec::{feature, request},
+    request::{Asked, Outcome, Range},
+    spec::{blk, feature},
     transport::{Failure, Transport},
 };
 use sluice_shim::{platform::Platform, scsi::sense::Refusal};
@@ -175,7 +175,7 @@ fn durable_is_a_write_and_then_a_flush() {
         bench.start(Asked::Write { block: 1, bytes: 512, durable: true }, vec![1; 512]);
         bench.settle(0, &mut random);
         assert_eq!(bench.one().0, Outcome::Moved(512));
-        assert_eq!(bench.line.0.done(), [request::OUT, request::FLUSH]);
+        assert_eq!(bench.line.0.done(), [blk::OUT, blk::FLUSH]);
 
         // A device that writes through needs none, and a flush is done at once.
         bench.line.0.behave(|behaviour| behaviour.offered &= !feature::FLUSH);
@@ -185,7 +185,7 @@ fn durable_is_a_write_and_then_a_flush() {
         assert_eq!(bench.one().0, Outcome::Moved(512));
         bench.start(Asked::Flush, vec![]);
         assert_eq!(bench.one().0, Outcome::Moved(0));
-        assert_eq!(bench.line.0.done(), [request::OUT, request::FLUSH, request::OUT]);
+        assert_eq!(bench.line.0.done(), [blk::OUT, blk::FLUSH, blk::OUT]);
     }
 }
 
@@ -207,7 +207,7 @@ fn ranges_and_the_serial_number() {
     let disk = bench.line.0.disk();
     let kept: Vec<usize> = (0..8).filter(|sector| disk[sector * 512] == 1).collect();
     assert_eq!(kept, [0, 2, 5, 6]);
-    assert_eq!(bench.line.0.done()[1..].iter().filter(|kind| **kind == request::DISCARD).count(), 1);
+    assert_eq!(bench.line.0.done()[1..].iter().filter(|kind| **kind == blk::DISCARD).count(), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use sluice_chain::{Chain, bytes::Target};
 use sluice_miniport_virtio_blk::{
     Device, Settings,
     config::Facts,
-    queue::{Asked, List, Outcome, Request},
+    request::{Asked, List, Outcome, Request},
     spec::feature,
 };
 use sluice_shim::storport::SrbKind;

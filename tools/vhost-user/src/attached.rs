@@ -44,7 +44,7 @@ pub(crate) fn platform() -> &'static dyn Platform {
 ///
 /// # Errors
 /// The system's, or why the device cannot be used.
-pub fn device<R: sluice_miniport_virtio_blk::queue::Request>(
+pub fn device<R: sluice_miniport_virtio_blk::request::Request>(
     path: &Path,
     settings: Settings,
 ) -> io::Result<(Device<VhostUser, R>, Arc<Region>)> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sluice_miniport_virtio_blk::{Device, queue::Request};
+use sluice_miniport_virtio_blk::{Device, request::Request};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::transport::VhostUser;

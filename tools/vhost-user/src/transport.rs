@@ -23,7 +23,7 @@ use rustix::{
     net::sockopt::socket_peercred,
 };
 use sluice_miniport_virtio_blk::{
-    queue::Pieces,
+    pieces::Pieces,
     spec::CONFIG,
     transport::{Continuity, Failure, Rings, Transport},
 };

@@ -5,7 +5,7 @@
 
 mod support;
 
-use sluice_miniport_virtio_blk::{commands::inquire, queue::Outcome};
+use sluice_miniport_virtio_blk::{commands::inquire, request::Outcome};
 use sluice_shim::scsi::{cdb::Command, sense::Refusal};
 use sluice_vhost_user::Format;
 use support::{Direct, EXPORT, FORMATS, Image, MIB, settings};

@@ -14,8 +14,8 @@ use sluice_shim::{
 
 use crate::{
     config::{Facts, RANGES},
-    queue::{Asked, List, Outcome, Range, Request},
-    spec::request::ID,
+    request::{Asked, List, Outcome, Range, Request},
+    spec::blk::ID,
 };
 
 /// Longest answer to any command but READ.

@@ -3,7 +3,7 @@
 //! [`Facts::of`] is total: any bytes give facts that no arithmetic here can break, or [`Failure::Unfit`].
 
 use crate::{
-    spec::{CONFIG, SECTOR, feature, request::RANGE},
+    spec::{CONFIG, SECTOR, blk::RANGE, feature},
     transport::Failure,
 };
 

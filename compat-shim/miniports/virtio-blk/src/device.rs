@@ -24,8 +24,10 @@ use sluice_shim::{
 
 use crate::{
     config::{Facts, KNOWN},
+    ledger::Ledger,
     memory::Shared,
-    queue::{Common, Ended, Left, Outcome, Queue, Request, Room},
+    queue::{Left, Queue, Room},
+    request::{Ended, Outcome, Request},
     ring::Mode,
     spec::{CONFIG, feature, ring::MAX_SIZE, status},
     transport::{Continuity, Failure, Transport},
@@ -98,7 +100,7 @@ pub struct Device<T, R> {
     again: AtomicBool,
     /// Resets since a request was served.
     fruitless: AtomicU32,
-    common: Common,
+    ledger: Ledger,
 }
 
 impl<T: Transport, R: Request> Device<T, R> {
@@ -133,7 +135,7 @@ impl<T: Transport, R: Request> Device<T, R> {
             life: AtomicU8::new(life::FAILED),
             again: AtomicBool::new(false),
             fruitless: AtomicU32::new(0),
-            common: Common::default(),
+            ledger: Ledger::default(),
         })
     }
 
@@ -176,7 +178,7 @@ impl<T: Transport, R: Request> Device<T, R> {
         let mut ended = Ended::new();
         let notify = {
             let mut queue = self.lock(queue);
-            queue.start(request, &self.common, &self.transport, &mut ended);
+            queue.start(request, &self.ledger, &self.transport, &mut ended);
             queue.must_notify()
         };
         if notify {
@@ -192,7 +194,7 @@ impl<T: Transport, R: Request> Device<T, R> {
             let mut ended = Ended::new();
             let (left, notify) = {
                 let mut queue = self.lock(queue);
-                (queue.collect(&self.common, &self.transport, &mut ended), queue.must_notify())
+                (queue.collect(&self.ledger, &self.transport, &mut ended), queue.must_notify())
             };
             if notify {
                 self.transport.notify(number);
@@ -245,7 +247,7 @@ impl<T: Transport, R: Request> Device<T, R> {
 
     /// The device has broken the rules, or keeps a request: it is reset, or given up if that has not helped before.
     fn misbehaved(&self) {
-        if self.common.served.swap(0, AcqRel) > 0 {
+        if self.ledger.has_served() {
             self.fruitless.store(0, Relaxed);
         }
         let hopeless = self.fruitless.fetch_add(1, Relaxed) >= HOPELESS;
@@ -300,7 +302,7 @@ impl<T: Transport, R: Request> Device<T, R> {
         self.abort();
         // A device that does not answer is as good as another one.
         if reset != Ok(Continuity::Kept) {
-            self.common.broken();
+            self.ledger.broken();
         }
         reset.and(wanted)?;
         let features = self.negotiate()?;

@@ -8,7 +8,9 @@
 //!
 //!   memory      the only memory that the device sees, and every access to it
 //!   ring        one queue's buffers out and back: split.rs (2.7), packed.rs (2.8)
-//!   queue       requests on a ring: headers, payloads, what comes back, what waits for room
+//!   queue       requests on a ring: headers, payloads (pieces), what comes back, what waits for room
+//!   request     whoever asks: what may be asked, and how it ends
+//!   ledger      what was acknowledged and is not durable yet
 //!   config      features and configuration (5.2.3, 5.2.4) as facts about a disk
 //!   device      the device's life: negotiation, interrupts, resets, giving up
 //!   commands    SRBs and CDBs to what the device is asked, and its answers to SRBs
@@ -43,10 +45,13 @@ extern crate alloc;
 pub mod commands;
 pub mod config;
 pub mod device;
+mod ledger;
 pub mod memory;
 mod packed;
 pub mod pci;
-pub mod queue;
+pub mod pieces;
+mod queue;
+pub mod request;
 mod ring;
 pub mod spec;
 mod split;

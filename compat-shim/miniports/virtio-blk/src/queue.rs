@@ -1,141 +1,25 @@
 //! One queue: a ring, the requests that the device has, and those that wait for room.
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use sluice_chain::bytes::Target;
 use sluice_shim::scsi::sense::Refusal;
 
 use crate::{
     config::{Facts, RANGES},
+    ledger::Ledger,
     memory::{Part, Shared},
+    pieces::Pieces,
+    request::{Asked, Ended, List, Outcome, Request},
     ring::{Lied, Mode, Ring, Used, lengths},
     spec::{
         SECTOR,
-        request::{self, ID, RANGE},
+        blk::{self, ID, RANGE},
         ring::DESCRIPTOR,
     },
     transport::{Piece, Transport},
 };
-
-/// Requests that end together, without the lock being taken for each.
-pub(crate) const BATCH: usize = 16;
-
-/// Whoever asks something of the device. Dropping one without [`Self::end`] is a request that hangs.
-pub trait Request: Send {
-    /// What is asked, judged by `facts`, with its ranges in `list`, which is empty; or the end of it, if that needs no
-    /// device. May be asked again when there was no room. Called under the queue's lock, up to DISPATCH_LEVEL.
-    fn ask(&mut self, facts: &Facts, list: &mut List) -> Asked;
-
-    /// Its payload. May change at any moment.
-    fn data(&mut self) -> Target<'_>;
-
-    /// It is done. Called once, without a lock.
-    fn end(self, outcome: Outcome);
-}
-
-/// Some blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// The first.
-    pub block: u64,
-    /// How many.
-    pub blocks: u32,
-}
-
-/// The ranges of a request.
-#[derive(Debug, Default)]
-pub struct List {
-    ranges: [Range; RANGES],
-    count: usize,
-}
-
-impl List {
-    /// Adds one; `false` if there is no room.
-    pub fn push(&mut self, range: Range) -> bool {
-        let place = self.ranges.get_mut(self.count);
-        let fits = place.map(|place| *place = range).is_some();
-        self.count += usize::from(fits);
-        fits
-    }
-
-    fn ranges(&self) -> &[Range] {
-        self.ranges.get(..self.count).unwrap_or(&[])
-    }
-}
-
-/// What a request asks. Its ranges lie on the disk and keep to the device's limits.
-#[derive(Clone, Copy, Debug)]
-pub enum Asked {
-    /// The first `bytes` of its data are to be read from there.
-    Read {
-        /// First block.
-        block: u64,
-        /// Whole blocks.
-        bytes: u32,
-        /// They go to the caller; else they are only to be read.
-        deliver: bool,
-    },
-    /// The first `bytes` of its data are to be written there.
-    Write {
-        /// First block.
-        block: u64,
-        /// Whole blocks.
-        bytes: u32,
-        /// It is done when they would survive a power failure.
-        durable: bool,
-    },
-    /// All that was acknowledged is to survive a power failure.
-    Flush,
-    /// The contents of the listed ranges are not needed any more.
-    Discard,
-    /// The listed ranges are to read as zeros.
-    Zero {
-        /// They may be unmapped.
-        unmap: bool,
-    },
-    /// The device's serial number.
-    Identify,
-    /// Nothing: it ends so.
-    Nothing(Outcome),
-}
-
-/// How a request went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Well: so many bytes of its data were moved.
-    Moved(u32),
-    /// The serial number.
-    Serial([u8; ID]),
-    /// Not.
-    Refused(Refusal),
-}
-
-/// What all queues of a device share.
-#[derive(Debug, Default)]
-pub(crate) struct Common {
-    /// Counts what was acknowledged and may not be durable.
-    written: AtomicU64,
-    /// How far that count is covered by a flush.
-    flushed: AtomicU64,
-    /// The device has gone with something that was not flushed: the next flush must say so.
-    lost: AtomicBool,
-    /// Requests that went well, since the last reset.
-    pub(crate) served: AtomicU64,
-}
-
-impl Common {
-    /// Another device takes the place of the one that had acknowledged all this.
-    pub(crate) fn broken(&self) {
-        let written = self.written.load(Acquire);
-        if self.flushed.swap(written, AcqRel) < written {
-            self.lost.store(true, Release);
-        }
-    }
-}
 
 /// What the device is doing for a request.
 #[derive(Clone, Copy, Debug)]
@@ -195,33 +79,6 @@ pub(crate) enum Left {
     More,
     /// The device is to be reset.
     Reset,
-}
-
-/// Requests that have ended, to be told so without the lock.
-pub(crate) struct Ended<R>([Option<(R, Outcome)>; BATCH]);
-
-impl<R: Request> Ended<R> {
-    pub(crate) fn new() -> Self {
-        Self([const { None }; BATCH])
-    }
-
-    fn is_full(&self) -> bool {
-        self.0.last().is_none_or(Option::is_some)
-    }
-
-    fn push(&mut self, request: R, outcome: Outcome) {
-        // Filled from the front; nobody pushes to a full one.
-        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
-            *place = Some((request, outcome));
-        }
-    }
-
-    /// Tells them.
-    pub(crate) fn end(self) {
-        for (request, outcome) in self.0.into_iter().flatten() {
-            request.end(outcome);
-        }
-    }
 }
 
 pub(crate) struct Queue<R> {
@@ -317,7 +174,7 @@ impl<R: Request> Queue<R> {
     pub(crate) fn start<T: Transport>(
         &mut self,
         request: R,
-        common: &Common,
+        ledger: &Ledger,
         transport: &T,
         ended: &mut Ended<R>,
     ) {
@@ -325,7 +182,7 @@ impl<R: Request> Queue<R> {
             return ended.push(request, Outcome::Refused(refusal));
         }
         let request = if self.waiting.is_empty() {
-            match self.give(request, common, transport, ended) {
+            match self.give(request, ledger, transport, ended) {
                 Some(back) => back,
                 None => return,
             }
@@ -347,7 +204,7 @@ impl<R: Request> Queue<R> {
     /// Takes what the device has given back, and starts what waited.
     pub(crate) fn collect<T: Transport>(
         &mut self,
-        common: &Common,
+        ledger: &Ledger,
         transport: &T,
         ended: &mut Ended<R>,
     ) -> Left {
@@ -358,12 +215,12 @@ impl<R: Request> Queue<R> {
         while !ended.is_full() {
             match self.ring.take() {
                 Ok(Some(used)) => {
-                    if self.took(used, common, ended).is_err() {
+                    if self.took(used, ledger, ended).is_err() {
                         return Left::Reset;
                     }
                 }
                 Ok(None) => {
-                    self.start_waiting(common, transport, ended);
+                    self.start_waiting(ledger, transport, ended);
                     return if ended.is_full() || self.ring.watch() { Left::More } else { Left::Nothing };
                 }
                 Err(Lied) => return Left::Reset,
@@ -372,10 +229,10 @@ impl<R: Request> Queue<R> {
         Left::More
     }
 
-    fn start_waiting<T: Transport>(&mut self, common: &Common, transport: &T, ended: &mut Ended<R>) {
+    fn start_waiting<T: Transport>(&mut self, ledger: &Ledger, transport: &T, ended: &mut Ended<R>) {
         while !ended.is_full() && !self.free.is_empty() {
             let Some(request) = self.waiting.pop_front() else { return };
-            if let Some(back) = self.give(request, common, transport, ended) {
+            if let Some(back) = self.give(request, ledger, transport, ended) {
                 self.waiting.push_front(back);
                 return;
             }
@@ -386,7 +243,7 @@ impl<R: Request> Queue<R> {
     fn give<T: Transport>(
         &mut self,
         mut request: R,
-        common: &Common,
+        ledger: &Ledger,
         transport: &T,
         ended: &mut Ended<R>,
     ) -> Option<R> {
@@ -395,9 +252,9 @@ impl<R: Request> Queue<R> {
             ended.push(request, outcome);
             None
         };
-        self.list.count = 0;
+        self.list.clear();
         let asked = request.ask(&self.facts, &mut self.list);
-        let (doing, bytes) = match self.write_slot(number, &asked, &mut request, common, transport) {
+        let (doing, bytes) = match self.write_slot(number, &asked, &mut request, ledger, transport) {
             Ok(doing) => doing,
             Err(outcome) => return end(request, outcome, ended),
         };
@@ -426,7 +283,7 @@ impl<R: Request> Queue<R> {
         number: u16,
         asked: &Asked,
         request: &mut R,
-        common: &Common,
+        ledger: &Ledger,
         transport: &T,
     ) -> Result<(Doing, u32), Outcome> {
         let refused = |refusal| Err(Outcome::Refused(refusal));
@@ -434,7 +291,7 @@ impl<R: Request> Queue<R> {
             Asked::Nothing(outcome) => Err(outcome),
             Asked::Read { bytes: 0, .. } | Asked::Write { bytes: 0, .. } => Err(Outcome::Moved(0)),
             Asked::Read { block, bytes, deliver } => {
-                self.head(number, request::IN, self.sector(block));
+                self.head(number, blk::IN, self.sector(block));
                 let copied = self.transfer(number, bytes, deliver.then(|| request.data()), true, transport);
                 match copied {
                     Some(copied) => Ok((Doing::Read { deliver, copied }, bytes)),
@@ -442,21 +299,21 @@ impl<R: Request> Queue<R> {
                 }
             }
             Asked::Write { block, bytes, durable } => {
-                self.head(number, request::OUT, self.sector(block));
+                self.head(number, blk::OUT, self.sector(block));
                 let durable = durable && self.facts.write_back;
                 match self.transfer(number, bytes, Some(request.data()), false, transport) {
                     Some(_) => Ok((Doing::Write { durable }, bytes)),
                     None => refused(Refusal::InvalidField),
                 }
             }
-            Asked::Flush if common.lost.swap(false, AcqRel) => refused(Refusal::Hardware),
+            Asked::Flush if ledger.tell_loss() => refused(Refusal::Hardware),
             Asked::Flush if !self.facts.write_back => Err(Outcome::Moved(0)),
-            Asked::Flush => Ok((self.flush(number, common), 0)),
+            Asked::Flush => Ok((self.flush(number, ledger), 0)),
             Asked::Discard | Asked::Zero { .. } => {
                 let bytes = request.data().len() as u32;
                 let (kind, flags) = match *asked {
-                    Asked::Zero { unmap } => (request::WRITE_ZEROES, if unmap { request::UNMAP } else { 0 }),
-                    _ => (request::DISCARD, 0),
+                    Asked::Zero { unmap } => (blk::WRITE_ZEROES, if unmap { blk::UNMAP } else { 0 }),
+                    _ => (blk::DISCARD, 0),
                 };
                 self.head(number, kind, 0);
                 if self.ranges(number, flags) {
@@ -466,7 +323,7 @@ impl<R: Request> Queue<R> {
                 }
             }
             Asked::Identify => {
-                self.head(number, request::GET_ID, 0);
+                self.head(number, blk::GET_ID, 0);
                 self.extra(number, ID, true);
                 Ok((Doing::Identify, 0))
             }
@@ -500,9 +357,9 @@ impl<R: Request> Queue<R> {
         }
     }
 
-    fn flush(&mut self, number: u16, common: &Common) -> Doing {
-        let covers = common.written.load(Acquire);
-        self.head(number, request::FLUSH, 0);
+    fn flush(&mut self, number: u16, ledger: &Ledger) -> Doing {
+        let covers = ledger.covered();
+        self.head(number, blk::FLUSH, 0);
         self.tail(number);
         Doing::Flush { covers }
     }
@@ -565,7 +422,7 @@ impl<R: Request> Queue<R> {
     }
 
     /// The device has given a slot back.
-    fn took(&mut self, used: Used, common: &Common, ended: &mut Ended<R>) -> Result<(), Lied> {
+    fn took(&mut self, used: Used, ledger: &Ledger, ended: &mut Ended<R>) -> Result<(), Lied> {
         let slot = self.slots.get_mut(usize::from(used.id)).ok_or(Lied)?;
         let held = slot.held.as_ref().ok_or(Lied)?;
         if used.length > held.writable {
@@ -576,18 +433,18 @@ impl<R: Request> Queue<R> {
         if matches!(outcome, Outcome::Refused(_)) {
             return self.finish(used.id, held, outcome, ended);
         }
-        common.served.fetch_add(1, Relaxed);
+        ledger.served();
         match held.doing {
             Doing::Flush { covers } => {
-                common.flushed.fetch_max(covers, AcqRel);
+                ledger.flushed(covers);
             }
             Doing::Write { durable: false } | Doing::Ranges if self.facts.write_back => {
-                common.written.fetch_add(1, AcqRel);
+                ledger.written();
             }
             Doing::Write { durable: true } => {
                 // 5.2.6.2: what a flush covers is what was complete before it was made available.
-                common.written.fetch_add(1, AcqRel);
-                held.doing = self.flush(used.id, common);
+                ledger.written();
+                held.doing = self.flush(used.id, ledger);
                 (held.writable, held.age) = (1, 0);
                 self.slots[usize::from(used.id)].held = Some(held);
                 // There is room: what it took for the write is free again, and that was no less.
@@ -636,9 +493,9 @@ impl<R: Request> Queue<R> {
 /// What a slot's status says, and its data, delivered.
 fn outcome<R: Request>(slot: &Slot<R>, held: &mut Held<R>, length: u32) -> Outcome {
     match slot.small.load8(STATUS, Acquire) {
-        request::OK => {}
-        request::UNSUPP => return Outcome::Refused(Refusal::InvalidOpcode),
-        request::IOERR if matches!(held.doing, Doing::Read { .. }) => {
+        blk::OK => {}
+        blk::UNSUPP => return Outcome::Refused(Refusal::InvalidOpcode),
+        blk::IOERR if matches!(held.doing, Doing::Read { .. }) => {
             return Outcome::Refused(Refusal::Medium);
         }
         _ => return Outcome::Refused(Refusal::Hardware),
@@ -668,36 +525,4 @@ fn reserved<V>(count: usize) -> Option<Vec<V>> {
     let mut vector = Vec::new();
     vector.try_reserve_exact(count).ok()?;
     Some(vector)
-}
-
-/// The pieces of a payload, as they are found.
-#[derive(Debug)]
-pub struct Pieces<'a> {
-    list: &'a mut Vec<Piece>,
-    most: usize,
-    longest: u32,
-    writable: bool,
-}
-
-impl Pieces<'_> {
-    /// Adds a stretch that is contiguous for the device, cut to what it takes. `false`: there are too many.
-    pub fn add(&mut self, mut address: u64, mut length: u64) -> bool {
-        while length > 0 {
-            let take = length.min(u64::from(self.longest));
-            if self.list.len() >= self.most || take == 0 {
-                return false;
-            }
-            let address_after = address.wrapping_add(take);
-            let (address_here, length_here) = (crate::memory::DeviceAddress(address), take as u32);
-            self.list.push(Piece { address: address_here, length: length_here, writable: self.writable });
-            (address, length) = (address_after, length - take);
-        }
-        true
-    }
-
-    /// Whether what was added from `begun` on is `bytes` long.
-    fn covers(&self, begun: usize, bytes: u32) -> bool {
-        let added = self.list.iter().skip(begun).map(|piece| u64::from(piece.length)).sum::<u64>();
-        added == u64::from(bytes)
-    }
 }

@@ -56,7 +56,7 @@ pub mod ring {
 }
 
 /// Requests of a block device (5.2.6).
-pub mod request {
+pub mod blk {
     pub const IN: u32 = 0;
     pub const OUT: u32 = 1;
     pub const FLUSH: u32 = 4;

@@ -2,7 +2,7 @@
 
 use crate::{
     memory::{DeviceAddress, Part},
-    queue::Pieces,
+    pieces::Pieces,
     spec::CONFIG,
 };
 

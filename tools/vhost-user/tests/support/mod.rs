@@ -17,7 +17,7 @@ use sluice_miniport_virtio_blk::{
     Device, Settings,
     commands::understand,
     config::Facts,
-    queue::{Asked, List, Outcome, Request},
+    request::{Asked, List, Outcome, Request},
 };
 use sluice_shim::{scsi::cdb::Command, storport::SrbKind};
 use sluice_user_host::Answer;

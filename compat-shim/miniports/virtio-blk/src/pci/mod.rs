@@ -45,7 +45,7 @@ pub trait Function: Send + Sync {
     }
 
     /// See [`crate::transport::Transport::reach`].
-    fn reach(&self, _start: *const u8, _length: usize, _pieces: &mut crate::queue::Pieces<'_>) -> bool {
+    fn reach(&self, _start: *const u8, _length: usize, _pieces: &mut crate::pieces::Pieces<'_>) -> bool {
         false
     }
 }

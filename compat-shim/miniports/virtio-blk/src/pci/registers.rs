@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use super::{Function, Place, Places};
 use crate::{
     memory::DeviceAddress,
-    queue::Pieces,
+    pieces::Pieces,
     spec::CONFIG,
     transport::{Continuity, Failure, Rings, Transport},
 };
