@@ -13,6 +13,7 @@ use std::{
 };
 
 use sluice_chain::{Flags, Status};
+use sluice_engine::volume::InPlace;
 use sluice_miniport_virtio_blk::{Settings, spec::feature};
 use sluice_shim::{
     scsi::{cdb::BlockRange, sense::Sense, unmap},
@@ -20,6 +21,7 @@ use sluice_shim::{
 };
 use sluice_user_host::{Answer, Operation};
 use sluice_vhost_user::{Attached, Export, Format};
+use sluice_xts::{Backend, Xts256};
 use support::{EXPORT, FORMATS, Image, MIB, attach, run, settings, well};
 
 const SECTOR: usize = 512;
@@ -134,6 +136,31 @@ fn every_way_to_use_a_ring_does_the_same() {
         let queues = if variant.without & feature::MQ == 0 { 2 } else { 1 };
         crowd(&image, Export { queues, ..EXPORT }, variant, 16, 200);
     }
+}
+
+/// What the whole is for: stages before a device that knows nothing of them.
+#[test]
+fn an_encrypted_volume_is_ciphertext_in_the_image() {
+    let image = Image::new("encrypted", Format::Qcow2, 8 * MIB);
+    let daemon = image.serve(EXPORT);
+    let key: [u8; 64] = std::array::from_fn(|index| index as u8);
+    let place = InPlace { sector_size: 512, first_sector: 2048, sectors: 14336 };
+    let chain = place.chain(&key, Backend::detect()).unwrap();
+    let disk = Attached::new(daemon.socket(), settings(), SrbKind::Extended, chain, 64).unwrap();
+    let plain = vec![0x5A; 64 << 10];
+    well(&disk.write(16, &plain, Flags::FUA), plain.len());
+    let mut read = vec![0; plain.len()];
+    well(&disk.read(16, &mut read), plain.len());
+    assert!(read == plain);
+    drop(disk);
+    daemon.stop().unwrap();
+    let mut expected = vec![0; 8 << 20];
+    let at = (2048 + 16) * SECTOR;
+    let cipher = Xts256::new(&key, Backend::detect()).unwrap();
+    let target = (&mut expected[at..at + plain.len()]).into();
+    cipher.encrypt(16, SECTOR, plain[..].into(), target).unwrap();
+    assert!(expected[at..at + plain.len()] != plain);
+    image.holds(&expected);
 }
 
 #[test]
