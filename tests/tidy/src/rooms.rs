@@ -63,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compat-shim/miniports/lower", &["sluice-shim"]),
     ("compat-shim/miniports/mapped", &["sluice-chain", "sluice-mapped", "sluice-shim"]),
     ("compat-shim/miniports/ram", &["sluice-chain", "sluice-shim"]),
+    ("compat-shim/miniports/virtio-blk", &["sluice-chain", "sluice-shim"]),
 ];
 
 /// Dependencies run one way.

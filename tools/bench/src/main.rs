@@ -5,15 +5,18 @@ mod intercept;
 mod mapped;
 mod parts;
 mod port;
+mod virtio;
 mod xts;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped [FIGURE...]]
+    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped [FIGURE...]
+                     | virtio]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
   xts         AES-256-XTS on each backend beside `openssl speed`
   parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others
+  virtio      the virtio-blk miniport beside libblkio's driver, on one vhost-user device (needs qemu-storage-daemon)
   mapped      a whole mapped volume beside its parts: sequential (speed and space), memory, writes, recovery
  Without a word: all.";
 
@@ -23,10 +26,12 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["parts", ..] => parts::run(&arguments[1..]),
         [] => {
-            let all = [intercept::run(false), xts::run(&[]), parts::run(&[]), mapped::run(&[])];
+            let all =
+                [intercept::run(false), xts::run(&[]), parts::run(&[]), mapped::run(&[]), virtio::run()];
             all.into_iter().collect()
         }
         ["mapped", rest @ ..] => mapped::run(rest),
+        ["virtio"] => virtio::run(),
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
         ["xts", rest @ ..] => xts::run(rest),

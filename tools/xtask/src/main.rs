@@ -21,9 +21,10 @@ const HELP: &str = "usage: ./x COMMAND
   windows-cli                 build sluice.exe
   demo                        an NTFS file system through the driver, under Wine; a minute or two
   e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
-  bench [xts|intercept|parts|mapped] ...
+  bench [xts|intercept|parts|mapped|virtio] ...
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves
+  virtio                      the virtio-blk miniport on a device of QEMU's storage daemon
   fuzz SECONDS [SEED]         every fuzz target for so long
   sim [mutants] [--seconds N] [--seed N] ...
                               the mapped volume on a simulated device that crashes, reorders, tears and lies
@@ -63,6 +64,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "conformance" => {
             setup::run()?;
             test::conformance(rest)?;
+        }
+        "virtio" => {
+            setup::run()?;
+            test::virtio()?;
         }
         "sim" => command::run(cargo_run("sim", "sluice-sim").args(rest))?,
         "test" => test::run(rest)?,

@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-libnbd", "/usr/lib/python3/dist-packages/nbd.py"),
     ("fio", "/usr/bin/fio"),
     ("qemu-utils", "/usr/bin/qemu-io"),
+    ("qemu-system-common", "/usr/bin/qemu-storage-daemon"),
     ("btrfs-progs", "/usr/sbin/mkfs.btrfs"),
     ("zstd", "/usr/bin/zstd"),
     ("e2fsprogs", "/usr/sbin/mke2fs"),

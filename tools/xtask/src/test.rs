@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     }),
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
     ("real clients and file systems", || conformance(&[])),
+    ("virtio-blk on QEMU's device", virtio),
     ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
     ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
@@ -90,6 +91,13 @@ pub(crate) fn conformance(wanted: &[String]) -> Result<()> {
     ])?;
     let test = ["test", "--quiet", "--package", "sluice-conformance", "--no-fail-fast", "--"];
     cargo(&[&test[..], &wanted.iter().map(String::as_str).collect::<Vec<_>>()].concat())
+}
+
+/// The virtio-blk miniport on the device of a process that `cargo test` alone does not expect to be installed.
+pub(crate) fn virtio() -> Result<()> {
+    let package = "--package=sluice-vhost-user";
+    cargo(&["clippy", "--quiet", package, "--all-targets", "--", "--deny", "warnings"])?;
+    cargo(&["test", "--quiet", package, "--no-fail-fast"])
 }
 
 fn simulator(arguments: &[&str]) -> Result<()> {
