@@ -272,8 +272,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1G")]
     pub size: u64,
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
     /// How long each kind of random access is measured.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub seconds: u32,

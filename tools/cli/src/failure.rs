@@ -72,6 +72,8 @@ pub(crate) enum Failure {
     Foreign,
     #[error("{path} does not hold what was written to it")]
     ReadBack { path: PathBuf },
+    #[error("{path} does not hold what the source holds")]
+    Differs { path: PathBuf },
     #[error("not confirmed")]
     NotConfirmed,
     #[error("there are {0} such disks")]
@@ -183,6 +185,7 @@ impl Failure {
             | Self::Conversion { .. }
             | Self::Unconvertible { .. }
             | Self::Stopped { .. }
+            | Self::Differs { .. }
             | Self::Interrupted { .. } => self.convert_advice(),
         }
     }
@@ -200,6 +203,9 @@ impl Failure {
             }
             Self::Interrupted { .. } => {
                 "The target is of no use; `sluice convert` again, with --force, begins anew."
+            }
+            Self::Differs { .. } => {
+                "The source has been written to meanwhile, or the target's medium is failing. The target is of no use."
             }
             Self::Stopped { .. } => "Run the same command again: it goes on from there.",
             _ => "Nothing was changed.",
@@ -306,7 +312,7 @@ impl Failure {
             Self::Range { .. } | Self::NoSuch { .. } => "range",
             Self::Secret(_) => "secret",
             Self::Foreign => "foreign_copy",
-            Self::ReadBack { .. } => "read_back",
+            Self::ReadBack { .. } | Self::Differs { .. } => "read_back",
             Self::NotConfirmed => "not_confirmed",
             Self::WhichDisk(_) => "which_disk",
             Self::Backup(_) => "backup",

@@ -31,7 +31,7 @@ pub(crate) fn format(
     key: &VolumeKey,
 ) -> Result<(), Failure> {
     let (layout, sealer) = parts(image, mapped, uuid, key)?;
-    let mut disk = Direct::new(image);
+    let mut disk = Direct::new(image)?;
     let made = Volume::format(&mut disk, &layout, &sealer);
     made.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
@@ -45,7 +45,7 @@ pub(crate) fn begin_growth(
     key: &VolumeKey,
 ) -> Result<(), Failure> {
     let ((from, sealer), (to, _)) = (parts(image, from, uuid, key)?, parts(image, to, uuid, key)?);
-    let mut disk = Direct::new(image);
+    let mut disk = Direct::new(image)?;
     let begun = Volume::begin_growth(&mut disk, &from, &to, &sealer);
     begun.map_err(|error| disk.failure.unwrap_or(Failure::Mapped { path: image.path.clone(), error }))
 }
@@ -77,7 +77,7 @@ pub(crate) fn repair(
     progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, Failure> {
     let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
-    let mut disk = Direct::new(image);
+    let mut disk = Direct::new(image)?;
     let opened = Volume::open_rebuilding(&mut disk, layout, sealer, Options::new(CACHE, 0, None));
     let repaired = opened.and_then(|(mut volume, mut repaired)| {
         let remaining = volume.repair(&mut disk, &mut repaired, progress)?;
@@ -163,7 +163,7 @@ impl<'a> Filling<'a> {
         key: &VolumeKey,
     ) -> Result<Self, Failure> {
         let (layout, sealer) = parts(image, mapped, uuid, key)?;
-        let mut disk = Direct::new(image);
+        let mut disk = Direct::new(image)?;
         let index_bytes = mapped.index_bytes.unwrap_or(0) as usize;
         let options = Options { discard: mapped.discard, ..Options::new(CACHE, index_bytes, mapped.level) };
         let volume = Volume::open(&mut disk, layout, sealer, options)
@@ -218,7 +218,7 @@ pub(crate) fn compact(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Compacted, Failure> {
     let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
-    let mut disk = Direct::new(image);
+    let mut disk = Direct::new(image)?;
     // With the index of which the header speaks: only that can be kept again at the end.
     let index_bytes = mapped.index_bytes.unwrap_or(0) as usize;
     let options = Options { discard, ..Options::new(CACHE, index_bytes, mapped.level) };
@@ -264,18 +264,15 @@ struct Direct<'a> {
 }
 
 impl<'a> Direct<'a> {
-    fn new(image: &'a Image) -> Self {
-        Self { image, failure: None, discarded: 0, refused: None }
+    /// What is read from now on is what the medium has: after a flush that failed, the system may keep in memory what did not
+    /// get there.
+    fn new(image: &'a Image) -> Result<Self, Failure> {
+        image.flush()?;
+        image.forget();
+        Ok(Self { image, failure: None, discarded: 0, refused: None })
     }
 
     fn wrote(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
-        result.map_err(|failure| {
-            self.failure = Some(failure);
-            DeviceError
-        })
-    }
-
-    fn judge(&mut self, result: Result<(), Failure>) -> Result<(), DeviceError> {
         result.map_err(|failure| {
             self.failure = Some(failure);
             DeviceError
@@ -286,7 +283,7 @@ impl<'a> Direct<'a> {
 impl Disk for Direct<'_> {
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
         let result = self.image.read(offset, buffer);
-        self.judge(result)
+        self.wrote(result)
     }
 
     fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {

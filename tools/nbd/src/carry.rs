@@ -132,7 +132,7 @@ impl Watched {
             DeviceOp::Write { offset, length, data } => {
                 (self.judge(self.image.write(offset, &data[..length])), None)
             }
-            DeviceOp::Flush => (self.judge(self.image.flush()), None),
+            DeviceOp::Flush => (self.judge(self.image.flush_for_engine()), None),
             DeviceOp::Discard { offset, length } => {
                 (self.image.discard(offset, length).map_err(|_| DeviceError), None)
             }

@@ -13,11 +13,13 @@ use sluice_mapped::{disk::Disk, io::DeviceError};
 pub(crate) struct Image {
     backend: Backend,
     shadow: Option<Mutex<Overlay>>,
+    /// A flush has failed that an engine asked for.
+    broken: Mutex<bool>,
 }
 
 impl Image {
     pub(crate) fn new(backend: Backend, write: bool) -> Self {
-        Self { backend, shadow: (!write).then(Mutex::default) }
+        Self { backend, shadow: (!write).then(Mutex::default), broken: Mutex::new(false) }
     }
 
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
@@ -55,11 +57,30 @@ impl Image {
         if self.shadow.is_some() { Ok(()) } else { self.backend.flush() }
     }
 
+    /// The same for an engine, which may ask for several at once. The system tells an error once, to one of them: after that,
+    /// none succeeds any more until the volume is opened again.
+    pub(crate) fn flush_for_engine(&self) -> io::Result<()> {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if *broken {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        self.flush().inspect_err(|_| *broken = true)
+    }
+
+    /// Likewise, of a flush that has ended elsewhere.
+    pub(crate) fn flushed_for_engine(&self, result: io::Result<()>) -> io::Result<()> {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_broken = *broken;
+        *broken |= result.is_err();
+        if was_broken { Err(io::Error::from_raw_os_error(libc::EIO)) } else { result }
+    }
+
     /// What is read from now on is what the medium has. When a flush fails, the system keeps in memory what did not get there,
     /// and says no more of it: recovery would take it for durable, and build on it.
     pub(crate) fn forget(&self) -> io::Result<()> {
         self.flush()?;
         self.backend.forget();
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = false;
         Ok(())
     }
 

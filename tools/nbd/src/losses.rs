@@ -36,13 +36,18 @@ impl Losses {
         Known(AtomicU64::new(self.told.load(Ordering::SeqCst)))
     }
 
-    /// An error if something has been lost of which the connection has not been told.
-    pub(crate) fn tell(&self, known: &Known) -> io::Result<()> {
-        let count = self.count.load(Ordering::SeqCst);
-        if known.0.swap(count, Ordering::SeqCst) == count {
+    /// How many there are, for [`Self::tell`].
+    pub(crate) fn now(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// An error if something has been lost of which the connection has not been told. `before` is of before its flush began:
+    /// what came meanwhile may be of later writes as well, and is told again.
+    pub(crate) fn tell(&self, known: &Known, before: u64) -> io::Result<()> {
+        if known.0.swap(before, Ordering::SeqCst) == self.now() {
             return Ok(());
         }
-        self.told.fetch_max(count, Ordering::SeqCst);
+        self.told.fetch_max(before, Ordering::SeqCst);
         Err(io::Error::from_raw_os_error(libc::EIO))
     }
 }
@@ -51,18 +56,33 @@ impl Losses {
 mod tests {
     use super::*;
 
+    fn tell(losses: &Losses, known: &Known) -> io::Result<()> {
+        losses.tell(known, losses.now())
+    }
+
+    #[test]
+    fn what_comes_while_a_flush_is_under_way_is_told_again() {
+        let losses = Losses::default();
+        let known = losses.known();
+        let before = losses.now();
+        losses.note();
+        assert!(losses.tell(&known, before).is_err());
+        assert!(tell(&losses, &known).is_err());
+        assert!(tell(&losses, &known).is_ok());
+    }
+
     #[test]
     fn everybody_is_told_once() {
         let losses = Losses::default();
         let (one, two) = (losses.known(), losses.known());
-        assert!(losses.tell(&one).is_ok());
+        assert!(tell(&losses, &one).is_ok());
         losses.note();
         let three = losses.known();
         for known in [&one, &two, &three] {
-            assert!(losses.tell(known).is_err());
-            assert!(losses.tell(known).is_ok());
+            assert!(tell(&losses, known).is_err());
+            assert!(tell(&losses, known).is_ok());
         }
         // Who comes when others know of it has lost nothing.
-        assert!(losses.tell(&losses.known()).is_ok());
+        assert!(tell(&losses, &losses.known()).is_ok());
     }
 }

@@ -80,6 +80,7 @@ impl Mapped {
             opening,
             losses,
             failed: false,
+            refused: false,
             carrier,
             under_way: 0,
             asked: Vec::new(),
@@ -134,6 +135,8 @@ struct Host {
     losses: Arc<Losses>,
     /// A write has failed: the engine only reads until it is opened again.
     failed: bool,
+    /// It has been said that it cannot be.
+    refused: bool,
     carrier: Carrier,
     /// Whom the answer of each request is for; its place is the request's name.
     asked: Vec<Option<Reply>>,
@@ -234,9 +237,13 @@ impl Host {
             Ok(engine) => {
                 self.engine = engine;
                 self.failed = false;
+                self.refused = false;
                 eprintln!("sluice: the volume has been opened again after an error of its image");
             }
-            Err(_) => {
+            Err(error) => {
+                if !mem::replace(&mut self.refused, true) {
+                    eprintln!("sluice: the volume cannot be opened again yet: {error}");
+                }
                 let (changes, reads) =
                     mem::take(&mut self.held).into_iter().partition(|(_, request)| is_change(request));
                 self.held = reads;

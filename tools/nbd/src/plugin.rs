@@ -152,8 +152,9 @@ impl Server for Connection {
     }
 
     fn flush(&self) -> Result<()> {
+        let before = self.losses.now();
         let flushed = self.volume.flush();
-        let told = self.losses.tell(&self.known);
+        let told = self.losses.tell(&self.known, before);
         Ok(flushed.and(told)?)
     }
 

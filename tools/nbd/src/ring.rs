@@ -3,6 +3,7 @@
 //! the bell, which says that a client has asked for something.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::{
@@ -95,6 +96,8 @@ pub(crate) struct Ring {
     descriptor: RawFd,
     bell: Arc<Bell>,
     listening: bool,
+    /// Flushes, of which the kernel knows the first: an error is told once, and the next must not overtake it.
+    flushes: VecDeque<usize>,
 }
 
 impl Ring {
@@ -113,7 +116,15 @@ impl Ring {
         }
         let bell = Bell { descriptor: eventfd(0, EventfdFlags::CLOEXEC)?, asleep: AtomicBool::new(false) };
         let bell = Arc::new(bell);
-        Ok(Self { ring, lent: Lent::default(), image, descriptor, bell, listening: false })
+        Ok(Self {
+            ring,
+            lent: Lent::default(),
+            image,
+            descriptor,
+            bell,
+            listening: false,
+            flushes: VecDeque::new(),
+        })
     }
 
     pub(crate) fn bell(&self) -> Arc<Bell> {
@@ -129,8 +140,14 @@ impl Ring {
 
     /// Asks for something; [`Self::begin`] follows.
     pub(crate) fn ask(&mut self, io: DeviceIo) {
+        let flush = matches!(io.op, DeviceOp::Flush);
         let place = self.lent.put(UnderWay { id: io.id, op: io.op, done: 0, begun: Instant::now() });
-        self.push(place);
+        if flush {
+            self.flushes.push_back(place);
+        }
+        if !flush || self.flushes.len() == 1 {
+            self.push(place);
+        }
     }
 
     /// Hands the kernel everything asked for up to here.
@@ -228,7 +245,15 @@ impl Ring {
             return Some(match op {
                 DeviceOp::Read { buffer, .. } => (id, result.map_err(|_| DeviceError), Some(buffer)),
                 DeviceOp::Discard { .. } => (id, result.map_err(|_| DeviceError), None),
-                DeviceOp::Flush => (id, self.image.judge(result), None),
+                DeviceOp::Flush => {
+                    self.flushes.pop_front();
+                    if let Some(&next) = self.flushes.front() {
+                        self.push(next);
+                        self.begin();
+                    }
+                    let result = self.image.image.flushed_for_engine(result);
+                    (id, self.image.judge(result), None)
+                }
                 DeviceOp::Write { data, .. } => {
                     // Before its end is told: the engine fills the memory again.
                     drop(data);

@@ -11,7 +11,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::snapshot::Snapshot;
@@ -92,12 +92,31 @@ pub fn ask_in(folder: &Path) -> Vec<Found> {
     sockets.into_iter().filter_map(ask).collect()
 }
 
+/// A server that has so long for all that it says, not for each byte.
+struct Patient {
+    stream: UnixStream,
+    until: Instant,
+}
+
+impl io::Read for Patient {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it does not answer in time");
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(into).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => late(),
+            _ => error,
+        })
+    }
+}
+
 /// `None`: it has gone meanwhile.
 fn ask(socket: PathBuf) -> Option<Found> {
-    let asked = UnixStream::connect(&socket).and_then(|stream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Snapshot::read(stream)
-    });
+    let asked = UnixStream::connect(&socket)
+        .and_then(|stream| Snapshot::read(Patient { stream, until: Instant::now() + PATIENCE }));
     match asked {
         Ok(snapshot) => Some(Found::Server(Box::new(snapshot))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Some(Found::Stale(socket)),

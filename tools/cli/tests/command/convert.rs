@@ -77,7 +77,7 @@ fn an_image_is_encrypted_where_it_lies_and_comes_back() {
         let back = bench.ok(&args(&[&DECRYPT, &PASS]));
         assert_eq!(back["kind"].as_str(), Some("raw"));
         assert!(bench.get("disk") == plain, "sectors of {sector}");
-        bench.fails(&args(&[&DECRYPT, &PASS]), "not_sluice", 4);
+        bench.fails(&args(&[&DECRYPT, &PASS]), "unconvertible", 7);
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     results::{Results, Row, Turn},
     server::Server,
 };
-use crate::{args::Bench, failure::Failure, output::Report, progress};
+use crate::{args::Bench, failure::Failure, output::Report, progress, stop::Stop};
 
 /// Memory that looks like a disk: what is measured there is the software.
 const IN_MEMORY: &str = "/dev/shm";
@@ -31,12 +31,16 @@ pub(super) fn run(args: &Bench) -> Result<Report, Failure> {
         if args.contestants.is_empty() { Contestant::ALL.to_vec() } else { args.contestants.clone() };
     let mut rows: Vec<Row> = chosen.into_iter().map(Row::new).collect();
     let parts = Parts::new(&ground.0)?;
-    let bar = progress::items(args.rounds as u64 * rows.len() as u64, "measuring");
+    let bar = progress::items(u64::from(args.rounds) * rows.len() as u64, "measuring");
     let mut pairs = Vec::new();
-    for round in 0..args.rounds {
+    let stop = Stop::watch();
+    for round in 0..args.rounds as usize {
         pairs.push(parts.round()?);
         for turn in 0..rows.len() {
             let place = (turn + round) % rows.len();
+            if stop.is_asked() {
+                return Err(Failure::Bench { what: "it was stopped".into() });
+            }
             let row = &mut rows[place];
             bar.set_message(row.contestant.name());
             if row.trouble.is_none() {

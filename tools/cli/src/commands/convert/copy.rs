@@ -3,7 +3,10 @@
 //! While a volume is being filled, both copies of its header are marked: nothing takes it for one. If that is interrupted, it
 //! is of no use, and is begun anew.
 
-use std::{fs::OpenOptions, path::Path};
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 use sluice_engine::format::{Header, Probe};
@@ -43,12 +46,29 @@ pub(super) fn run(args: &Convert, target: &Path) -> Result<Report, Failure> {
     if source.bytes == 0 {
         return Err(Failure::Unconvertible { path: image.path.clone(), what: "it is empty".into() });
     }
-    let made = make(args, target, source.bytes)?;
-    let done =
-        if args.raw { to_raw(args, &mut source, target, made) } else { to_volume(args, &mut source, target) };
+    // A part could be taken for the whole: until it is that, a raw image has another name.
+    let named = if args.raw && !target.exists() && !sluice_backend::is_uri(target) {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".unfinished");
+        PathBuf::from(name)
+    } else {
+        target.to_owned()
+    };
+    let apart = named != target;
+    if apart {
+        let _ = std::fs::remove_file(&named); // of an earlier attempt
+    }
+    let made = make(args, &named, source.bytes)?;
+    let done = if args.raw {
+        to_raw(args, &mut source, (&named, target), made)
+    } else {
+        to_volume(args, &mut source, target)
+    };
     if done.is_err() && made {
-        // A part could be taken for the whole.
-        let _ = std::fs::remove_file(target);
+        let _ = std::fs::remove_file(&named);
+    }
+    if done.is_ok() && apart {
+        std::fs::rename(&named, target).map_err(|e| Failure::io("make", target, e))?;
     }
     done
 }
@@ -157,7 +177,13 @@ fn copy(
     Ok(())
 }
 
-fn to_raw(args: &Convert, source: &mut Source<'_>, target: &Path, made: bool) -> Result<Report, Failure> {
+/// `target` is where it is written, and what it will be called.
+fn to_raw(
+    args: &Convert,
+    source: &mut Source<'_>,
+    (target, called): (&Path, &Path),
+    made: bool,
+) -> Result<Report, Failure> {
     let image = Image::open(target, true)?;
     if !made && image.regular_file().is_some() {
         return Err(Failure::Exists { path: target.into() });
@@ -186,12 +212,12 @@ fn to_raw(args: &Convert, source: &mut Source<'_>, target: &Path, made: bool) ->
         })?;
     }
     let text =
-        format!("{} holds {} of {}, as they are.", target.display(), size(bytes), args.source.display());
+        format!("{} holds {} of {}, as they are.", called.display(), size(bytes), args.source.display());
     Ok(Report::new(text, json!({"kind": "raw", "bytes": bytes, "verified": !args.no_verify})))
 }
 
 fn same(target: &Path, found: &[u8], wanted: &[u8]) -> Result<(), Failure> {
-    if found == wanted { Ok(()) } else { Err(Failure::ReadBack { path: target.into() }) }
+    if found == wanted { Ok(()) } else { Err(Failure::Differs { path: target.into() }) }
 }
 
 fn to_volume(args: &Convert, source: &mut Source<'_>, target: &Path) -> Result<Report, Failure> {

@@ -37,6 +37,9 @@ pub(super) fn run(args: &Convert) -> Result<Report, Failure> {
     let copies = image.copies();
     match (image.probe(&copies), way) {
         (Probe::None, Way::Encrypt) => begin(args, image),
+        (Probe::None, Way::Decrypt) => {
+            Err(unconvertible(&image, "it holds no volume; if it was being decrypted, that has been done"))
+        }
         (Probe::Valid { header, .. }, Way::Encrypt) => tidy(&image, &header),
         (Probe::Valid { header, .. }, Way::Decrypt) => undo(args, &image, &header),
         _ => Err(image.header(&copies).err().unwrap_or(Failure::NotSluice { path: image.path.clone() })),
