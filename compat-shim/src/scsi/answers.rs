@@ -6,6 +6,7 @@
 
 use super::cdb::{Form, ModeSense};
 use super::mode;
+use super::sense::{Sense, key};
 
 /// What READ CAPACITY says (SBC-4 5.20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,13 @@ impl Capacity {
     fn last(&self) -> u64 {
         self.blocks.saturating_sub(1)
     }
+}
+
+/// REQUEST SENSE of a unit that reports everything with the command it is of: there is nothing more. `None` for descriptor
+/// format, which is not there.
+pub fn request_sense(descriptor: bool, allocation: u8, buffer: &mut [u8]) -> Option<usize> {
+    let nothing = Sense::new(key::NO_SENSE, 0, 0).fixed();
+    (!descriptor).then(|| put(&nothing, buffer, usize::from(allocation)))
 }
 
 /// Who a unit says it is.

@@ -122,12 +122,9 @@ pub(crate) struct Cost {
     pub kdf_time: Option<u32>,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Format {
-    #[command(flatten)]
-    pub image: Image,
-    #[command(flatten)]
-    pub secret: SecretSource,
+/// What a volume will be.
+#[derive(Debug, ClapArgs, Clone)]
+pub(crate) struct Wanted {
     #[command(flatten)]
     pub cost: Cost,
     /// Bytes of a sector: the disk's own; 512 for an image.
@@ -138,6 +135,16 @@ pub(crate) struct Format {
     pub label: String,
     #[command(flatten)]
     pub mapped: Mapped,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Format {
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub secret: SecretSource,
+    #[command(flatten)]
+    pub wanted: Wanted,
     /// Also make a recovery code, and print it.
     #[arg(long)]
     pub recovery_code: bool,
@@ -409,15 +416,7 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "FILE", group = "source_secret", conflicts_with = "in_place")]
     pub source_key_file: Option<PathBuf>,
     #[command(flatten)]
-    pub cost: Cost,
-    /// Bytes of a sector: the disk's own; 512 for an image.
-    #[arg(long, value_parser = ["512", "4096"])]
-    pub sector_size: Option<String>,
-    /// A name for the volume, up to 64 bytes.
-    #[arg(long, default_value = "")]
-    pub label: String,
-    #[command(flatten)]
-    pub mapped: Mapped,
+    pub wanted: Wanted,
     /// Also make a recovery code, and print it. For a disk in place, `sluice key add` makes one afterwards.
     #[arg(long)]
     pub recovery_code: bool,
@@ -436,10 +435,7 @@ impl Convert {
         Format {
             image: Image { image: target },
             secret: self.secret.clone(),
-            cost: self.cost,
-            sector_size: self.sector_size.clone(),
-            label: self.label.clone(),
-            mapped: self.mapped.clone(),
+            wanted: self.wanted.clone(),
             recovery_code: self.recovery_code,
             force: self.force,
             yes: self.yes,

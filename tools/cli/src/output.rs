@@ -7,6 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub(crate) use sluice_statistics::uuid;
+
 use crate::{args::Args, failure::Failure};
 
 /// What a command has to say: text for people, an object for programs.
@@ -155,12 +157,6 @@ impl Lines {
         }
         self.out.flush()
     }
-}
-
-/// `550e8400-e29b-...`: a UUID as people know it (RFC 9562 4).
-pub(crate) fn uuid(bytes: &[u8; 16]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// `1.5 GiB`.

@@ -85,41 +85,39 @@ fn invalid(what: impl Into<String>) -> io::Error {
 
 /// Takes a parameter.
 pub(crate) fn set(name: &str, value: &str) -> io::Result<()> {
+    let number = || value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")));
+    let earlier = |_| invalid("an earlier parameter failed");
     let mut volumes = VOLUMES.lock().map_err(|_| invalid("an earlier parameter failed"))?;
-    if name == "volume" {
-        volumes.push(Numbers { name: value.into(), ..Numbers::default() });
-        return Ok(());
-    }
-    if name == "uri" || name == "io" {
-        let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
-        match name {
-            "uri" => numbers.uri = Some(value.into()),
-            _ => numbers.io = value.parse().map_err(|()| invalid(format!("io={value} is neither")))?,
-        }
-        return Ok(());
-    }
-    let number = value.parse().map_err(|_| invalid(format!("{name}={value} is no descriptor")))?;
-    if name == "say" {
-        SAYS_CLOSED.store(number == 1, Ordering::Relaxed);
-        return Ok(());
-    }
-    if name == "ready" {
-        *READY.lock().map_err(|_| invalid("an earlier parameter failed"))? = Some(number);
-        return Ok(());
-    }
-    let numbers = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
     match name {
-        "image" => numbers.image = Some(number),
-        "key" => numbers.key = Some(number),
-        "header" => numbers.header = Some(number),
-        "write" => numbers.write = number == 1,
+        "volume" => volumes.push(Numbers { name: value.into(), ..Numbers::default() }),
+        "say" => SAYS_CLOSED.store(number()? == 1, Ordering::Relaxed),
+        "ready" => *READY.lock().map_err(earlier)? = Some(number()?),
         _ => {
-            return Err(invalid(format!(
-                "there is no parameter {name}; `sluice serve` gives those there are"
-            )));
+            let volume = volumes.last_mut().ok_or_else(|| invalid(format!("{name} before any volume")))?;
+            volume.set(name, value, number)?;
         }
     }
     Ok(())
+}
+
+impl Numbers {
+    /// Takes a parameter of this volume.
+    fn set(&mut self, name: &str, value: &str, number: impl Fn() -> io::Result<u32>) -> io::Result<()> {
+        match name {
+            "image" => self.image = Some(number()?),
+            "uri" => self.uri = Some(value.into()),
+            "io" => self.io = value.parse().map_err(|()| invalid(format!("io={value} is neither")))?,
+            "key" => self.key = Some(number()?),
+            "header" => self.header = Some(number()?),
+            "write" => self.write = number()? == 1,
+            _ => {
+                return Err(invalid(format!(
+                    "there is no parameter {name}; `sluice serve` gives those there are"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Opens once more what is open under a number.

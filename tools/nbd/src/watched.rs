@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use sluice_engine::volume::Kind;
-use sluice_statistics::{Operations, Volume as Told};
+use sluice_statistics::{Operations, Volume as Told, uuid};
 
 use crate::{
     handover::Handover,
@@ -31,12 +31,6 @@ impl Served {
             writable: given.write,
         }
     }
-}
-
-/// RFC 9562 4.
-fn uuid(bytes: &[u8; 16]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// What has been counted of a volume, for whoever asks.

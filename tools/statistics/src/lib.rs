@@ -20,5 +20,5 @@ mod space;
 
 pub use histogram::{BUCKETS, Latency, bucket_of, end_of};
 pub use recorder::{Count, Counter, Operations, Tally};
-pub use snapshot::{Engine, Log, Mapped, Memory, Operation, Snapshot, Stage, VERSION, Volume};
+pub use snapshot::{Engine, Log, Mapped, Memory, Operation, Snapshot, Stage, VERSION, Volume, uuid};
 pub use space::Space;

@@ -191,6 +191,13 @@ impl Snapshot {
     }
 }
 
+/// `550e8400-e29b-...`: a UUID as people know it (RFC 9562 4).
+#[must_use]
+pub fn uuid(bytes: &[u8; 16]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {

@@ -5,7 +5,7 @@ use sluice_shim::{
     scsi::{
         answers::{self, Capacity, Identity, Limits},
         cdb::{BlockRange, ByteCheck, Command, Inquiry, Transfer},
-        sense::{FIXED_LENGTH, Refusal, Sense, key},
+        sense::Refusal,
         unmap::{DESCRIPTOR, HEADER, UnmapList},
     },
     storport::{ScsiStatus, SrbFunction, SrbStatus, SrbView, srb::Address},
@@ -133,11 +133,9 @@ fn control(ram: &Ram, command: &Command, mut data: Target<'_>) -> Result<usize, 
             answers::mode_sense(&sense, false, false, &mut answer).ok_or(Refusal::InvalidField)?
         }
         Command::ReportLuns { allocation, .. } => answers::report_luns(1, &mut answer, allocation),
-        Command::RequestSense { descriptor: false, allocation } => {
-            answer[..FIXED_LENGTH].copy_from_slice(&Sense::new(key::NO_SENSE, 0, 0).fixed());
-            FIXED_LENGTH.min(usize::from(allocation))
+        Command::RequestSense { descriptor, allocation } => {
+            answers::request_sense(descriptor, allocation, &mut answer).ok_or(Refusal::InvalidField)?
         }
-        Command::RequestSense { .. } => return Err(Refusal::InvalidField),
         _ => return Err(Refusal::InvalidOpcode),
     };
     Ok(data.copy_from(answer.get(..length).unwrap_or(&[]).into()))

@@ -67,14 +67,14 @@ pub(super) fn prepare<'a>(args: &'a Format, image: &Image) -> Result<New<'a>, Fa
     if !args.force {
         refuse_if_not_empty(image)?;
     }
-    let mapped = args.mapped.mapped.then(|| mapped(args, geometry)).transpose()?;
+    let mapped = args.wanted.mapped.mapped.then(|| mapped(args, geometry)).transpose()?;
     confirm(args.yes, path)?;
     seal(args, geometry, mapped)
 }
 
 /// Bytes of a sector: as given, or the disk's own.
 pub(super) fn sector_size(args: &Format, image: &Image) -> Result<u32, Failure> {
-    let wanted = args.sector_size.as_deref().and_then(|size| size.parse().ok());
+    let wanted = args.wanted.sector_size.as_deref().and_then(|size| size.parse().ok());
     let sector_size = wanted.or(image.sector_size).unwrap_or(512);
     if image.sector_size.is_some_and(|own| own != sector_size) {
         let error = sluice_engine::format::GeometryError::SectorSize;
@@ -91,7 +91,7 @@ pub(super) fn seal<'a>(
 ) -> Result<New<'a>, Failure> {
     let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
     let now = now();
-    let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.label, created: now };
+    let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.wanted.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
     let key = VolumeKey::from_random(&mut random::<64>()?);
     let keys = if encrypted {
@@ -118,7 +118,7 @@ fn first_keys(args: &Format, draft: &mut Draft, key: &VolumeKey, now: u64) -> Re
         (None, None, Some(_)) => Secret::obtain(&args.secret)?,
         (passphrase, key_file, _) => Secret::obtain_new(passphrase.as_deref(), key_file.as_deref())?,
     };
-    let cost = KdfCost::choose(args.cost)?;
+    let cost = KdfCost::choose(args.wanted.cost)?;
     let start = Instant::now();
     add_slot(draft, &secret, cost, "", key, now)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -134,7 +134,7 @@ fn first_keys(args: &Format, draft: &mut Draft, key: &VolumeKey, now: u64) -> Re
 
 /// What a mapped volume is to be.
 fn mapped(args: &Format, geometry: Geometry) -> Result<Mapped, Failure> {
-    let wanted = &args.mapped;
+    let wanted = &args.wanted.mapped;
     let disk = geometry.disk_bytes;
     let (journal_bytes, segment_bytes) = Layout::usual(disk);
     // An entry for one block in eight: four times as many as `sluice_mapped::index` keeps longest.

@@ -114,7 +114,7 @@ impl Source<'_> {
 fn make(args: &Convert, target: &Path, bytes: u64) -> Result<bool, Failure> {
     let needed = if args.raw {
         bytes
-    } else if args.mapped.mapped {
+    } else if args.wanted.mapped.mapped {
         // It takes no room before it holds something.
         (bytes / 4 * 5).next_multiple_of(MIB) + 64 * MIB
     } else {
@@ -223,8 +223,8 @@ fn same(target: &Path, found: &[u8], wanted: &[u8]) -> Result<(), Failure> {
 fn to_volume(args: &Convert, source: &mut Source<'_>, target: &Path) -> Result<Report, Failure> {
     let mut options = args.format(target.to_owned());
     let bytes = source.bytes.next_multiple_of(BLOCK as u64);
-    if options.mapped.mapped {
-        options.mapped.size = Some(options.mapped.size.unwrap_or(bytes));
+    if options.wanted.mapped.mapped {
+        options.wanted.mapped.size = Some(options.wanted.mapped.size.unwrap_or(bytes));
     }
     let image = Image::open(target, true)?;
     let new = prepare(&options, &image)?;
