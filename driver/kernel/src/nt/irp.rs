@@ -71,6 +71,25 @@ impl Irp {
         unsafe { self.0.as_mut().IoStatus.__bindgen_anon_1.Status = status };
     }
 
+    /// Answers a request that only others know with what it carries already.
+    pub(crate) fn complete_as_it_is(self) -> NTSTATUS {
+        let (status, information) = (self.status(), self.information());
+        self.complete(status, information)
+    }
+
+    /// Sets what it carries before passing it down (PnP).
+    pub(crate) fn set_information(&mut self, information: usize) {
+        // SAFETY: owned.
+        unsafe { self.0.as_mut().IoStatus.Information = information as _ };
+    }
+
+    /// Answers a power IRP at the bottom of its stack.
+    pub(crate) fn complete_power(self, status: NTSTATUS) -> NTSTATUS {
+        // SAFETY: owned. What systems before Vista need.
+        unsafe { wdk_sys::ntddk::PoStartNextPowerIrp(self.0.as_ptr()) };
+        self.complete(status, 0)
+    }
+
     /// Answers it. Up to DISPATCH_LEVEL.
     pub(crate) fn complete(self, status: NTSTATUS, information: usize) -> NTSTATUS {
         // SAFETY: owned, and consumed here.

@@ -6,6 +6,7 @@
 pub(crate) mod cancel;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod identity;
 pub(crate) mod irp;
 pub(crate) mod irql;
 pub(crate) mod mdl;
