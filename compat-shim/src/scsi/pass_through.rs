@@ -70,7 +70,8 @@ impl PassThrough {
         const OUT: u8 = 0;
         const IN: u8 = 1;
         const EITHER: u8 = 2;
-        let size = input.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))).ok_or(Wrong::Size)?;
+        let size =
+            input.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))).ok_or(Wrong::Size)?;
         let layout = LAYOUTS.iter().find(|layout| layout.size == size).ok_or(Wrong::Size)?;
         let head = input.get(..size).ok_or(Wrong::Size)?;
         if room < size {

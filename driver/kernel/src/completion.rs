@@ -12,8 +12,7 @@ use sluice_shim::{
 };
 use wdk_sys::{
     IRP, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_BUFFER_OVERFLOW, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS,
-    ntddk::IoReleaseCancelSpinLock,
+    STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS, ntddk::IoReleaseCancelSpinLock,
 };
 
 use crate::{

@@ -257,9 +257,7 @@ fn submit_inside(
             disk.leave_volume(inside);
             answer(disk, irp, view, Answer::Done)
         }
-        Ok(Some(checked)) => {
-            enter(disk, irp, unit, &checked, inside)
-        }
+        Ok(Some(checked)) => enter(disk, irp, unit, &checked, inside),
         Err(refusal) => {
             disk.leave_volume(inside);
             refuse(disk, irp, &mut view, refusal)

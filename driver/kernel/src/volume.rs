@@ -86,11 +86,7 @@ impl Volume {
         miniport: Miniport,
     ) -> Option<Box<Self>> {
         let sends_irps = miniport.sends_irps();
-        let parts = try_box(Parts {
-            platform: Kernel::uninit(),
-            miniport,
-            callers: Callers::new(disk),
-        })?;
+        let parts = try_box(Parts { platform: Kernel::uninit(), miniport, callers: Callers::new(disk) })?;
         // SAFETY: boxed, so it stays where it is; `Volume` drops it after the adapter and the unit that borrow it.
         let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };
         let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;

@@ -7,10 +7,11 @@ use core::{
 };
 
 use wdk_sys::{
-    _DEVICE_RELATION_TYPE::BusRelations, DEVICE_RELATIONS, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
-    IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE,
-    IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL, NTSTATUS, PDEVICE_OBJECT,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, ntddk::ObfReferenceObject,
+    _DEVICE_RELATION_TYPE::BusRelations, DEVICE_RELATIONS, IRP_MN_CANCEL_REMOVE_DEVICE,
+    IRP_MN_CANCEL_STOP_DEVICE, IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_REMOVE_DEVICE,
+    IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
+    IRP_MN_SURPRISE_REMOVAL, NTSTATUS, PDEVICE_OBJECT, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
+    ntddk::ObfReferenceObject,
 };
 
 use super::{fdo::Fdo, pdo::Pdo, scan};
@@ -90,7 +91,8 @@ unsafe fn with_units(
     unsafe {
         let known = before.map_or(0, |list| list.as_ref().Count as usize);
         let count = known + there().count();
-        let list = pool::give_away((HEAD + count * size_of::<PDEVICE_OBJECT>()).max(size_of::<DEVICE_RELATIONS>()))?;
+        let list =
+            pool::give_away((HEAD + count * size_of::<PDEVICE_OBJECT>()).max(size_of::<DEVICE_RELATIONS>()))?;
         let list = list.cast::<DEVICE_RELATIONS>();
         (&raw mut (*list.as_ptr()).Count).write(count as u32);
         let objects = list.byte_add(HEAD).cast::<PDEVICE_OBJECT>();

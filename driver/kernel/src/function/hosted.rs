@@ -40,7 +40,8 @@ impl Miniport {
     fn new(kind: Kind, settings: &Settings) -> Self {
         match kind {
             Kind::Ram => {
-                let sector = settings.number(&mut utf16!("SectorSize")).filter(|size| matches!(size, 512 | 4096));
+                let sector =
+                    settings.number(&mut utf16!("SectorSize")).filter(|size| matches!(size, 512 | 4096));
                 let sector = sector.unwrap_or(512);
                 let megabytes = settings.number(&mut utf16!("Megabytes")).unwrap_or(64).max(1);
                 let sectors = (u64::from(megabytes) << 20) / u64::from(sector);
@@ -59,8 +60,7 @@ impl Miniport {
 impl Hosted {
     /// Starts the miniport. `None` when memory has run out; nothing is left behind.
     pub(crate) fn start(kind: Kind, settings: &Settings) -> Option<Box<Self>> {
-        let parts =
-            try_box(Parts { platform: Kernel::uninit(), miniport: Miniport::new(kind, settings) })?;
+        let parts = try_box(Parts { platform: Kernel::uninit(), miniport: Miniport::new(kind, settings) })?;
         // SAFETY: boxed, so it stays where it is; dropped after the adapter that borrows it.
         let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };
         let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;

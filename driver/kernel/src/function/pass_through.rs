@@ -11,7 +11,9 @@ use sluice_shim::{
         srb::{SrbRequest, SrbStorage},
     },
 };
-use wdk_sys::{NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS};
+use wdk_sys::{
+    NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS,
+};
 
 use super::{ioctl::buffer, pdo::Pdo};
 use crate::{
@@ -23,11 +25,17 @@ use crate::{
 const SENSE: usize = 255;
 
 /// IOCTL_SCSI_PASS_THROUGH.
-pub(super) fn command(pdo: &'static Pdo, irp: Irp, adapter: &descriptors::Adapter, at: Passive<'_>) -> NTSTATUS {
+pub(super) fn command(
+    pdo: &'static Pdo,
+    irp: Irp,
+    adapter: &descriptors::Adapter,
+    at: Passive<'_>,
+) -> NTSTATUS {
     let (buffer, input, output) = buffer(&irp);
-    let request = buffer.get(..input).ok_or(Wrong::Size).and_then(|input| {
-        PassThrough::parse(input, output, adapter.max_transfer)
-    });
+    let request = buffer
+        .get(..input)
+        .ok_or(Wrong::Size)
+        .and_then(|input| PassThrough::parse(input, output, adapter.max_transfer));
     let request = match request {
         Ok(request) => request,
         Err(Wrong::Size) => return irp.complete(STATUS_BUFFER_TOO_SMALL, 0),
@@ -59,13 +67,20 @@ pub(super) fn command(pdo: &'static Pdo, irp: Irp, adapter: &descriptors::Adapte
 }
 
 /// IOCTL_SCSI_MINIPORT: SRB_IO_CONTROL, whose data comes back in the same place.
-pub(super) fn io_control(pdo: &'static Pdo, irp: Irp, adapter: &descriptors::Adapter, at: Passive<'_>) -> NTSTATUS {
+pub(super) fn io_control(
+    pdo: &'static Pdo,
+    irp: Irp,
+    adapter: &descriptors::Adapter,
+    at: Passive<'_>,
+) -> NTSTATUS {
     /// HeaderLength, Signature, Timeout, ControlCode, ReturnCode, Length.
     const HEAD: usize = 28;
     const TIMEOUT_AT: usize = 12;
     const LENGTH_AT: usize = 24;
     let (buffer, input, output) = buffer(&irp);
-    let word = |at: usize| buffer.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word));
+    let word = |at: usize| {
+        buffer.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))
+    };
     let whole = HEAD.checked_add(word(LENGTH_AT) as usize);
     let (size, timeout) = (word(0) as usize, word(TIMEOUT_AT));
     let Some(whole) = whole.filter(|whole| {
@@ -97,11 +112,15 @@ fn ask(
     storage: &mut SrbStorage,
     at: Passive<'_>,
 ) -> Result<(NTSTATUS, SrbView), ()> {
-    let takes =
-        Adapter { kind: adapter.srb_kind, most_bytes: adapter.max_transfer, alignment: adapter.alignment_mask };
+    let takes = Adapter {
+        kind: adapter.srb_kind,
+        most_bytes: adapter.max_transfer,
+        alignment: adapter.alignment_mask,
+    };
     let memory = NonNull::from(&mut *data).cast::<u8>();
     let length = data.len() as u32;
-    let command = if length > 0 { command.with_data(direction, memory.as_ptr().cast(), length) } else { *command };
+    let command =
+        if length > 0 { command.with_data(direction, memory.as_ptr().cast(), length) } else { *command };
     storage.fill(takes.kind, &command).map_err(drop)?;
     // The I/O manager's buffer of a METHOD_BUFFERED request is non-paged.
     let status = Probe::with(pdo.device, takes, at).send(storage, memory, length);

@@ -8,12 +8,8 @@ use core::{
 
 use sluice_chain::{rundown::Inside, try_box};
 use sluice_shim::{
-    enumeration::profile::Profile,
-    queue::Waiting,
-    request::Incoming,
-    scsi::sense::Refusal,
-    storport::srb::Address,
-    unit::Hold,
+    enumeration::profile::Profile, queue::Waiting, request::Incoming, scsi::sense::Refusal,
+    storport::srb::Address, unit::Hold,
 };
 use wdk_sys::{
     DEVICE_OBJECT, DO_DIRECT_IO, FILE_DEVICE_MASS_STORAGE, NTSTATUS, PDRIVER_OBJECT, PVOID,

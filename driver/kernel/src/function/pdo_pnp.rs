@@ -8,13 +8,14 @@ use core::{
 
 use sluice_shim::enumeration::identifiers::{self, Text};
 use wdk_sys::{
-    _DEVICE_RELATION_TYPE::TargetDeviceRelation, _INTERFACE_TYPE::PNPBus, DEVICE_CAPABILITIES, DEVICE_RELATIONS,
-    GUID, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE, IRP_MN_DEVICE_USAGE_NOTIFICATION,
-    IRP_MN_QUERY_BUS_INFORMATION, IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_DEVICE_RELATIONS,
-    IRP_MN_QUERY_DEVICE_TEXT, IRP_MN_QUERY_ID, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE,
-    IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL, NTSTATUS,
-    PNP_BUS_INFORMATION, STATUS_DEVICE_BUSY, STATUS_DEVICE_DOES_NOT_EXIST, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, ntddk::ObfReferenceObject,
+    _DEVICE_RELATION_TYPE::TargetDeviceRelation, _INTERFACE_TYPE::PNPBus, DEVICE_CAPABILITIES,
+    DEVICE_RELATIONS, GUID, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
+    IRP_MN_DEVICE_USAGE_NOTIFICATION, IRP_MN_QUERY_BUS_INFORMATION, IRP_MN_QUERY_CAPABILITIES,
+    IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_DEVICE_TEXT, IRP_MN_QUERY_ID, IRP_MN_QUERY_REMOVE_DEVICE,
+    IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
+    IRP_MN_SURPRISE_REMOVAL, NTSTATUS, PNP_BUS_INFORMATION, STATUS_DEVICE_BUSY, STATUS_DEVICE_DOES_NOT_EXIST,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
+    ntddk::ObfReferenceObject,
 };
 
 use super::pdo::Pdo;
@@ -34,7 +35,9 @@ const PAGING: i32 = 1;
 /// IRP_MJ_PNP. The I/O manager calls it at PASSIVE_LEVEL in a system thread.
 pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     match u32::from(irp.stack().MinorFunction) {
-        IRP_MN_START_DEVICE if pdo.gone.load(Ordering::Acquire) => irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0),
+        IRP_MN_START_DEVICE if pdo.gone.load(Ordering::Acquire) => {
+            irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0)
+        }
         IRP_MN_QUERY_REMOVE_DEVICE if pdo.paging_files.load(Ordering::Acquire) > 0 => {
             irp.complete(STATUS_DEVICE_BUSY, 0)
         }
@@ -128,7 +131,8 @@ fn capabilities(pdo: &Pdo, irp: Irp) -> NTSTATUS {
     use wdk_sys::{_DEVICE_POWER_STATE as device, _SYSTEM_POWER_STATE as system};
     // SAFETY: the union member of this minor function; the structure is the sender's.
     let place = unsafe { irp.stack().Parameters.DeviceCapabilities.Capabilities.as_mut() };
-    let Some(found) = place.filter(|one| one.Version == 1 && usize::from(one.Size) >= size_of::<DEVICE_CAPABILITIES>())
+    let Some(found) =
+        place.filter(|one| one.Version == 1 && usize::from(one.Size) >= size_of::<DEVICE_CAPABILITIES>())
     else {
         return irp.complete(STATUS_INVALID_PARAMETER, 0);
     };

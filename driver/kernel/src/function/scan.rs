@@ -74,8 +74,11 @@ impl Bus<'_, '_> {
     /// A way to ask a unit.
     fn probe(&self, unit: &'static Pdo) -> Probe<'_> {
         let adapter = self.hosted.descriptor();
-        let takes =
-            Adapter { kind: adapter.srb_kind, most_bytes: adapter.max_transfer, alignment: adapter.alignment_mask };
+        let takes = Adapter {
+            kind: adapter.srb_kind,
+            most_bytes: adapter.max_transfer,
+            alignment: adapter.alignment_mask,
+        };
         Probe::with(unit.device, takes, self.at)
     }
 

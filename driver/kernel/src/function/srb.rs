@@ -115,9 +115,9 @@ pub(crate) fn state(unit: &Unit) -> VolumeState {
 fn is_about_blocks(view: &SrbView) -> bool {
     let plain = |range: BlockRange, protect: u8| range.blocks > 0 && protect == 0;
     match Command::parse(view.cdb()) {
-        Ok(Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium)) => {
-            plain(transfer.range, transfer.protect)
-        }
+        Ok(
+            Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium),
+        ) => plain(transfer.range, transfer.protect),
         Ok(Command::Unmap { anchor, length }) => !anchor && length > 0,
         Ok(Command::SynchronizeCache { .. }) => true,
         _ => false,

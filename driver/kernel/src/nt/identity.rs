@@ -62,9 +62,8 @@ impl Settings {
     pub(crate) unsafe fn of(pdo: NonNull<DEVICE_OBJECT>, _: Passive<'_>) -> Self {
         let mut key: HANDLE = ptr::null_mut();
         // SAFETY: the caller's contract; PASSIVE_LEVEL by the token.
-        let status = unsafe {
-            IoOpenDeviceRegistryKey(pdo.as_ptr(), PLUGPLAY_REGKEY_DEVICE, KEY_READ, &raw mut key)
-        };
+        let status =
+            unsafe { IoOpenDeviceRegistryKey(pdo.as_ptr(), PLUGPLAY_REGKEY_DEVICE, KEY_READ, &raw mut key) };
         Self(is_success(status).then_some(key))
     }
 

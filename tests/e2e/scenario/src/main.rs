@@ -9,7 +9,7 @@ use std::{
 
 use sluice_e2e::{Mode, Options, Products, run};
 
-const USAGE: &str = "usage: sluice-e2e demo|test|bench root=REPOSITORY work=FOLDER client=e2e-client.exe \
+const USAGE: &str = "usage: sluice-e2e demo|test|bench|adapter root=REPOSITORY work=FOLDER client=e2e-client.exe \
                      driver=sluice.sys command=sluice windows-command=sluice.exe [long]";
 
 fn options(args: &[String]) -> Option<Options> {
@@ -21,6 +21,7 @@ fn options(args: &[String]) -> Option<Options> {
         "demo" => Mode::Demo,
         "test" => Mode::Test,
         "bench" => Mode::Bench,
+        "adapter" => Mode::Adapter,
         _ => return None,
     };
     let driver = path("driver");

@@ -1,5 +1,6 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
+pub(crate) mod adapter;
 mod control;
 mod discards;
 mod endings;
