@@ -17,10 +17,13 @@ use crate::{
     role::Role,
 };
 
-/// Puts this driver's functions into its driver object.
-pub(crate) fn install(driver: &mut wdk_sys::DRIVER_OBJECT) {
+/// Puts this driver's functions into a driver object: its own, or that of a miniport that is linked to it.
+pub(crate) fn install(
+    driver: &mut wdk_sys::DRIVER_OBJECT,
+    unload: unsafe extern "C" fn(PDRIVER_OBJECT),
+) {
     driver.MajorFunction.fill(Some(dispatch));
-    driver.DriverUnload = Some(crate::unload);
+    driver.DriverUnload = Some(unload);
     // SAFETY: the I/O manager gives every driver object its extension.
     if let Some(extension) = unsafe { driver.DriverExtension.as_mut() } {
         extension.AddDevice = Some(add_device);
@@ -33,7 +36,7 @@ unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> 
     // SAFETY: the PnP manager calls AddDevice at PASSIVE_LEVEL with this driver and a live PDO.
     let added = unsafe {
         let at = Passive::assume();
-        match Purpose::of(pdo, at) {
+        match Purpose::of(driver, pdo, at) {
             Purpose::Filter => Disk::attach(driver, pdo, at),
             Purpose::Adapter(kind) => Fdo::attach(driver, pdo, kind, at),
             Purpose::Unknown => Err(STATUS_NOT_SUPPORTED),

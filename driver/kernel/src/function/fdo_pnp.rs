@@ -23,10 +23,11 @@ pub(crate) fn dispatch(fdo: &'static Fdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
         IRP_MN_START_DEVICE => fdo.with_lock(irp, |irp| start(fdo, irp, at)),
         IRP_MN_QUERY_DEVICE_RELATIONS => fdo.with_lock(irp, |irp| relations(fdo, irp, at)),
         IRP_MN_STOP_DEVICE => fdo.with_lock(irp, |irp| {
-            fdo.units(&mut fdo.turn(at)).iter().for_each(|unit| unit.suspend(at));
+            fdo.stop(&mut fdo.turn(at), at);
             pass(fdo, irp)
         }),
         IRP_MN_SURPRISE_REMOVAL => fdo.with_lock(irp, |irp| {
+            fdo.hosted.with(|hosted| hosted.surprise_remove());
             fdo.units(&mut fdo.turn(at)).iter().for_each(|unit| unit.close(at));
             pass(fdo, irp)
         }),
@@ -128,8 +129,8 @@ fn remove(fdo: &'static Fdo, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     }
     drop(turn);
     fdo.remove_lock.release_and_wait(tag, at);
-    if let Some(hosted) = fdo.hosted.close(at) {
-        hosted.settle(at);
+    if let Some(mut hosted) = fdo.hosted.close(at) {
+        hosted.stop(at);
     }
     let lower = fdo.lower();
     irp.set_status(STATUS_SUCCESS);

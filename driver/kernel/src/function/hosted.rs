@@ -1,120 +1,124 @@
-//! The miniport of an adapter, on its shim adapter.
+//! The miniport of an adapter.
 
 use alloc::boxed::Box;
-use core::ptr::NonNull;
 
 use sluice_chain::try_box;
 use sluice_miniport_ram::Bank;
 use sluice_shim::{
-    adapter::Adapter,
     enumeration::descriptors::{self, bus},
     miniport::Hw,
-    storport::SrbKind,
+    storport::{SrbKind, srb::Address},
 };
+use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
-use super::kind::Kind;
+use super::{fdo::Fdo, kind::Kind, port::adapter as port};
 use crate::{
     nt::{identity::Settings, irql::Passive, string::utf16},
-    platform::Kernel,
     volume::MAX_TRANSFER,
 };
 
-/// An adapter in use. Its units go before it does.
-pub(crate) struct Hosted {
-    // Dropped in this order: the adapter calls the miniport.
-    adapter: Box<Adapter>,
-    parts: Box<Parts>,
-}
-
-struct Parts {
-    platform: Kernel,
-    miniport: Miniport,
-}
-
-/// What it drives.
-enum Miniport {
+/// The miniport, in use. Its units' lines go before it does.
+pub(crate) enum Hosted {
+    /// Disks in memory.
     Ram(Bank),
-}
-
-impl Miniport {
-    fn new(kind: Kind, settings: &Settings) -> Self {
-        match kind {
-            Kind::Ram => {
-                let sector =
-                    settings.number(&mut utf16!("SectorSize")).filter(|size| matches!(size, 512 | 4096));
-                let sector = sector.unwrap_or(512);
-                let megabytes = settings.number(&mut utf16!("Megabytes")).unwrap_or(64).max(1);
-                let sectors = (u64::from(megabytes) << 20) / u64::from(sector);
-                Self::Ram(Bank::new(sectors, sector, SrbKind::Extended))
-            }
-        }
-    }
-
-    fn hw(&'static self) -> Hw {
-        match self {
-            Self::Ram(bank) => Hw::of(bank),
-        }
-    }
+    /// One that is linked to us.
+    Linked(port::Hosted),
 }
 
 impl Hosted {
-    /// Starts the miniport. `None` when memory has run out; nothing is left behind.
-    pub(crate) fn start(kind: Kind, settings: &Settings) -> Option<Box<Self>> {
-        let parts = try_box(Parts { platform: Kernel::uninit(), miniport: Miniport::new(kind, settings) })?;
-        // SAFETY: boxed, so it stays where it is; dropped after the adapter that borrows it.
-        let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };
-        let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;
-        // SAFETY: once, at its final address; `settle` is called before it goes.
-        unsafe { parts.platform.initialize(&adapter) };
-        try_box(Self { adapter, parts })
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What it says, or that memory has run out; nothing is left behind.
+    pub(crate) fn start(kind: Kind, fdo: &Fdo, at: Passive<'_>) -> Result<Box<Self>, NTSTATUS> {
+        let hosted = match kind {
+            Kind::Ram => Self::Ram(ram(&fdo.settings(at))),
+            Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, at)?),
+        };
+        try_box(hosted).ok_or(STATUS_INSUFFICIENT_RESOURCES)
     }
 
-    /// The shim adapter, for units that go before this does.
+    /// A way to the unit at `address`. `None` if the adapter cannot have one there, or if memory has run out.
     ///
     /// # Safety
-    /// The caller sees to that.
-    pub(crate) unsafe fn adapter(&self) -> &'static Adapter {
-        // SAFETY: boxed, so it stays where it is until this is dropped.
-        unsafe { NonNull::from(&*self.adapter).as_ref() }
+    /// The unit's requests come back before this goes.
+    pub(crate) unsafe fn unit(&self, address: Address) -> Option<Hw> {
+        match self {
+            // SAFETY: the caller's contract.
+            Self::Ram(bank) => Some(Hw::of(unsafe { core::ptr::NonNull::from(bank).as_ref() })),
+            // SAFETY: the caller's contract.
+            Self::Linked(port) => unsafe { port.unit(address) },
+        }
+    }
+
+    /// The unit is there no more: what waits for it in the port is answered.
+    pub(crate) fn unit_gone(&self, address: Address) {
+        if let Self::Linked(port) = self {
+            port.unit_gone(address);
+        }
     }
 
     /// What it says of itself.
     pub(crate) fn descriptor(&self) -> descriptors::Adapter {
-        let bus = match self.parts.miniport {
-            Miniport::Ram(_) => bus::VIRTUAL,
-        };
-        descriptors::Adapter {
+        let ours = descriptors::Adapter {
             max_transfer: MAX_TRANSFER,
             // A buffer need not begin on a page, and then lies on one more.
             max_pages: MAX_TRANSFER / 4096 + 1,
             alignment_mask: 0,
-            bus,
-            srb_kind: self.adapter.srb_kind(),
+            bus: bus::VIRTUAL,
+            srb_kind: SrbKind::Extended,
+        };
+        match self {
+            Self::Ram(_) => ours,
+            Self::Linked(port) => port.descriptor().unwrap_or(ours),
         }
     }
 
     /// Before its units are asked: what the settings say now. One call at a time.
     pub(crate) fn refresh(&self, settings: &Settings) {
-        match &self.parts.miniport {
-            Miniport::Ram(bank) => {
-                let units = settings.number(&mut utf16!("Units")).unwrap_or(1);
-                bank.populate(units as usize);
-            }
+        if let Self::Ram(bank) = self {
+            bank.populate(settings.number(&mut utf16!("Units")).unwrap_or(1) as usize);
         }
     }
 
-    /// How many targets may be on its bus.
-    pub(crate) fn targets(&self) -> u8 {
-        match self.parts.miniport {
-            Miniport::Ram(_) => 1,
+    /// How many buses it has, and how many targets may be on each.
+    pub(crate) fn extent(&self) -> (u8, u8) {
+        match self {
+            Self::Ram(_) => (1, 1),
+            Self::Linked(port) => port.extent(),
         }
     }
 
-    /// Lets whoever completed the last request of a unit, and the DPC that answered it, run out.
-    pub(crate) fn settle(&self, at: Passive<'_>) {
-        while !self.adapter.is_idle() {
-            self.parts.platform.settle(at);
+    /// The adapter has been pulled out: nothing that the miniport has is waited for.
+    pub(crate) fn surprise_remove(&self) {
+        if let Self::Linked(port) = self {
+            port.surprise_remove();
         }
-        self.parts.platform.settle(at);
     }
+
+    /// The adapter stops, with its units held back, and goes on.
+    ///
+    /// # Errors
+    /// What the miniport says.
+    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
+        match self {
+            Self::Ram(_) => Ok(()),
+            Self::Linked(port) => port.suspend(suspended),
+        }
+    }
+
+    /// Ends it. Its units have gone.
+    pub(crate) fn stop(&mut self, at: Passive<'_>) {
+        if let Self::Linked(port) = self {
+            port.stop(at);
+        }
+    }
+}
+
+/// As large as the settings say, with sectors as they say.
+fn ram(settings: &Settings) -> Bank {
+    let sector = settings.number(&mut utf16!("SectorSize")).filter(|size| matches!(size, 512 | 4096));
+    let sector = sector.unwrap_or(512);
+    let megabytes = settings.number(&mut utf16!("Megabytes")).unwrap_or(64).max(1);
+    Bank::new((u64::from(megabytes) << 20) / u64::from(sector), sector, SrbKind::Extended)
 }

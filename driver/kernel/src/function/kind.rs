@@ -7,12 +7,14 @@
 //! ours is filtered like any other. Whatever has another class, or none that can be read, is filtered: a filter passes
 //! what it does not know, so that is the mistake that does no harm.
 //!
-//! Which miniport drives an adapter, its hardware identifiers say, as the INF's sections do.
+//! Which miniport drives an adapter, its hardware identifiers say, as the INF's sections do. A device of a driver that is
+//! linked to us is always its miniport's.
 
 use core::ptr::NonNull;
 
-use wdk_sys::{DEVICE_OBJECT, DEVICE_REGISTRY_PROPERTY as registered};
+use wdk_sys::{DEVICE_OBJECT, DEVICE_REGISTRY_PROPERTY as registered, PDRIVER_OBJECT};
 
+use super::port::linked::{self, Linked};
 use crate::nt::{
     identity::{self, Text},
     irql::Passive,
@@ -21,15 +23,17 @@ use crate::nt::{
 /// GUID_DEVCLASS_SCSIADAPTER.
 const ADAPTERS: &str = "{4d36e97b-e325-11ce-bfc1-08002be10318}";
 
-/// A miniport that is linked into this driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which miniport drives an adapter.
+#[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Disks in memory.
     Ram,
+    /// That of a driver that is linked to this one.
+    Linked(&'static Linked),
 }
 
 /// What a device is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     /// To be filtered.
     Filter,
@@ -44,7 +48,10 @@ impl Purpose {
     ///
     /// # Safety
     /// `pdo` is a live physical device object.
-    pub(crate) unsafe fn of(pdo: NonNull<DEVICE_OBJECT>, at: Passive<'_>) -> Self {
+    pub(crate) unsafe fn of(driver: PDRIVER_OBJECT, pdo: NonNull<DEVICE_OBJECT>, at: Passive<'_>) -> Self {
+        if let Some(linked) = linked::of(driver) {
+            return Self::Adapter(Kind::Linked(linked));
+        }
         // SAFETY: the caller's contract.
         let class = unsafe { identity::property(pdo, registered::DevicePropertyClassGuid, at) };
         if !class.is_some_and(|class| class.has(ADAPTERS)) {

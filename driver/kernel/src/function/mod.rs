@@ -1,7 +1,7 @@
 //! The function driver's role: `sluice.sys` as the driver of an adapter, whose miniport it hosts.
 //!
 //! ```text
-//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport, on a shim adapter
+//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours, or one that is linked to us ([`port`])
 //!                                    │ scan      ▲
 //!                                    ▼           │
 //!   disk.sys ──► pdo ── srb ── line: shim ① chain ► miniport
@@ -28,6 +28,7 @@ mod line;
 mod pass_through;
 pub(crate) mod pdo;
 mod pdo_pnp;
+pub(crate) mod port;
 mod scan;
 mod srb;
 

@@ -190,6 +190,7 @@ impl Pdo {
             self.line.shut();
             if let Some(line) = self.line(&inside) {
                 self.flush(line, Refusal::NoDevice);
+                line.hosted().unit_gone(self.address);
                 // Whoever came in before the gate was shut and queues only now must not wait for ever.
                 line.unit().go_on(Hold::LOCKED);
                 line.unit().go_on(Hold::STOPPED);

@@ -24,9 +24,9 @@ pub(crate) fn scan(fdo: &'static Fdo, turn: &mut TurnGuard<'_>, at: Passive<'_>)
     let Some(inside) = fdo.hosted.enter() else { return };
     if let Some(hosted) = fdo.hosted.value(&inside) {
         hosted.refresh(&fdo.settings(at));
-        for target in 0..hosted.targets() {
-            let mut bus = Bus { fdo, hosted, turn, at };
-            bus.target(target);
+        let (buses, targets) = hosted.extent();
+        for (path, target) in (0..buses).flat_map(|path| (0..targets).map(move |target| (path, target))) {
+            Bus { fdo, hosted, turn, at }.target(Address { path, target, lun: 0 });
         }
     }
     fdo.hosted.leave(inside);
@@ -42,9 +42,8 @@ struct Bus<'a, 'b> {
 impl Bus<'_, '_> {
     /// Unit 0 is asked for the list of all; a target that does not know the question has that one only (SPC-5 6.33:
     /// the command is mandatory, but for devices older than that).
-    fn target(&mut self, target: u8) {
+    fn target(&mut self, first: Address) {
         let mut there = [false; 256];
-        let first = Address { target, ..Address::default() };
         let listed = match self.find(first) {
             Some(unit) => list(&self.probe(unit), &mut there),
             None => self.make(first).is_some_and(|unit| {
