@@ -1,0 +1,1 @@
+//! Miniports in C.
