@@ -70,7 +70,7 @@ fn one_object(out: &Path, name: &str, parts: &[PathBuf]) -> PathBuf {
     let object = out.join(format!("{name}.o"));
     run(Command::new("ld").arg("-r").arg("-o").arg(&object).args(parts));
     run(Command::new("objcopy")
-        .arg("--keep-global-symbol=DriverEntry")
+        .arg(format!("--keep-global-symbol={name}"))
         .arg(format!("--redefine-sym=DriverEntry={name}"))
         .arg(&object));
     object

@@ -7,7 +7,7 @@ BOOLEAN NTAPI PlainResetBus(PVOID DeviceExtension, ULONG PathId)
     COUNT(Plain, ResetBus);
     if (PathId != 0)
         return FALSE;
-    PlainAbort(Plain, SRB_STATUS_BUS_RESET);
+    PlainAbort(Plain, SRB_STATUS_BUS_RESET, TRUE);
     PlainEnable(Plain, TRUE);
     StorPortNotification(ResetDetected, Plain, (UCHAR)PathId);
     return TRUE;
@@ -35,7 +35,7 @@ SCSI_ADAPTER_CONTROL_STATUS NTAPI PlainAdapterControl(
         return ScsiAdapterControlSuccess;
     case ScsiStopAdapter:
         /* For good: as it takes ScsiAdapterPower, it is not stopped to save power. */
-        PlainAbort(Plain, SRB_STATUS_NO_HBA);
+        PlainAbort(Plain, SRB_STATUS_NO_HBA, FALSE);
         PlainStopServices(Plain);
         return ScsiAdapterControlSuccess;
     case ScsiSetBootConfig:
@@ -46,7 +46,7 @@ SCSI_ADAPTER_CONTROL_STATUS NTAPI PlainAdapterControl(
         return ScsiAdapterControlSuccess;
     case ScsiAdapterSurpriseRemoval:
         Plain->Removed = TRUE;
-        PlainAbort(Plain, SRB_STATUS_NO_HBA);
+        PlainAbort(Plain, SRB_STATUS_NO_HBA, FALSE);
         return ScsiAdapterControlSuccess;
     default:
         return ScsiAdapterControlUnsuccessful;

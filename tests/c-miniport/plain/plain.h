@@ -78,8 +78,8 @@ VOID PlainCompleteWith(PLAIN *Plain, PVOID Srb, UCHAR Status);
 
 /* Gives the request to the adapter or to the disk in memory. FALSE: there is no room. StartIo's context. */
 BOOLEAN PlainSubmit(PLAIN *Plain, PVOID Srb);
-/* Takes back what is under way; everything is completed with Status. The StartIo lock is held. */
-VOID PlainAbort(PLAIN *Plain, UCHAR Status);
+/* Takes back what is under way; everything is completed with Status. In StartIo's context, or without any lock. */
+VOID PlainAbort(PLAIN *Plain, UCHAR Status, BOOLEAN InStartIo);
 VOID PlainEnable(PLAIN *Plain, BOOLEAN Enable);
 
 BOOLEAN PlainStartServices(PLAIN *Plain);

@@ -225,12 +225,15 @@ static BOOLEAN NTAPI ForgetRing(PVOID HwDeviceExtension, PVOID Context)
     return TRUE;
 }
 
-static VOID AbortQueue(PLAIN *Plain, QUEUE *Queue, UCHAR Status)
+static VOID AbortQueue(PLAIN *Plain, QUEUE *Queue, UCHAR Status, BOOLEAN InStartIo)
 {
     HELD Held;
     ULONG Tag;
 
-    LockFromStartIo(Plain, Queue, &Held);
+    if (InStartIo)
+        LockFromStartIo(Plain, Queue, &Held);
+    else
+        LockFromDpc(Plain, Queue, &Held);
     while (!IsListEmpty(&Queue->Waiting))
         PlainCompleteWith(Plain, CONTAINING_RECORD(RemoveHeadList(&Queue->Waiting), REQUEST, Link)->Srb, Status);
     for (Tag = 0; Tag < ADAPTER_ENTRIES; Tag++) {
@@ -242,14 +245,17 @@ static VOID AbortQueue(PLAIN *Plain, QUEUE *Queue, UCHAR Status)
         ForgetRing(Plain, Queue);
     else if (Queue->Ring && !StorPortSynchronizeAccess(Plain, ForgetRing, Queue))
         COUNT(Plain, Failures);
-    UnlockFromStartIo(Plain, Queue, &Held);
+    if (InStartIo)
+        UnlockFromStartIo(Plain, Queue, &Held);
+    else
+        UnlockFromDpc(Plain, Queue, &Held);
 }
 
-VOID PlainAbort(PLAIN *Plain, UCHAR Status)
+VOID PlainAbort(PLAIN *Plain, UCHAR Status, BOOLEAN InStartIo)
 {
     ULONG Index;
 
     PlainEnable(Plain, FALSE); /* the device stops, and uses no memory of what is completed now */
     for (Index = 0; Index < Plain->Queues; Index++)
-        AbortQueue(Plain, &Plain->Queue[Index], Status);
+        AbortQueue(Plain, &Plain->Queue[Index], Status, InStartIo);
 }

@@ -120,7 +120,7 @@ static VOID ResetUnit(PLAIN *Plain, PVOID Srb)
         PlainCompleteWith(Plain, Srb, SRB_STATUS_NO_DEVICE);
         return;
     }
-    PlainAbort(Plain, SRB_STATUS_ABORTED);
+    PlainAbort(Plain, SRB_STATUS_ABORTED, TRUE);
     PlainEnable(Plain, TRUE);
     StorPortSetDeviceQueueDepth(Plain, Path, Target, Lun, ADAPTER_ENTRIES);
     PlainCompleteWith(Plain, Srb, SRB_STATUS_SUCCESS);
