@@ -72,4 +72,10 @@ STORPORT_API BOOLEAN NTAPI ScsiPortWmiDispatchFunction(PSCSI_WMILIB_CONTEXT WmiL
 STORPORT_API VOID NTAPI ScsiPortWmiPostProcess(
     PSCSIWMI_REQUEST_CONTEXT RequestContext, UCHAR SrbStatus, ULONG BufferUsed);
 
+STORPORT_API VOID NTAPI ScsiPortWmiFireLogicalUnitEvent(PVOID HwDeviceExtension, UCHAR PathId, UCHAR TargetId,
+    UCHAR Lun, LPGUID Guid, ULONG InstanceIndex, ULONG EventDataSize, PVOID EventData);
+#define ScsiPortWmiFireAdapterEvent(HwDeviceExtension, Guid, InstanceIndex, EventDataSize, EventData) \
+    ScsiPortWmiFireLogicalUnitEvent(                                                                  \
+        (HwDeviceExtension), 0xFF, 0, 0, (Guid), (InstanceIndex), (EventDataSize), (EventData))
+
 #endif /* SLUICE_SCSIWMI_H */

@@ -421,7 +421,10 @@ typedef enum _SCSI_NOTIFICATION_TYPE {
     InitializeThreadedDpc,
     SetTargetProcessorDpc,
     MarkDeviceFailed,
-    MarkDeviceFailedEx
+    MarkDeviceFailedEx,
+    TerminateSystemThread,
+    NvmeofNotification,
+    StorMQControllerStartInitialization
 } SCSI_NOTIFICATION_TYPE, *PSCSI_NOTIFICATION_TYPE;
 
 /* The callbacks. A port passes STORAGE_REQUEST_BLOCKs in place of SCSI_REQUEST_BLOCKs to those that asked for them. */
@@ -577,6 +580,11 @@ STORPORT_API PVOID NTAPI StorPortGetUncachedExtension(
 STORPORT_API STOR_PHYSICAL_ADDRESS NTAPI StorPortGetPhysicalAddress(
     PVOID HwDeviceExtension, PSCSI_REQUEST_BLOCK Srb, PVOID VirtualAddress, ULONG *Length);
 STORPORT_API PVOID NTAPI StorPortGetVirtualAddress(PVOID HwDeviceExtension, STOR_PHYSICAL_ADDRESS PhysicalAddress);
+
+STORPORT_API STOR_PHYSICAL_ADDRESS NTAPI StorPortConvertUlongToPhysicalAddress(ULONG_PTR UlongAddress);
+STORPORT_API STOR_PHYSICAL_ADDRESS NTAPI StorPortConvertUlong64ToPhysicalAddress(ULONG64 UlongAddress);
+STORPORT_API ULONG NTAPI StorPortConvertPhysicalAddressToUlong(STOR_PHYSICAL_ADDRESS Address);
+STORPORT_API ULONG64 NTAPI StorPortConvertPhysicalAddressToUlong64(STOR_PHYSICAL_ADDRESS Address);
 
 STORPORT_API PUCHAR NTAPI StorPortAllocateRegistryBuffer(PVOID HwDeviceExtension, PULONG Length);
 STORPORT_API VOID NTAPI StorPortFreeRegistryBuffer(PVOID HwDeviceExtension, PUCHAR Buffer);

@@ -89,7 +89,60 @@ typedef enum _STORPORT_FUNCTION_CODE {
     ExtFunctionUpdateAdapterMaxIO,
     ExtFunctionDelayExecution,
     ExtFunctionAllocateDmaMemory,
-    ExtFunctionFreeDmaMemory
+    ExtFunctionFreeDmaMemory,
+    ExtFunctionUpdateAdapterMaxIOInfo,
+    ExtFunctionMiniportChannelEtwEvent2,
+    ExtFunctionMiniportChannelEtwEvent4,
+    ExtFunctionMiniportChannelEtwEvent8,
+    ExtFunctionInitializeHighResolutionTimer,
+    ExtFunctionRequestHighResolutionTimer,
+    ExtFunctionCancelHighResolutionTimer,
+    ExtFunctionFreeHighResolutionTimer,
+    ExtFunctionGetCurrentProcessorIndex,
+    ExtFunctionAcquireSpinLock,
+    ExtFunctionGetProcessorCount,
+    ExtFunctionCancelDpc,
+    ExtFunctionMiniportTelemetryEx,
+    ExtFunctionQueryConfiguration,
+    ExtFunctionLogHardwareError,
+    ExtFunctionInitializeEvent,
+    ExtFunctionWaitForEvent,
+    ExtFunctionSetEvent,
+    ExtFunctionDeviceReset,
+    ExtFunctionSetFeatureList,
+    ExtFunctionCaptureLiveDump,
+    ExtFunctionMiniportLogByteStream,
+    ExtFunctionQueryDpcWatchdogInformation,
+    ExtFunctionQueryTimerMinInterval,
+    ExtFunctionMaskPciMsixEntry,
+    ExtFunctionGetCurrentIrql,
+    ExtFunctionCreateSystemThread,
+    ExtFunctionSetPriorityThread,
+    ExtFunctionSetSystemGroupAffinityThread,
+    ExtFunctionRevertToUserGroupAffinityThread,
+    ExtFunctionDeviceResetEx,
+    ExtFunctionMiniportReportInternalData,
+    ExtFunctionGetMessageInterruptIDFromProcessorIndex,
+    ExtFunctionGetNodeAffinity2,
+    ExtFunctionEnableRegistryKeyNotification,
+    ExtFunctionPoFxRegisterPerfStatesEx,
+    ExtFunctionReadRegistryKey,
+    ExtFunctionGetDeviceBase2,
+    ExtFunctionIsDriverHotSwapEnabled,
+    ExtFunctionRegisterDriverProxy,
+    ExtFunctionRegisterDriverProxyEndpoints,
+    ExtFunctionGetDriverProxyEndpointWrapper,
+    ExtFunctionNvmeIceIoStart,
+    ExtFunctionNvmeIceIoComplete,
+    ExtFunctionNvmeMiniportEvent,
+    ExtFunctionNvmeMiniportTelemetry,
+    ExtFunctionGetDriverProxyEndpointWrapperFromEndpoint,
+    ExtFunctionSwapDriverProxyEndpoints,
+    ExtFunctionStorMQAddController,
+    ExtFunctionStorMQRemoveController,
+    ExtFunctionNvmeIceIoStartEx,
+    ExtFunctionQueryNvmeIceSupport,
+    ExtFunctionQueueWorkItemToNode
 } STORPORT_FUNCTION_CODE, *PSTORPORT_FUNCTION_CODE;
 
 STORPORT_API ULONG StorPortExtendedFunction(STORPORT_FUNCTION_CODE FunctionCode, PVOID HwDeviceExtension, ...);
@@ -157,6 +210,18 @@ FORCEINLINE VOID StorPortMarkDeviceFailed(
     PVOID HwDeviceExtension, PSTOR_ADDRESS StorAddress, ULONG Flags, PWSTR FailReason)
 {
     StorPortNotification(MarkDeviceFailed, HwDeviceExtension, StorAddress, Flags, FailReason);
+}
+
+#define STORPORT_MARK_DEVICE_FAILED_FLAG_REMOVE_DEVICE 0x1
+#define STORPORT_MARK_DEVICE_FAILED_FLAG_PREDICTED_FAILURE 0x2
+
+FORCEINLINE ULONG StorPortMarkDeviceFailedEx(PVOID HwDeviceExtension, PSTOR_ADDRESS StorAddress, ULONG Flags,
+    USHORT FaultCode, PWSTR FaultDescription, USHORT AdditionalDataSize, PUCHAR AdditionalData, USHORT CriticalDataSize,
+    PUCHAR CriticalData)
+{
+    StorPortNotification(MarkDeviceFailedEx, HwDeviceExtension, StorAddress, Flags, FaultCode, FaultDescription,
+        AdditionalDataSize, AdditionalData, CriticalDataSize, CriticalData);
+    return STOR_STATUS_SUCCESS;
 }
 
 /* Memory. */
@@ -296,7 +361,32 @@ FORCEINLINE ULONG StorPortGetProcessorIndexFromNumber(
     return StorPortExtendedFunction(ExtFunctionGetProcessorIndexFromNumber, HwDeviceExtension, ProcNumber, ProcIndex);
 }
 
+FORCEINLINE ULONG StorPortGetCurrentProcessorIndex(PVOID HwDeviceExtension, PULONG ProcIndex)
+{
+    return StorPortExtendedFunction(ExtFunctionGetCurrentProcessorIndex, HwDeviceExtension, ProcIndex);
+}
+
+FORCEINLINE ULONG StorPortGetCurrentIrql(PVOID HwDeviceExtension, PKIRQL Irql)
+{
+    return StorPortExtendedFunction(ExtFunctionGetCurrentIrql, HwDeviceExtension, Irql);
+}
+
+FORCEINLINE ULONG StorPortGetSystemPortNumber(PVOID HwDeviceExtension, PULONG PortNumber)
+{
+    return StorPortExtendedFunction(ExtFunctionGetSystemPortNumber, HwDeviceExtension, PortNumber);
+}
+
 /* Timers and work. */
+FORCEINLINE ULONG StorPortDelayExecution(PVOID HwDeviceExtension, ULONG DelayInMicroseconds)
+{
+    return StorPortExtendedFunction(ExtFunctionDelayExecution, HwDeviceExtension, DelayInMicroseconds);
+}
+
+FORCEINLINE ULONG StorPortCompleteServiceIrp(PVOID HwDeviceExtension, PVOID Irp)
+{
+    return StorPortExtendedFunction(ExtFunctionCompleteServiceIrp, HwDeviceExtension, Irp);
+}
+
 FORCEINLINE ULONG StorPortInitializeTimer(PVOID HwDeviceExtension, PVOID *TimerHandle)
 {
     return StorPortExtendedFunction(ExtFunctionInitializeTimer, HwDeviceExtension, TimerHandle);
@@ -484,6 +574,49 @@ FORCEINLINE ULONG StorPortEtwEvent8(PVOID HwDeviceExtension, PSTOR_ADDRESS Addre
         EventKeywords, EventLevel, EventOpcode, Srb, Parameter1Name, Parameter1Value, Parameter2Name, Parameter2Value,
         Parameter3Name, Parameter3Value, Parameter4Name, Parameter4Value, Parameter5Name, Parameter5Value,
         Parameter6Name, Parameter6Value, Parameter7Name, Parameter7Value, Parameter8Name, Parameter8Value);
+}
+
+/* The same into a channel of one's choice. */
+typedef enum _STORPORT_ETW_EVENT_CHANNEL {
+    StorportEtwEventDiagnostic = 0,
+    StorportEtwEventOperational = 1,
+    StorportEtwEventHealth = 2
+} STORPORT_ETW_EVENT_CHANNEL, *PSTORPORT_ETW_EVENT_CHANNEL;
+
+FORCEINLINE ULONG StorPortEtwChannelEvent2(PVOID HwDeviceExtension, PSTOR_ADDRESS Address,
+    STORPORT_ETW_EVENT_CHANNEL EventChannel, ULONG EventId, PWSTR EventDescription, ULONGLONG EventKeywords,
+    STORPORT_ETW_LEVEL EventLevel, STORPORT_ETW_EVENT_OPCODE EventOpcode, PSCSI_REQUEST_BLOCK Srb, PWSTR Parameter1Name,
+    ULONGLONG Parameter1Value, PWSTR Parameter2Name, ULONGLONG Parameter2Value)
+{
+    return StorPortExtendedFunction(ExtFunctionMiniportChannelEtwEvent2, HwDeviceExtension, Address, EventChannel, EventId,
+        EventDescription, EventKeywords, EventLevel, EventOpcode, Srb, Parameter1Name, Parameter1Value, Parameter2Name,
+        Parameter2Value);
+}
+
+FORCEINLINE ULONG StorPortEtwChannelEvent4(PVOID HwDeviceExtension, PSTOR_ADDRESS Address,
+    STORPORT_ETW_EVENT_CHANNEL EventChannel, ULONG EventId, PWSTR EventDescription, ULONGLONG EventKeywords,
+    STORPORT_ETW_LEVEL EventLevel, STORPORT_ETW_EVENT_OPCODE EventOpcode, PSCSI_REQUEST_BLOCK Srb, PWSTR Parameter1Name,
+    ULONGLONG Parameter1Value, PWSTR Parameter2Name, ULONGLONG Parameter2Value, PWSTR Parameter3Name,
+    ULONGLONG Parameter3Value, PWSTR Parameter4Name, ULONGLONG Parameter4Value)
+{
+    return StorPortExtendedFunction(ExtFunctionMiniportChannelEtwEvent4, HwDeviceExtension, Address, EventChannel, EventId,
+        EventDescription, EventKeywords, EventLevel, EventOpcode, Srb, Parameter1Name, Parameter1Value, Parameter2Name,
+        Parameter2Value, Parameter3Name, Parameter3Value, Parameter4Name, Parameter4Value);
+}
+
+FORCEINLINE ULONG StorPortEtwChannelEvent8(PVOID HwDeviceExtension, PSTOR_ADDRESS Address,
+    STORPORT_ETW_EVENT_CHANNEL EventChannel, ULONG EventId, PWSTR EventDescription, ULONGLONG EventKeywords,
+    STORPORT_ETW_LEVEL EventLevel, STORPORT_ETW_EVENT_OPCODE EventOpcode, PSCSI_REQUEST_BLOCK Srb, PWSTR Parameter1Name,
+    ULONGLONG Parameter1Value, PWSTR Parameter2Name, ULONGLONG Parameter2Value, PWSTR Parameter3Name,
+    ULONGLONG Parameter3Value, PWSTR Parameter4Name, ULONGLONG Parameter4Value, PWSTR Parameter5Name,
+    ULONGLONG Parameter5Value, PWSTR Parameter6Name, ULONGLONG Parameter6Value, PWSTR Parameter7Name,
+    ULONGLONG Parameter7Value, PWSTR Parameter8Name, ULONGLONG Parameter8Value)
+{
+    return StorPortExtendedFunction(ExtFunctionMiniportChannelEtwEvent8, HwDeviceExtension, Address, EventChannel, EventId,
+        EventDescription, EventKeywords, EventLevel, EventOpcode, Srb, Parameter1Name, Parameter1Value, Parameter2Name,
+        Parameter2Value, Parameter3Name, Parameter3Value, Parameter4Name, Parameter4Value, Parameter5Name,
+        Parameter5Value, Parameter6Name, Parameter6Value, Parameter7Name, Parameter7Value, Parameter8Name,
+        Parameter8Value);
 }
 
 #endif /* SLUICE_STORPORT_EXTENDED_H */

@@ -72,27 +72,4 @@ SLUICE_PORT(Ulong, ULONG, "l")
 #undef SLUICE_REGISTER
 #undef SLUICE_PORT
 
-/* Physical addresses are numbers. */
-FORCEINLINE STOR_PHYSICAL_ADDRESS StorPortConvertUlongToPhysicalAddress(ULONG_PTR UlongAddress)
-{
-    STOR_PHYSICAL_ADDRESS Address;
-    Address.QuadPart = (LONGLONG)UlongAddress;
-    return Address;
-}
-
-FORCEINLINE STOR_PHYSICAL_ADDRESS StorPortConvertUlong64ToPhysicalAddress(ULONG64 UlongAddress)
-{
-    return StorPortConvertUlongToPhysicalAddress((ULONG_PTR)UlongAddress);
-}
-
-FORCEINLINE ULONG StorPortConvertPhysicalAddressToUlong(STOR_PHYSICAL_ADDRESS Address)
-{
-    return Address.LowPart;
-}
-
-FORCEINLINE ULONG64 StorPortConvertPhysicalAddressToUlong64(STOR_PHYSICAL_ADDRESS Address)
-{
-    return (ULONG64)Address.QuadPart;
-}
-
 #endif /* SLUICE_STORPORT_REGISTERS_H */
