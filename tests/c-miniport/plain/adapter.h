@@ -4,7 +4,8 @@
  *
  * Registers are memory of at least ADAPTER_REGISTERS bytes in access range 0. Each queue has a ring in the memory at
  * ADAPTER_RINGS, one after the other. The driver fills Commands[n % ADAPTER_ENTRIES] and then writes n + 1 into the queue's
- * doorbell; the device fills Completions and then counts Completed up, and interrupts with the queue's number as message.
+ * doorbell; the device works in that order, fills Completions, counts Completed up, and interrupts with the queue's number
+ * as message. While ADAPTER_STATUS says that it is busy it uses the driver's memory, enabled or not any more.
  */
 #ifndef ADAPTER_H
 #define ADAPTER_H
@@ -21,10 +22,12 @@
 #define ADAPTER_BLOCKS 0x10     /* ULONG64 */
 #define ADAPTER_RINGS 0x18      /* ULONG64, physical address */
 #define ADAPTER_DOORBELLS 0x20  /* ULONG each */
+#define ADAPTER_STATUS 0x30     /* ULONG, ADAPTER_BUSY */
 #define ADAPTER_REGISTERS 0x1000
 
 #define ADAPTER_SIGNATURE 0x41544C53u
 #define ADAPTER_ENABLE 1u
+#define ADAPTER_BUSY 1u
 #define ADAPTER_ENTRIES 16
 #define ADAPTER_SEGMENTS 32
 #define ADAPTER_MOST_QUEUES 4

@@ -88,11 +88,21 @@ static BOOLEAN NTAPI PassiveInitialize(PVOID DeviceExtension)
 
 VOID PlainEnable(PLAIN *Plain, BOOLEAN Enable)
 {
+    ULONG Patience = 100000;
+
     if (!Plain->Registers)
         return;
     StorPortWriteRegisterUlong64(Plain, (PULONG64)(Plain->Registers + ADAPTER_RINGS),
         StorPortConvertPhysicalAddressToUlong64(Plain->RingsAddress));
     StorPortWriteRegisterUlong(Plain, (PULONG)(Plain->Registers + ADAPTER_CONTROL), Enable ? ADAPTER_ENABLE : 0);
+    /* Nothing of the driver's memory is touched any more when this returns. */
+    while (!Enable && (StorPortReadRegisterUlong(Plain, (PULONG)(Plain->Registers + ADAPTER_STATUS)) & ADAPTER_BUSY)) {
+        StorPortStallExecution(10);
+        if (--Patience == 0) {
+            COUNT(Plain, Failures);
+            return;
+        }
+    }
 }
 
 BOOLEAN NTAPI PlainInitialize(PVOID DeviceExtension)

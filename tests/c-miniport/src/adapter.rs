@@ -1,9 +1,13 @@
 //! The adapter that `plain` drives, played: its registers, its rings in the driver's memory, its disk. See `plain/adapter.h`.
 
 use std::{
+    ptr::NonNull,
     sync::{
         Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -14,6 +18,7 @@ pub const IDENTITY: [u8; 4] = [0x4C, 0x53, 0x43, 0x55];
 pub const BLOCK: u64 = 512;
 const SIGNATURE: u32 = 0x4154_4C53;
 const ENABLE: u32 = 1;
+const BUSY: u32 = 1;
 const ENTRIES: u32 = 16;
 const SEGMENTS: usize = 32;
 /// Most queues.
@@ -25,9 +30,9 @@ const FLUSH: u16 = 3;
 const ZERO: u16 = 4;
 
 /// The registers, as the driver maps them.
-#[repr(C, align(4096))]
+#[repr(C)]
 #[derive(Debug)]
-pub struct Registers {
+struct Registers {
     identity: AtomicU32,
     control: AtomicU32,
     queues: AtomicU32,
@@ -35,10 +40,21 @@ pub struct Registers {
     blocks: AtomicU64,
     rings: AtomicU64,
     doorbells: [AtomicU32; QUEUES],
-    rest: [AtomicU32; (4096 - 0x20) / 4 - QUEUES],
+    status: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Registers>() == 4096);
+const _: () = assert!(std::mem::offset_of!(Registers, status) == 0x30);
+
+/// What the registers hold before a driver comes.
+#[must_use]
+pub fn at_first(queues: u32, blocks: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [SIGNATURE, 0, queues, BLOCK as u32] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(blocks.to_le_bytes());
+    bytes
+}
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -87,28 +103,30 @@ pub trait Bus: Sync {
 /// The adapter.
 #[derive(Debug)]
 pub struct Adapter {
-    /// To be mapped by the driver.
-    pub registers: Box<Registers>,
+    registers: NonNull<Registers>,
     disk: Mutex<Vec<u8>>,
     /// Blocks that cannot be read or written.
     pub bad: Mutex<Vec<u64>>,
 }
 
+// SAFETY: the registers are atomics.
+unsafe impl Send for Adapter {}
+// SAFETY: as above.
+unsafe impl Sync for Adapter {}
+
 impl Adapter {
-    /// With so many queues and blocks.
-    pub fn new(queues: u32, blocks: u64) -> Self {
-        let registers = Registers {
-            identity: SIGNATURE.into(),
-            control: 0.into(),
-            queues: queues.into(),
-            block_size: (BLOCK as u32).into(),
-            blocks: blocks.into(),
-            rings: 0.into(),
-            doorbells: Default::default(),
-            rest: [const { AtomicU32::new(0) }; (4096 - 0x20) / 4 - QUEUES],
-        };
+    /// With so many blocks, and its registers where the driver has mapped them.
+    ///
+    /// # Safety
+    /// `registers` leads to a page that stays for as long as the adapter, and that is only used as registers are.
+    pub unsafe fn new(registers: NonNull<u8>, blocks: u64) -> Self {
         let disk = Mutex::new(vec![0; (blocks * BLOCK) as usize]);
-        Self { registers: Box::new(registers), disk, bad: Mutex::default() }
+        Self { registers: registers.cast(), disk, bad: Mutex::default() }
+    }
+
+    fn registers(&self) -> &Registers {
+        // SAFETY: `new`'s contract.
+        unsafe { self.registers.as_ref() }
     }
 
     /// What is on the disk.
@@ -117,12 +135,17 @@ impl Adapter {
     }
 
     /// Works until `stop` is true, looking at the doorbells every now and then: in a process nobody hears them ring.
-    pub fn run(&self, bus: &dyn Bus, stop: &std::sync::atomic::AtomicBool) {
-        let mut seen = [0u32; QUEUES];
+    pub fn run(&self, bus: &dyn Bus, stop: &AtomicBool) {
         while !stop.load(Acquire) {
             let mut idle = true;
-            for queue in 0..self.registers.queues.load(Relaxed) {
-                idle &= !self.look(bus, queue, &mut seen[queue as usize]);
+            for queue in 0..self.registers().queues.load(Relaxed) {
+                self.registers().status.store(BUSY, SeqCst);
+                let worked = self.look(bus, queue);
+                self.registers().status.store(0, SeqCst);
+                if worked {
+                    bus.interrupt(queue);
+                    idle = false;
+                }
             }
             if idle {
                 std::thread::sleep(Duration::from_micros(50));
@@ -130,32 +153,28 @@ impl Adapter {
         }
     }
 
-    /// Carries out what a queue has got since; whether there was anything.
-    fn look(&self, bus: &dyn Bus, queue: u32, seen: &mut u32) -> bool {
-        let rung = self.registers.doorbells[queue as usize].load(Acquire);
-        if self.registers.control.load(Acquire) & ENABLE == 0 || rung == 0 {
-            *seen = rung.min(*seen);
+    /// Carries out a queue's next command; whether there was one.
+    fn look(&self, bus: &dyn Bus, queue: u32) -> bool {
+        let registers = self.registers();
+        if registers.control.load(SeqCst) & ENABLE == 0 {
             return false;
         }
-        if rung == *seen {
-            return false;
-        }
-        let place = self.registers.rings.load(Relaxed) + u64::from(queue) * size_of::<Ring>() as u64;
+        let rung = registers.doorbells[queue as usize].load(Acquire);
+        let place = registers.rings.load(Relaxed) + u64::from(queue) * size_of::<Ring>() as u64;
         let ring = bus.memory(place, size_of::<Ring>()).cast::<Ring>();
-        while *seen != rung {
-            let index = (*seen % ENTRIES) as usize;
-            // SAFETY: the driver shares this memory for as long as it enables the adapter, and does not touch a command
-            // between its doorbell and its completion.
-            unsafe {
-                let command = (&raw const (*ring).commands[index]).read();
-                let completed = &(*ring).completed;
-                let answer = self.carry_out(bus, &command);
-                let number = completed.load(Relaxed);
-                (&raw mut (*ring).completions[(number % ENTRIES) as usize]).write(answer);
-                completed.store(number.wrapping_add(1), Release);
+        // SAFETY: the driver shares this memory for as long as the adapter is enabled or busy, and does not touch a
+        // command between its doorbell and its completion.
+        unsafe {
+            let completed = &(*ring).completed;
+            let number = completed.load(Relaxed);
+            if number == rung {
+                return false;
             }
-            *seen = seen.wrapping_add(1);
-            bus.interrupt(queue);
+            let index = (number % ENTRIES) as usize;
+            let command = (&raw const (*ring).commands[index]).read();
+            let answer = self.carry_out(bus, &command);
+            (&raw mut (*ring).completions[index]).write(answer);
+            completed.store(number.wrapping_add(1), Release);
         }
         true
     }

@@ -12,4 +12,5 @@
 
 pub mod adapter;
 pub mod counters;
+pub mod hosted;
 pub mod miniports;
