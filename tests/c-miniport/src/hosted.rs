@@ -204,7 +204,11 @@ impl Hosted {
     pub fn command(&self, function: SrbFunction, special: Special, data: Vec<u8>) -> Answer {
         let both = SrbFlags::DATA_IN | SrbFlags::DATA_OUT;
         let flags = if data.is_empty() { SrbFlags::NONE } else { both };
-        self.send(SrbRequest { flags: flags | SrbFlags::NO_QUEUE_FREEZE, ..SrbRequest::function(function) }, special, data)
+        self.send(
+            SrbRequest { flags: flags | SrbFlags::NO_QUEUE_FREEZE, ..SrbRequest::function(function) },
+            special,
+            data,
+        )
     }
 
     /// Sends a SCSI command.

@@ -68,10 +68,18 @@ fn what_is_written_under_load_is_read_and_only_ciphertext_is_stored() {
                         let (sector, sectors) = (base + random.u64(..1900), random.usize(1..=64));
                         let data = pattern(sector, sectors, round);
                         let answer = disk.write(sector, &data, Flags::default());
-                        assert_eq!((answer.status, answer.transferred as usize), (Status::OK, data.len()), "{name}");
+                        assert_eq!(
+                            (answer.status, answer.transferred as usize),
+                            (Status::OK, data.len()),
+                            "{name}"
+                        );
                         let mut read = vec![0; data.len()];
                         let answer = disk.read(sector, &mut read);
-                        assert_eq!((answer.status, answer.transferred as usize), (Status::OK, data.len()), "{name}");
+                        assert_eq!(
+                            (answer.status, answer.transferred as usize),
+                            (Status::OK, data.len()),
+                            "{name}"
+                        );
                         assert!(read == data, "{name}: {sectors} sectors at {sector}");
                     }
                 });
@@ -92,12 +100,23 @@ fn what_is_written_under_load_is_read_and_only_ciphertext_is_stored() {
             assert!(adapter.disk()[5 * SECTOR as usize..][..data.len()] == stored);
         }
         let counters = hosted.counters();
-        assert_eq!((counters.find_adapter, counters.initialize, counters.passive_initialize), (1, 1, 1), "{name}");
-        assert!(counters.build_io >= 320 && counters.start_io >= 320 && counters.dpcs > 0, "{name}: {counters:?}");
+        assert_eq!(
+            (counters.find_adapter, counters.initialize, counters.passive_initialize),
+            (1, 1, 1),
+            "{name}"
+        );
+        assert!(
+            counters.build_io >= 320 && counters.start_io >= 320 && counters.dpcs > 0,
+            "{name}: {counters:?}"
+        );
         if let Some(device) = device {
             assert!(counters.interrupts > 0, "{name}: {counters:?}");
             assert_eq!(counters.messages as u32, device.messages, "{name}");
-            assert_eq!(counters.channels as u32, if device.messages > 1 { device.queues } else { 1 }, "{name}");
+            assert_eq!(
+                counters.channels as u32,
+                if device.messages > 1 { device.queues } else { 1 },
+                "{name}"
+            );
         }
         assert_good(&name, &hosted, &counters);
         hosted.stop();
@@ -148,7 +167,11 @@ fn every_function_is_answered() {
         let echo = io_control(ECHO, b"what comes back");
         let answer = hosted.command(SrbFunction::IO_CONTROL, Special::None, echo.clone());
         assert_success(&name, &answer);
-        assert_eq!((&answer.data[HEADER..], answer.transferred as usize), (&echo[HEADER..], echo.len()), "{name}");
+        assert_eq!(
+            (&answer.data[HEADER..], answer.transferred as usize),
+            (&echo[HEADER..], echo.len()),
+            "{name}"
+        );
         let mut foreign = io_control(READ, &[0; BYTES]);
         foreign[4..12].copy_from_slice(b"SOMEBODY");
         let answer = hosted.command(SrbFunction::IO_CONTROL, Special::None, foreign);
