@@ -227,13 +227,18 @@ static BOOLEAN NTAPI ForgetRing(PVOID HwDeviceExtension, PVOID Context)
 
 static VOID AbortQueue(PLAIN *Plain, QUEUE *Queue, UCHAR Status, BOOLEAN InStartIo)
 {
+    STOR_LOCK_HANDLE Handle;
     HELD Held;
     ULONG Tag;
 
-    if (InStartIo)
+    RtlZeroMemory(&Handle, sizeof(Handle));
+    if (InStartIo) {
         LockFromStartIo(Plain, Queue, &Held);
-    else
+    } else {
+        /* So that no DPC is about to complete what it has taken. */
+        StorPortAcquireSpinLock(Plain, DpcLock, &Queue->Dpc, &Handle);
         LockFromDpc(Plain, Queue, &Held);
+    }
     while (!IsListEmpty(&Queue->Waiting))
         PlainCompleteWith(Plain, CONTAINING_RECORD(RemoveHeadList(&Queue->Waiting), REQUEST, Link)->Srb, Status);
     for (Tag = 0; Tag < ADAPTER_ENTRIES; Tag++) {
@@ -245,10 +250,12 @@ static VOID AbortQueue(PLAIN *Plain, QUEUE *Queue, UCHAR Status, BOOLEAN InStart
         ForgetRing(Plain, Queue);
     else if (Queue->Ring && !StorPortSynchronizeAccess(Plain, ForgetRing, Queue))
         COUNT(Plain, Failures);
-    if (InStartIo)
+    if (InStartIo) {
         UnlockFromStartIo(Plain, Queue, &Held);
-    else
+    } else {
         UnlockFromDpc(Plain, Queue, &Held);
+        StorPortReleaseSpinLock(Plain, &Handle);
+    }
 }
 
 VOID PlainAbort(PLAIN *Plain, UCHAR Status, BOOLEAN InStartIo)

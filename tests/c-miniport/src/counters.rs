@@ -54,6 +54,9 @@ counters! {
 pub const HEADER: usize = 28;
 /// Bytes of the counters.
 pub const BYTES: usize = size_of::<Counters>();
+/// Their WMI data block, as it lies in memory.
+pub const GUID: [u8; 16] =
+    [0x4A, 0x2E, 0x1D, 0x6B, 0x5F, 0x3C, 0x7E, 0x4D, 0x90, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0x07];
 /// `COUNTERS_READ`.
 pub const READ: u32 = 1;
 /// `COUNTERS_ECHO`.

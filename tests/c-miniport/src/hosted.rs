@@ -240,6 +240,17 @@ impl Hosted {
         self.port().unit_control(self.unit(), kind)
     }
 
+    /// Asks for all of the counters' WMI data block: the answer's data is a `WNODE_ALL_DATA`.
+    #[must_use]
+    pub fn query_wmi(&self) -> Answer {
+        let mut data = vec![0; 512];
+        data[..4].copy_from_slice(&512_u32.to_le_bytes());
+        data[24..40].copy_from_slice(&counters::GUID);
+        let guid = counters::GUID;
+        let special = Special::Wmi { minor: 0, flags: 0, path: guid.as_ptr() as usize };
+        self.command(SrbFunction::WMI, special, data)
+    }
+
     /// What the miniport has counted.
     ///
     /// # Panics
