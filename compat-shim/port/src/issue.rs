@@ -7,7 +7,7 @@ use core::{
 };
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbKind, SrbStatus, SrbStorage, StorageRequestBlock, codes::UNTAGGED,
+    ScsiRequestBlock, SrbFunction, SrbKind, SrbStatus, SrbStorage, StorageRequestBlock, codes::UNTAGGED,
     extended::StorAddressBtl8,
 };
 
@@ -86,7 +86,9 @@ impl Port {
                 SrbKind::Legacy => {
                     let srb = &mut *to.cast::<ScsiRequestBlock>();
                     (srb.path_id, srb.target_id, srb.lun) = (address.path, address.target, address.lun);
-                    srb.queue_tag = u8::try_from(slot.index()).unwrap_or(UNTAGGED);
+                    if srb.function == SrbFunction::EXECUTE_SCSI.0 {
+                        srb.queue_tag = u8::try_from(slot.index()).unwrap_or(UNTAGGED); // PnP and power have others
+                    }
                     srb.srb_extension = context;
                     srb.original_request = mine;
                     srb.next_srb = ptr::null_mut();
