@@ -7,8 +7,10 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
+use sluice_miniport_virtio_blk::pci::resources::Resources;
 use wdk_sys::{
-    DEVICE_OBJECT, FILE_DEVICE_CONTROLLER, NTSTATUS, PDRIVER_OBJECT, ntddk::IoDetachDevice,
+    DEVICE_OBJECT, FILE_DEVICE_CONTROLLER, NTSTATUS, PDRIVER_OBJECT, STATUS_DEVICE_CONFIGURATION_ERROR,
+    ntddk::IoDetachDevice,
 };
 
 use super::{hosted::Hosted, kind::Kind, pdo::Pdo};
@@ -135,9 +137,17 @@ impl Fdo {
     }
 
     /// Starts the miniport, unless it has been started.
-    pub(crate) fn start(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) -> Result<(), NTSTATUS> {
-        if self.hosted.with(|_| ()).is_none() {
-            self.hosted.open(Hosted::start(self.kind, self, at)?);
+    pub(crate) fn start(
+        &self,
+        resources: Resources,
+        turn: &mut TurnGuard<'_>,
+        at: Passive<'_>,
+    ) -> Result<(), NTSTATUS> {
+        let same = self.hosted.with(|hosted| hosted.has(&resources));
+        if same.is_none() {
+            self.hosted.open(Hosted::start(self.kind, self, resources, at)?);
+        } else if same == Some(false) {
+            return Err(STATUS_DEVICE_CONFIGURATION_ERROR); // moved, although it has refused that
         } else if self.suspended.swap(false, Ordering::AcqRel) {
             self.hosted.with(|hosted| hosted.suspend(false)).unwrap_or(Ok(()))?;
         }

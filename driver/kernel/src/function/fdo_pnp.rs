@@ -6,12 +6,13 @@ use core::{
     sync::atomic::Ordering,
 };
 
+use sluice_miniport_virtio_blk::pci::resources::Resources;
 use wdk_sys::{
     _DEVICE_RELATION_TYPE::BusRelations, DEVICE_RELATIONS, IRP_MN_CANCEL_REMOVE_DEVICE,
     IRP_MN_CANCEL_STOP_DEVICE, IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_REMOVE_DEVICE,
     IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
     IRP_MN_SURPRISE_REMOVAL, NTSTATUS, PDEVICE_OBJECT, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
-    ntddk::ObfReferenceObject,
+    STATUS_UNSUCCESSFUL, ntddk::ObfReferenceObject,
 };
 
 use super::{fdo::Fdo, pdo::Pdo, scan};
@@ -31,6 +32,9 @@ pub(crate) fn dispatch(fdo: &'static Fdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
             fdo.units(&mut fdo.turn(at)).iter().for_each(|unit| unit.close(at));
             pass(fdo, irp)
         }),
+        IRP_MN_QUERY_STOP_DEVICE if fdo.hosted.with(|hosted| hosted.can_move()) == Some(false) => {
+            irp.complete(STATUS_UNSUCCESSFUL, 0)
+        }
         IRP_MN_QUERY_STOP_DEVICE
         | IRP_MN_CANCEL_STOP_DEVICE
         | IRP_MN_QUERY_REMOVE_DEVICE
@@ -49,8 +53,10 @@ fn pass(fdo: &Fdo, mut irp: Irp) -> NTSTATUS {
 /// The device below starts first; then the miniport, or what had been stopped goes on.
 fn start(fdo: &'static Fdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let (irp, mut status) = irp.forward_and_wait(fdo.lower(), at);
+    let [raw, translated] = irp.resources();
+    let resources = Resources::of(raw, translated);
     if is_success(status)
-        && let Err(failed) = fdo.start(&mut fdo.turn(at), at)
+        && let Err(failed) = fdo.start(resources, &mut fdo.turn(at), at)
     {
         status = failed;
     }

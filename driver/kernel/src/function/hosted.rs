@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use sluice_chain::try_box;
 use sluice_miniport_ram::Bank;
+use sluice_miniport_virtio_blk::pci::resources::Resources;
 use sluice_shim::{
     enumeration::descriptors::{self, bus},
     miniport::Hw,
@@ -11,7 +12,7 @@ use sluice_shim::{
 };
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
-use super::{fdo::Fdo, kind::Kind, port::adapter as port};
+use super::{fdo::Fdo, kind::Kind, port::adapter as port, virtio};
 use crate::{
     nt::{identity::Settings, irql::Passive, string::utf16},
     volume::MAX_TRANSFER,
@@ -21,6 +22,8 @@ use crate::{
 pub(crate) enum Hosted {
     /// Disks in memory.
     Ram(Bank),
+    /// A virtio block device.
+    Virtio(virtio::Hosted),
     /// One that is linked to us.
     Linked(port::Hosted),
 }
@@ -30,9 +33,16 @@ impl Hosted {
     ///
     /// # Errors
     /// What it says, or that memory has run out; nothing is left behind.
-    pub(crate) fn start(kind: Kind, fdo: &Fdo, at: Passive<'_>) -> Result<Box<Self>, NTSTATUS> {
+    #[inline(never)]
+    pub(crate) fn start(
+        kind: Kind,
+        fdo: &Fdo,
+        resources: Resources,
+        at: Passive<'_>,
+    ) -> Result<Box<Self>, NTSTATUS> {
         let hosted = match kind {
             Kind::Ram => Self::Ram(ram(&fdo.settings(at))),
+            Kind::Virtio => Self::Virtio(virtio::Hosted::start(fdo, resources, at)?),
             Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, at)?),
         };
         try_box(hosted).ok_or(STATUS_INSUFFICIENT_RESOURCES)
@@ -46,6 +56,8 @@ impl Hosted {
         match self {
             // SAFETY: the caller's contract.
             Self::Ram(bank) => Some(Hw::of(unsafe { core::ptr::NonNull::from(bank).as_ref() })),
+            // SAFETY: the caller's contract.
+            Self::Virtio(virtio) => Some(unsafe { virtio.unit() }),
             // SAFETY: the caller's contract.
             Self::Linked(port) => unsafe { port.unit(address) },
         }
@@ -70,6 +82,7 @@ impl Hosted {
         };
         match self {
             Self::Ram(_) => ours,
+            Self::Virtio(virtio) => virtio.descriptor(),
             Self::Linked(port) => port.descriptor().unwrap_or(ours),
         }
     }
@@ -84,15 +97,30 @@ impl Hosted {
     /// How many buses it has, and how many targets may be on each.
     pub(crate) fn extent(&self) -> (u8, u8) {
         match self {
-            Self::Ram(_) => (1, 1),
+            Self::Ram(_) | Self::Virtio(_) => (1, 1),
             Self::Linked(port) => port.extent(),
+        }
+    }
+
+    /// Whether its resources can be moved.
+    pub(crate) fn can_move(&self) -> bool {
+        !matches!(self, Self::Virtio(_))
+    }
+
+    /// Whether it can go on with these resources.
+    pub(crate) fn has(&self, resources: &Resources) -> bool {
+        match self {
+            Self::Virtio(virtio) => virtio.has(resources),
+            Self::Ram(_) | Self::Linked(_) => true,
         }
     }
 
     /// The adapter has been pulled out: nothing that the miniport has is waited for.
     pub(crate) fn surprise_remove(&self) {
-        if let Self::Linked(port) = self {
-            port.surprise_remove();
+        match self {
+            Self::Ram(_) => {}
+            Self::Virtio(virtio) => virtio.surprise_remove(),
+            Self::Linked(port) => port.surprise_remove(),
         }
     }
 
@@ -103,14 +131,17 @@ impl Hosted {
     pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
         match self {
             Self::Ram(_) => Ok(()),
+            Self::Virtio(virtio) => virtio.suspend(suspended),
             Self::Linked(port) => port.suspend(suspended),
         }
     }
 
     /// Ends it. Its units have gone.
     pub(crate) fn stop(&mut self, at: Passive<'_>) {
-        if let Self::Linked(port) = self {
-            port.stop(at);
+        match self {
+            Self::Ram(_) => {}
+            Self::Virtio(virtio) => virtio.stop(at),
+            Self::Linked(port) => port.stop(at),
         }
     }
 }

@@ -28,6 +28,8 @@ const ADAPTERS: &str = "{4d36e97b-e325-11ce-bfc1-08002be10318}";
 pub(crate) enum Kind {
     /// Disks in memory.
     Ram,
+    /// A virtio block device.
+    Virtio,
     /// That of a driver that is linked to this one.
     Linked(&'static Linked),
 }
@@ -65,6 +67,11 @@ impl Purpose {
 
 impl Kind {
     fn named(names: &Text) -> Option<Self> {
-        names.has("Root\\SluiceRam").then_some(Self::Ram)
+        let known = [
+            ("Root\\SluiceRam", Self::Ram),
+            ("PCI\\VEN_1AF4&DEV_1001", Self::Virtio),
+            ("PCI\\VEN_1AF4&DEV_1042", Self::Virtio),
+        ];
+        known.into_iter().find_map(|(name, kind)| names.has(name).then_some(kind))
     }
 }

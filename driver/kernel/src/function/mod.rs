@@ -31,6 +31,7 @@ mod pdo_pnp;
 pub(crate) mod port;
 mod scan;
 mod srb;
+mod virtio;
 
 use wdk_sys::{
     IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_PNP, IRP_MJ_POWER,
