@@ -498,7 +498,7 @@ fn performance_is_asked_for_at_its_time() {
             }),
             initialize: Box::new(move |ext| {
                 let mut data = Performance { version: 4, size: 40, ..Performance::default() };
-                let mut call = |query: u32, data: &mut Performance| {
+                let call = |query: u32, data: &mut Performance| {
                     // SAFETY: as C would.
                     unsafe { c::StorPortExtendedFunction(14, ext.0, query, ptr::from_mut(data)) }
                 };
