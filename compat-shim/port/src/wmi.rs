@@ -310,7 +310,7 @@ impl Call<'_> {
         };
         let of = u32::from(minor >= minor::ENABLE_EVENTS + 2); // events, then data blocks
         // SAFETY: the miniport's own function.
-        Some(unsafe { control(self.device, self.context, self.guid, of, u8::from(minor % 2 == 0)) })
+        Some(unsafe { control(self.device, self.context, self.guid, of, u8::from(minor.is_multiple_of(2))) })
     }
 }
 
