@@ -140,17 +140,19 @@ impl Port {
         self.adapter_control(adapter_control::ADAPTER_POWER, (&raw mut power).cast())
     }
 
-    /// The adapter has been pulled out: the miniport is told (ScsiAdapterSurpriseRemoval), and all that is out or waits
-    /// is answered with NO_HBA. PASSIVE_LEVEL; [`Self::stop`] follows.
+    /// The adapter has been pulled out: nothing more is started, the miniport is told (ScsiAdapterSurpriseRemoval), and what
+    /// waits is answered with NO_HBA. What is out stays the miniport's, which may be at work on its memory at this moment:
+    /// it completes it, or time-outs and [`Self::stop`], which follows, take it back. PASSIVE_LEVEL.
     pub fn surprise_remove(&self) {
         if self.phase() != Phase::Running {
             return;
         }
-        let _ = self.adapter_control(adapter_control::SURPRISE_REMOVAL, ptr::null_mut());
         for unit in self.all_units() {
             unit.present.store(false, Relaxed);
+        }
+        let _ = self.adapter_control(adapter_control::SURPRISE_REMOVAL, ptr::null_mut());
+        for unit in self.all_units() {
             self.flush(unit, SrbStatus::NO_HBA);
-            self.give_up(unit, SrbStatus::NO_HBA);
         }
         self.services().event(Event::AdapterFailed);
     }

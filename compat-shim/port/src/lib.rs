@@ -40,6 +40,7 @@ pub mod port;
 pub mod registration;
 pub mod services;
 pub mod status;
+pub mod types;
 pub mod unit;
 
 mod completion;
@@ -55,6 +56,5 @@ mod recovery;
 mod slots;
 mod timers;
 mod transfer;
-mod types;
 mod wmi;
 mod work;

@@ -14,6 +14,8 @@ pub struct Hardware {
     pub configuration: Vec<u8>,
     /// Lengths of its memory ranges (BARs), in bytes.
     pub ranges: Vec<u32>,
+    /// What the first range holds before the miniport looks for its adapter; zeros follow.
+    pub registers: Vec<u8>,
     /// Interrupt messages; 0: a line.
     pub messages: u32,
     /// Registry values: key and name (`adapter/Name`, `all/Name`, `hardware/subkey/Name`) to type and data.
@@ -26,7 +28,14 @@ impl Default for Hardware {
         let place = BusPlace { interface: 5, bus: 0, slot: 3, interrupt_level: 5, interrupt_vector: 0x31 };
         let mut configuration = vec![0; 256];
         configuration[..4].copy_from_slice(&[0x34, 0x12, 0x78, 0x56]); // vendor 1234, device 5678
-        Self { place, configuration, ranges: vec![64 << 10], messages: 0, registry: HashMap::new() }
+        Self {
+            place,
+            configuration,
+            ranges: vec![64 << 10],
+            registers: Vec::new(),
+            messages: 0,
+            registry: HashMap::new(),
+        }
     }
 }
 

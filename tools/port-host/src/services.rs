@@ -71,7 +71,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     pub(crate) fn new(hardware: Hardware) -> Self {
-        let ranges = hardware.ranges.iter().map(|&bytes| vec![0; (bytes as usize).div_ceil(8)]).collect();
+        let mut ranges: Vec<Vec<u64>> =
+            hardware.ranges.iter().map(|&bytes| vec![0; (bytes as usize).div_ceil(8)]).collect();
+        for (place, bytes) in ranges.iter_mut().take(1).flatten().zip(hardware.registers.chunks(8)) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            *place = u64::from_le_bytes(word);
+        }
         Self {
             hardware: Mutex::new(hardware),
             record: Mutex::default(),
