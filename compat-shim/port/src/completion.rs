@@ -48,11 +48,11 @@ impl Port {
         let fits = |wanted: u8, is: u8| wanted == u8::MAX || wanted == is;
         let mut done = 0;
         for slot in self.slots().into_iter().flat_map(|slots| slots.iter()) {
-            let Some(unit) = slot.unit() else { continue };
-            let (here, want) = (unit.address(), address);
-            let matches =
-                fits(want.path, here.path) && fits(want.target, here.target) && fits(want.lun, here.lun);
-            if matches && slot.is_out() && slot.take() == Taken::Now {
+            let matches = |unit: &LogicalUnit| {
+                let (here, want) = (unit.address(), address);
+                fits(want.path, here.path) && fits(want.target, here.target) && fits(want.lun, here.lun)
+            };
+            if slot.take_of(matches) {
                 self.set_status(slot, status);
                 self.push_completed(slot);
                 done += 1;
@@ -98,9 +98,9 @@ impl Port {
 
     /// Whether the miniport had no room, so that the request is to be kept until it has.
     fn is_busy(&self, slot: &Slot, unit: &LogicalUnit, status: SrbStatus) -> bool {
-        let busy = status.code() == SrbStatus::BUSY && slot.attempts.load(Relaxed) < BUSY_RETRIES;
+        let busy = status.code() == SrbStatus::BUSY && slot.waits.load(Relaxed) < BUSY_RETRIES;
         if busy && self.is_running() {
-            slot.attempts.fetch_add(1, Relaxed);
+            slot.waits.fetch_add(1, Relaxed);
             unit.gate.set_full(self.system().now() + BUSY_WAIT);
             self.wake_in(BUSY_WAIT);
             return true;

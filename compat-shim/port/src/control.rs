@@ -107,6 +107,7 @@ impl Port {
             return Err(NtStatus::INVALID_DEVICE_STATE);
         }
         self.gate().pause(u64::MAX);
+        self.wait_for_starters();
         let stopped = self.adapter_control(adapter_control::STOP_ADAPTER, ptr::null_mut());
         if stopped.is_err() {
             self.gate().resume();

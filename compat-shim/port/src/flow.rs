@@ -78,10 +78,10 @@ impl Gate {
         self.busy.load(Acquire) == 0 && passed(&self.paused_until, &now) && passed(&self.full_until, &now)
     }
 
-    /// When it opens by itself, if time is all that it waits for.
-    pub(crate) fn opens_at(&self) -> Option<u64> {
+    /// When it opens by itself, if it is shut for a time.
+    pub(crate) fn opens_after(&self, now: u64) -> Option<u64> {
         let latest = self.paused_until.load(Relaxed).max(self.full_until.load(Relaxed));
-        (latest != 0).then_some(latest)
+        (latest > now).then_some(latest)
     }
 }
 
@@ -204,6 +204,16 @@ impl Port {
                 Next::Fresh(slot, origin) => self.issue(slot, unit, origin),
                 Next::Again(slot) => self.reissue(slot, unit),
             }
+            self.starting().fetch_sub(1, Release);
+        }
+    }
+
+    /// Waits until nobody starts a request who has not yet seen that none may be started. PASSIVE_LEVEL.
+    pub(crate) fn wait_for_starters(&self) {
+        // Whoever has looked before this has counted himself.
+        drop(self.queues().lock(self.system()));
+        while self.starting().load(Acquire) != 0 {
+            self.system().stall(50);
         }
     }
 
@@ -222,6 +232,7 @@ impl Port {
         if let Some(slot) = unsafe { queue.again.as_ref() } {
             queue.again = slot.next.load(Relaxed);
             unit.again.fetch_sub(1, Relaxed);
+            self.starting().fetch_add(1, Relaxed);
             return Some(Next::Again(slot));
         }
         let room = unit.outstanding.load(Relaxed) < unit.depth.load(Relaxed);
@@ -230,6 +241,7 @@ impl Port {
             Some(origin) => {
                 unit.outstanding.fetch_add(1, Relaxed);
                 self.outstanding().fetch_add(1, Relaxed);
+                self.starting().fetch_add(1, Relaxed);
                 Some(Next::Fresh(slot, origin))
             }
             None => {

@@ -26,7 +26,7 @@
 //!   configuration  PORT_CONFIGURATION_INFORMATION            completion  what comes back
 //!   extension      the device extension and its header       recovery    time-outs, resets, retries
 //!   slots, unit    requests and units                        command     SRBs of the host's own
-//!   locks, dpcs, timers, work, memory, transfer              what the exports of the same groups do
+//!   locks, dpcs, timers, work, memory, transfer, wmi         what the exports of the same groups do
 //! ```
 #![no_std]
 
@@ -40,6 +40,7 @@ pub mod port;
 pub mod registration;
 pub mod services;
 pub mod status;
+pub mod types;
 pub mod unit;
 
 mod completion;
@@ -55,5 +56,5 @@ mod recovery;
 mod slots;
 mod timers;
 mod transfer;
-mod types;
+mod wmi;
 mod work;

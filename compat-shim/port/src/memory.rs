@@ -304,8 +304,18 @@ impl Port {
         self.free_piece(Kind::Mapping, address);
     }
 
+    /// The list has a lock, which is taken up to DISPATCH_LEVEL.
+    fn may_look(&self) -> Option<()> {
+        if self.system().irql() > DISPATCH_LEVEL {
+            count(&self.faults().irql);
+            return None;
+        }
+        Some(())
+    }
+
     /// How many bytes from `address` on are inside a piece of the miniport's (pool or DMA).
     pub(crate) fn piece_length(&self, address: usize) -> Option<usize> {
+        self.may_look()?;
         let pieces = self.pieces().lock(self.system());
         pieces.iter().find_map(|piece| {
             let bytes = match (&piece.dma, piece.kind) {
@@ -320,6 +330,7 @@ impl Port {
 
     /// The miniport's DMA memory that has this bus address.
     pub(crate) fn dma_piece_at(&self, physical: u64) -> Option<Dma> {
+        self.may_look()?;
         let pieces = self.pieces().lock(self.system());
         pieces.iter().filter_map(|piece| piece.dma).find(|dma| {
             physical.checked_sub(dma.physical).is_some_and(|offset| offset < dma.request.bytes as u64)

@@ -19,8 +19,8 @@ use core::{
 };
 
 use sluice_shim::storport::{
-    PortConfigurationInformation, SrbStatus, configuration::AccessRange, initialization::HwPassiveInitialize,
-    notification::found, srb::Address,
+    PortConfigurationInformation, SrbKind, SrbStatus, configuration::AccessRange,
+    initialization::HwPassiveInitialize, notification::found, srb::Address,
 };
 
 pub use crate::recovery::Timing;
@@ -128,6 +128,8 @@ pub struct Port {
     itself: Once<LogicalUnit>,
     gate: Gate,
     outstanding: AtomicU32,
+    /// Threads between seeing that a request may be started and having given it to the miniport.
+    starting: AtomicU32,
     reset_until: AtomicU64,
     signals: AtomicU32,
     queues: Guarded<Queues>,
@@ -145,7 +147,8 @@ const SIGNAL_TIMERS: u32 = 1;
 /// Something may be started.
 const SIGNAL_FLOW: u32 = 2;
 
-/// A port in memory of the host's; dropped, it is gone.
+/// A port in memory of the host's; dropped, it is gone: the host has seen to it that nobody is inside of it any more (DPC,
+/// timer, work) and that all requests have come back.
 pub struct PortBox(NonNull<Port>, &'static dyn System);
 
 // SAFETY: owns the port.
@@ -207,6 +210,7 @@ impl Port {
             itself: Once::new(),
             gate: Gate::new(),
             outstanding: AtomicU32::new(0),
+            starting: AtomicU32::new(0),
             reset_until: AtomicU64::new(0),
             signals: AtomicU32::new(0),
             queues: Guarded::new(Queues::new()),
@@ -352,6 +356,7 @@ impl Port {
         }
         self.set_phase(Phase::Stopped);
         self.stop_timers();
+        self.wait_for_starters();
         for unit in self.all_units() {
             self.flush(unit, SrbStatus::NO_HBA);
         }
@@ -367,6 +372,7 @@ impl Port {
             }
         }
         self.drop_dpcs();
+        self.free_pieces();
     }
 
     /// The line interrupt. The host holds the interrupt lock. Device IRQL. Whether it was this adapter's.
@@ -531,6 +537,11 @@ impl Port {
         }
     }
 
+    /// The kind of the port's SRBs.
+    pub(crate) fn kind(&self) -> SrbKind {
+        self.registration.srb_kind()
+    }
+
     pub(crate) fn is_half_duplex(&self) -> bool {
         self.settings().is_some_and(|settings| settings.half_duplex)
     }
@@ -579,17 +590,18 @@ impl Port {
         signals != 0
     }
 
-    fn heed_gates(&self) {
+    /// Opens what is shut for nothing, and sees to it that what opens by itself is not missed.
+    pub(crate) fn heed_gates(&self) {
         if self.outstanding.load(Relaxed) == 0 {
             self.gate.nothing_out();
         }
         let now = self.system.now();
-        let mut opens = self.gate.opens_at();
+        let mut opens = self.gate.opens_after(now);
         for unit in self.all_units() {
             if unit.outstanding() == 0 {
                 unit.gate.nothing_out();
             }
-            opens = match (opens, unit.gate.opens_at()) {
+            opens = match (opens, unit.gate.opens_after(now)) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
@@ -626,6 +638,7 @@ macro_rules! parts {
 parts! {
     gate: Gate,
     outstanding: AtomicU32,
+    starting: AtomicU32,
     queues: Guarded<Queues>,
     completed: Stack,
     dpcs: Dpcs,

@@ -14,11 +14,10 @@ use core::{
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use sluice_shim::storport::{SrbFunction, SrbKind, SrbRequest, SrbStatus};
+use sluice_shim::storport::{SrbFunction, SrbRequest, SrbStatus};
 
 use crate::{
     faults::count,
-    locks::Under,
     port::Port,
     services::Event,
     slots::{Origin, Slot},
@@ -57,13 +56,15 @@ pub(crate) mod level {
 impl Port {
     /// Looks at all deadlines. DISPATCH_LEVEL, without locks.
     pub(crate) fn look_for_timeouts(&self, now: u64) {
-        let Some(slots) = self.slots() else { return };
+        let Some(slots) = self.slots().filter(|_| self.is_running()) else { return };
         for slot in slots.iter().filter(|slot| slot.is_out()) {
             let deadline = slot.deadline.load(Acquire);
             if deadline == 0 || deadline > now || slot.index() == 0 {
                 continue;
             }
-            slot.deadline.store(0, Relaxed);
+            if slot.deadline.compare_exchange(deadline, 0, AcqRel, Relaxed).is_err() {
+                continue; // another request's by now
+            }
             count(&self.faults().timed_out);
             if let Some(unit) = slot.unit()
                 && unit.recovery.load(Acquire) == level::NONE
@@ -140,17 +141,19 @@ impl Port {
     }
 
     /// HwStorResetBus: all units of the bus recover from it. Answers what it says. DISPATCH_LEVEL, without locks.
-    pub(crate) fn reset_bus(&self, path: u8) -> bool {
+    pub fn reset_bus(&self, path: u8) -> bool {
         let due = self.system().now().saturating_add(self.timing().step);
         for unit in self.units().filter(|unit| unit.address().path == path) {
             unit.recovery_due.store(due, Relaxed);
             unit.recovery.store(level::BUS, Release);
         }
-        let lock = if self.is_half_duplex() { self.common_interrupt() } else { Under::StartIo };
         // SAFETY: the miniport's own function and extension.
-        let done = self.under(lock, || unsafe {
-            (self.registration().reset_bus())(self.extension(), u32::from(path)) != 0
-        });
+        let reset = || unsafe { (self.registration().reset_bus())(self.extension(), u32::from(path)) != 0 };
+        let done = if self.is_half_duplex() {
+            self.under(self.common_interrupt(), reset)
+        } else {
+            self.under_all(reset)
+        };
         if !done {
             self.services().event(Event::AdapterFailed);
         }
@@ -196,28 +199,19 @@ impl Port {
         );
         let recovering = unit.recovery.load(Acquire) != level::NONE || self.was_reset();
         let again = aborted && recovering && self.is_running() && unit.present.load(Relaxed);
-        again && slot.attempts.fetch_add(1, AcqRel) < RETRIES
+        again && slot.retries.fetch_add(1, AcqRel) < RETRIES
     }
 
     /// Gives up everything that the miniport has of a unit.
     pub(crate) fn give_up(&self, unit: &LogicalUnit, status: SrbStatus) {
         let Some(slots) = self.slots() else { return };
-        for slot in slots.iter().filter(|slot| slot.unit().is_some_and(|of| ptr::eq(of, unit))) {
-            if slot.index() == 0 {
-                slot.lose();
-                continue;
-            }
-            // Read before it is lost: then it may come back and be another's at any moment.
-            let origin = slot.origin();
-            if let (true, Some(origin)) = (slot.lose(), origin) {
+        for slot in slots.iter() {
+            let lost = slot.lose_of(|of| ptr::eq(of, unit));
+            // A reset has nobody who waits for it.
+            if let Some(origin) = lost.filter(|_| slot.index() != 0) {
                 self.left(unit);
                 self.refuse(origin, status);
             }
         }
-    }
-
-    /// The kind of the port's SRBs, for those who look into a slot.
-    pub(crate) fn kind(&self) -> SrbKind {
-        self.registration().srb_kind()
     }
 }

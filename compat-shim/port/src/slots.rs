@@ -68,8 +68,10 @@ pub(crate) struct Slot {
     srb: UnsafeCell<SrbStorage>,
     holder: AtomicU32,
     index: u32,
-    /// Times that it was started over.
-    pub(crate) attempts: AtomicU32,
+    /// Times that it was started over after a reset.
+    pub(crate) retries: AtomicU32,
+    /// And because the miniport was too busy.
+    pub(crate) waits: AtomicU32,
     /// Whether its scatter list has been made.
     pub(crate) scattered: AtomicBool,
     /// Whether it was given up when it came back, so that it only has to be freed.
@@ -153,11 +155,26 @@ impl Slot {
         }
     }
 
-    /// Gives it up: `true` if the miniport had it, who may still come with it.
-    pub(crate) fn lose(&self) -> bool {
+    /// Takes it from the miniport if it is a request of a unit that `fits`.
+    pub(crate) fn take_of(&self, fits: impl Fn(&LogicalUnit) -> bool) -> bool {
+        self.change_of(fits, PORT).is_some()
+    }
+
+    /// Gives up a request of a unit that `fits`: the miniport may still come with it. Answers where it came from, if
+    /// the miniport had it; the caller then answers for it.
+    pub(crate) fn lose_of(&self, fits: impl Fn(&LogicalUnit) -> bool) -> Option<Origin> {
+        self.change_of(fits, LOST)
+    }
+
+    /// What is looked at here belongs to one giving: if the slot has gone on meanwhile, nothing happens.
+    fn change_of(&self, fits: impl Fn(&LogicalUnit) -> bool, to: u32) -> Option<Origin> {
         let now = self.holder.load(Acquire);
-        now & STATE == MINIPORT
-            && self.holder.compare_exchange(now, now & !STATE | LOST, AcqRel, Relaxed).is_ok()
+        if now & STATE != MINIPORT || !self.unit().is_some_and(fits) {
+            return None;
+        }
+        let origin = self.origin()?;
+        let changed = self.holder.compare_exchange(now, now & !STATE | to, AcqRel, Relaxed);
+        changed.is_ok().then_some(origin)
     }
 }
 
@@ -246,7 +263,8 @@ impl Slots {
             srb: UnsafeCell::new(SrbStorage::new()),
             holder: AtomicU32::new(PORT),
             index: index as u32,
-            attempts: AtomicU32::new(0),
+            retries: AtomicU32::new(0),
+            waits: AtomicU32::new(0),
             scattered: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
             is_command: AtomicBool::new(false),
@@ -339,7 +357,8 @@ impl Slots {
     pub(crate) fn give(&self, slot: &Slot) {
         slot.origin.store(ptr::null_mut(), Relaxed);
         slot.deadline.store(0, Relaxed);
-        slot.attempts.store(0, Relaxed);
+        slot.retries.store(0, Relaxed);
+        slot.waits.store(0, Relaxed);
         self.set_free(slot.index as usize);
     }
 }

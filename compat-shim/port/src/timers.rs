@@ -198,7 +198,7 @@ impl Port {
         if is_due(&timers.routine_due) {
             self.call_hw_timer(timers.routine.load(Relaxed));
         }
-        while let Some((callback, context)) = take_due(&timers.list.lock(self.system()), now) {
+        while let Some((callback, context)) = self.next_due(now) {
             // SAFETY: the miniport's own function, extension and context.
             unsafe { callback(self.extension(), context) };
         }
@@ -212,9 +212,27 @@ impl Port {
             self.pump_all();
         }
         if is_due(&timers.wake) {
+            self.heed_gates();
             self.pump_all();
         }
         self.arm();
+    }
+
+    /// A timer of the miniport's that is due, no longer set.
+    fn next_due(&self, now: u64) -> Option<(HwTimerEx, *mut c_void)> {
+        let list = self.timers().list.lock(self.system());
+        let mut at = list.0;
+        // SAFETY: in the list, whose lock is held.
+        while let Some(timer) = unsafe { at.as_mut() } {
+            if timer.due <= now {
+                timer.due = NEVER;
+                if let Some(callback) = timer.callback {
+                    return Some((callback, timer.context));
+                }
+            }
+            at = timer.next;
+        }
+        None
     }
 
     fn call_hw_timer(&self, routine: *mut c_void) {
@@ -253,19 +271,4 @@ fn unlink(list: &mut List, timer: *mut Timer) {
             place = &raw mut (**place).next;
         }
     }
-}
-
-fn take_due(list: &List, now: u64) -> Option<(HwTimerEx, *mut c_void)> {
-    let mut at = list.0;
-    // SAFETY: in the list, whose lock the caller holds.
-    while let Some(timer) = unsafe { at.as_mut() } {
-        if timer.due <= now {
-            timer.due = NEVER;
-            if let Some(callback) = timer.callback {
-                return Some((callback, timer.context));
-            }
-        }
-        at = timer.next;
-    }
-    None
 }

@@ -135,11 +135,29 @@ fn timers_are_the_miniports_own() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = Arc::clone(&seen);
     let adapter = start(Script {
-        timer_ex: Box::new(move |_, context| see.lock().unwrap().push((context, current()))),
+        timer_ex: Box::new(move |ext, context| {
+            see.lock().unwrap().push((context, current()));
+            if context > 0xFFFF {
+                // One that sets itself again, and frees itself in the end.
+                let turn = see.lock().unwrap().iter().filter(|(of, _)| *of == context).count();
+                let callback = (support::timer_ex as *const c_void).expose_provenance();
+                if turn < 5 {
+                    assert_eq!(extended(33, ext.0, [context, callback, context, 500, 0]), c::SUCCESS);
+                } else {
+                    assert_eq!(extended(34, ext.0, [context, 0, 0, 0, 0]), c::SUCCESS);
+                }
+            }
+        }),
         ..Script::default()
     });
     let ext = adapter.port().extension();
+    let turning = handle_of(32, ext);
     let callback = (support::timer_ex as *const c_void).expose_provenance();
+    assert_eq!(extended(33, ext, [turning, callback, turning, 500, 0]), c::SUCCESS);
+    assert!(adapter.wait_until(PATIENCE, |_| seen.lock().unwrap().len() == 5));
+    adapter.settle();
+    seen.lock().unwrap().clear();
+    assert_eq!(extended(33, ext, [turning, callback, turning, 500, 0]), c::INVALID_PARAMETER);
     let (one, two) = (handle_of(32, ext), handle_of(32, ext));
     assert_eq!(extended(33, ext, [one, callback, 1, 60_000, 0]), c::SUCCESS);
     assert_eq!(extended(33, ext, [two, callback, 2, 20_000, 0]), c::SUCCESS);

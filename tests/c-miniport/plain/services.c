@@ -93,6 +93,9 @@ VOID PlainStopServices(PLAIN *Plain)
         StorPortFreeWorker(Plain, Plain->Worker);
     if (Plain->Disk.Memory)
         StorPortFreePool(Plain, Plain->Disk.Memory);
+    if (Plain->Registers)
+        StorPortFreeDeviceBase(Plain, Plain->Registers);
+    Plain->Registers = NULL;
     Plain->Timer = Plain->Worker = NULL;
     Plain->Disk.Memory = NULL;
 }

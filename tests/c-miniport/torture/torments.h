@@ -26,7 +26,7 @@ enum {
     TORMENT_PENDING,        /* completed with SRB_STATUS_PENDING */
     TORMENT_PAUSE,          /* the adapter is paused for a second, and nobody resumes it */
     TORMENT_DEVICE_BUSY,    /* the unit is told busy until 100 requests are done, which never are */
-    TORMENT_RESET,          /* everything it has is completed with SRB_STATUS_BUS_RESET, once, then done */
+    TORMENT_RESET,          /* a little later; every eighth: all that it has is completed with SRB_STATUS_BUS_RESET */
     TORMENT_STORM,          /* BusChangeDetected a thousand times, then done */
     TORMENT_NEVER,          /* never completed before a reset takes it back */
     TORMENT_LOST,           /* never completed, and resets do not help */

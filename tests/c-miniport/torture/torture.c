@@ -23,7 +23,7 @@ typedef struct {
     COUNTERS Counters;
     STOR_DPC Dpc;
     PVOID Timer, Worker;
-    BOOLEAN Resetting;  /* between a reset that TORMENT_RESET asked for and the next request of its kind */
+    ULONG Resets;       /* requests of TORMENT_RESET */
     ULONG Refusals[2];  /* how often TORMENT_BUSY and TORMENT_REFUSE have been at it */
     LIST_ENTRY Held;    /* TORMENT_OUT_OF_ORDER */
     ULONG HeldCount;
@@ -283,14 +283,14 @@ static BOOLEAN Refused(TORTURE *Torture, ULONG Which)
 
 static VOID Reset(TORTURE *Torture, PVOID Srb)
 {
-    Torture->Resetting = !Torture->Resetting;
-    if (!Torture->Resetting) {
-        Spoil(Torture, Srb, TORMENT_NONE);
+    if (++Torture->Resets % 8 != 0) {
+        Keep(&Torture->Late, Srb);
+        StartTimer(Torture, 500);
         return;
     }
+    StorPortNotification(ResetDetected, Torture, 0);
     CompleteWith(Torture, Srb, SRB_STATUS_BUS_RESET);
     GiveBack(Torture, SRB_STATUS_BUS_RESET);
-    StorPortNotification(ResetDetected, Torture, 0);
 }
 
 /* FALSE: StartIo does not take it. */

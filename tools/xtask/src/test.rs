@@ -106,6 +106,13 @@ pub(crate) fn virtio() -> Result<()> {
 pub(crate) fn c_miniport() -> Result<()> {
     let package = "--package=sluice-c-miniport";
     cargo(&["clippy", "--quiet", package, "--all-targets", "--", "--deny", "warnings"])?;
+    build_c_miniports()?;
+    cargo(&["test", "--quiet", package, "--no-fail-fast"])
+}
+
+/// Builds them for Windows; answers the folder.
+pub(crate) fn build_c_miniports() -> Result<std::path::PathBuf> {
+    let package = "--package=sluice-c-miniport";
     let mut definitions = Command::new("cargo");
     definitions.current_dir(paths::root()).args(["run", "--quiet", package, "--bin", "definitions"]);
     let out = paths::target().join("c-miniport");
@@ -114,7 +121,7 @@ pub(crate) fn c_miniport() -> Result<()> {
     std::fs::write(&list, command::output(&mut definitions)?)?;
     let list = list.to_string_lossy();
     script("tests/c-miniport/build.sh", &[&list, "target/c-miniport"])?;
-    cargo(&["test", "--quiet", package, "--no-fail-fast"])
+    Ok(out)
 }
 
 fn simulator(arguments: &[&str]) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The C headers and the Rust types say the same: every offset, every size, every code. The list stands once, in `table.rs`;
 //! a C source made of it must compile with every compiler that miniports are built with, for Linux and for Windows.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
+
 mod table;
 
 use std::{
@@ -10,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use table::{CONSTANTS, STRUCTURES, Structure};
+use table::{CONSTANTS, OPAQUE, STRUCTURES, Structure, codes, functions};
 
 const COMPILERS: &[&[&str]] = &[
     &["gcc", "-fshort-wchar"],
@@ -58,7 +60,7 @@ fn source_of(structures: &[Structure]) -> String {
 
 #[test]
 fn structures_are_laid_out_as_in_rust() {
-    let source = source_of(STRUCTURES);
+    let source = source_of(&[STRUCTURES, OPAQUE].concat());
     for compiler in COMPILERS {
         if let Some(said) = refusal(compiler, &source) {
             panic!("{}: {said}", compiler.join(" "));
@@ -82,8 +84,21 @@ fn no_field_is_left_out() {
 #[test]
 fn codes_are_those_of_rust() {
     let mut source = INCLUDES.to_owned();
-    for (name, value) in CONSTANTS {
+    for (name, value) in CONSTANTS.iter().copied().chain(codes()) {
         assertion(&mut source, &format!("(ULONG64)({name}) == {value:#x}ULL"));
+    }
+    for compiler in COMPILERS {
+        if let Some(said) = refusal(compiler, &source) {
+            panic!("{}: {said}", compiler.join(" "));
+        }
+    }
+}
+
+#[test]
+fn every_function_of_the_port_is_declared() {
+    let mut source = INCLUDES.to_owned();
+    for (number, name) in functions().enumerate() {
+        writeln!(source, "void test{number}(void);\nvoid test{number}(void) {{ (void)&{name}; }}").unwrap();
     }
     for compiler in COMPILERS {
         if let Some(said) = refusal(compiler, &source) {

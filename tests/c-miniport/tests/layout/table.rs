@@ -2,6 +2,10 @@
 
 use std::mem::{offset_of, size_of};
 
+use sluice_port::{
+    exports::{Coverage, EXTENDED, NOTIFICATIONS, all},
+    types,
+};
 use sluice_shim::storport::{
     HwInitializationData, PortConfigurationInformation, QueueAction, ScsiRequestBlock, ScsiStatus, SrbFlags,
     SrbFunction, SrbStatus, StorageRequestBlock, codes,
@@ -36,7 +40,7 @@ const fn size_of_field<S, F>(_: fn(&S) -> &F) -> usize {
 }
 
 macro_rules! structures {
-    ($($rust:ty = $c:ident { $($field:ident = $name:ident,)* })*) => {
+    ($($rust:path = $c:ident { $($field:ident = $name:ident,)* })*) => {
         &[$(Structure {
             name: stringify!($c),
             size: size_of::<$rust>(),
@@ -288,7 +292,88 @@ pub(crate) const STRUCTURES: &[Structure] = structures! {
         power_action = PowerAction,
         reserved1 = Reserved1,
     }
+    types::ScatterElement = STOR_SCATTER_GATHER_ELEMENT {
+        physical = PhysicalAddress,
+        length = Length,
+        reserved = Reserved,
+    }
+    types::ScatterHead = STOR_SCATTER_GATHER_LIST {
+        count = NumberOfElements,
+        reserved = Reserved,
+    }
+    types::GroupAffinity = GROUP_AFFINITY {
+        mask = Mask,
+        group = Group,
+        reserved = Reserved,
+    }
+    types::ProcessorNumber = PROCESSOR_NUMBER {
+        group = Group,
+        number = Number,
+        reserved = Reserved,
+    }
+    types::PerformanceData = PERF_CONFIGURATION_DATA {
+        version = Version,
+        size = Size,
+        flags = Flags,
+        concurrent_channels = ConcurrentChannels,
+        first_message = FirstRedirectionMessageNumber,
+        last_message = LastRedirectionMessageNumber,
+        device_node = DeviceNode,
+        reserved = Reserved,
+        message_targets = MessageTargets,
+    }
+    types::StartIoParameters = STARTIO_PERFORMANCE_PARAMETERS {
+        version = Version,
+        size = Size,
+        message_number = MessageNumber,
+        channel_number = ChannelNumber,
+    }
+    types::MessageInformation = MESSAGE_INTERRUPT_INFORMATION {
+        id = MessageId,
+        data = MessageData,
+        address = MessageAddress,
+        vector = InterruptVector,
+        level = InterruptLevel,
+        mode = InterruptMode,
+    }
+    types::LogDetails = STOR_LOG_EVENT_DETAILS {
+        revision = InterfaceRevision,
+        size = Size,
+        flags = Flags,
+        association = EventAssociation,
+        path = PathId,
+        target = TargetId,
+        lun = LunId,
+        storport_specific = StorportSpecificErrorCode,
+        error = ErrorCode,
+        unique = UniqueId,
+        dump_size = DumpDataSize,
+        dump = DumpData,
+        string_count = StringCount,
+        strings = StringList,
+    }
 };
+
+/// Structures whose insides are the port's own: their size counts, and where their last field lies.
+pub(crate) const OPAQUE: &[Structure] = structures! {
+    types::StorDpc = STOR_DPC {
+        lock = Lock,
+    }
+    types::LockHandle = STOR_LOCK_HANDLE {
+        kind = Lock,
+    }
+};
+
+/// The codes of the two variadic functions, by their names in C.
+pub(crate) fn codes() -> impl Iterator<Item = (&'static str, u64)> {
+    EXTENDED.iter().chain(NOTIFICATIONS).map(|code| (code.name, u64::from(code.code)))
+}
+
+/// Functions that a miniport calls: those that are exported, and those of the header over a code that does something.
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
+    let inline = EXTENDED.iter().chain(NOTIFICATIONS).filter(|code| code.coverage == Coverage::Done);
+    all().map(|export| export.name).chain(inline.map(|code| code.function))
+}
 
 /// Families of codes, whose names in C are the Rust ones behind a prefix; and single ones.
 macro_rules! constants {

@@ -31,6 +31,12 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
         session.stop(report)?;
     }
     volume(bench, report)?;
+    for miniport in bench.miniports()? {
+        report.section(&format!("A miniport in C, linked to sluice.sys: {miniport}"));
+        let session = Session::start(bench, report)?;
+        run(&session, report, "linked", &[format!("miniport={miniport}")])?;
+        session.stop(report)?;
+    }
     report.section("The function driver of an adapter: the n-th allocation fails");
     let session = Session::start(bench, report)?;
     run(&session, report, "starve", &[format!("most={}", if long { LONG } else { SHORT })])?;

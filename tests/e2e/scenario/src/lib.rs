@@ -43,6 +43,8 @@ pub struct Products {
     pub command: PathBuf,
     /// `sluice.exe`.
     pub windows_command: PathBuf,
+    /// The folder with the miniports in C that are linked to `sluice.sys`. None: they are not hosted.
+    pub miniports: Option<PathBuf>,
     /// `e2e-client.exe`, built from `tests/e2e/wine/client`.
     pub client: PathBuf,
 }

@@ -15,7 +15,7 @@ use wdk_sys::{
     ntddk::{
         DbgPrint, KeAcquireSpinLockRaiseToDpc, KeGetCurrentProcessorNumberEx, KeQueryActiveGroupCount,
         KeQueryActiveProcessorCountEx, KeQueryGroupAffinity, KeQueryHighestNodeNumber, KeQueryNodeActiveAffinity,
-        KeQueryPerformanceCounter, KeReleaseSpinLock, KeStallExecutionProcessor,
+        KeQueryPerformanceCounter, KeReleaseSpinLock,
     },
 };
 
@@ -138,8 +138,10 @@ unsafe impl System for Kernel {
     }
 
     fn stall(&self, microseconds: u32) {
-        // SAFETY: callable at any IRQL.
-        unsafe { KeStallExecutionProcessor(microseconds) };
+        let until = self.now().saturating_add(u64::from(microseconds));
+        while self.now() < until {
+            core::hint::spin_loop();
+        }
     }
 
     fn debug_print(&self, _level: u32, line: &[u8]) {

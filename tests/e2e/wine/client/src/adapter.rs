@@ -33,8 +33,13 @@ impl Adapter {
 
     /// Puts an adapter with this hardware identifier on the bus, and the driver on it.
     pub(crate) fn add(&self, hardware: &str) -> Result<AdapterCreated, Error> {
+        self.add_for("sluice", hardware)
+    }
+
+    /// The same with another driver on it.
+    pub(crate) fn add_for(&self, service: &str, hardware: &str) -> Result<AdapterCreated, Error> {
         let mut c = AdapterCreate::new_zeroed();
-        fill(&mut c.service, "sluice");
+        fill(&mut c.service, service);
         fill(&mut c.hardware, hardware);
         let out = self.bench.0.control(ADAPTER, c.as_bytes(), size_of::<AdapterCreated>())?;
         AdapterCreated::read_from_bytes(&out).map_err(|_| TIMED_OUT)

@@ -6,6 +6,7 @@ mod discards;
 mod endings;
 mod faults;
 mod lies;
+pub(crate) mod linked;
 mod mapped;
 mod miniport;
 mod policy;
