@@ -1,4 +1,5 @@
 //! The two interception points. Every I/O of a unit passes both, and nothing else in Sluice calls a chain.
+//! Commands that are not about blocks pass them too, but no stage is asked about those.
 //!
 //! ```text
 //!   Unit::submit ──► ① dispatch ──► chain.request ──► miniport's HwStartIo
@@ -25,13 +26,13 @@ pub(crate) fn dispatch(unit: &Unit, mut request: Owned) {
     if request.io().status != Status::OK {
         return unit.adapter().defer(request);
     }
-    let outcome = unit.chain().request(request.io());
+    let outcome = if request.is_command() { Outcome::Through } else { unit.chain().request(request.io()) };
     went_down(unit, request, outcome);
 }
 
 /// ② The miniport has handed the result back: the chain sees it, then the caller has it.
 pub(crate) fn complete(unit: &Unit, mut request: Owned) {
-    let outcome = unit.chain().completion(request.io());
+    let outcome = if request.is_command() { Outcome::Through } else { unit.chain().completion(request.io()) };
     went_up(unit, request, outcome);
 }
 

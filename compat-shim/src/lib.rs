@@ -23,6 +23,7 @@ extern crate alloc;
 
 pub mod adapter;
 mod discard;
+pub mod enumeration;
 pub mod interception;
 pub mod miniport;
 pub mod platform;

@@ -61,6 +61,19 @@ impl Fifo {
         self.tail = node.as_ptr();
     }
 
+    /// Before all others.
+    ///
+    /// # Safety
+    /// As for [`Self::push`].
+    pub(crate) unsafe fn push_front(&mut self, node: NonNull<Waiting>) {
+        // SAFETY: the caller's node.
+        unsafe { (*node.as_ptr()).next = self.head };
+        self.head = node.as_ptr();
+        if self.tail.is_null() {
+            self.tail = node.as_ptr();
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<NonNull<Waiting>> {
         let first = self.first()?;
         // SAFETY: nodes in the list are valid (`push`).

@@ -49,6 +49,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// In [`Self::direction`]: a command that is not about blocks (INQUIRY, MODE SENSE, a reset). Stages have no word for it
+    /// and do not see it. The miniport gets the CDB of the caller's SRB ([`crate::unit::Host::asked`]), `carry` as
+    /// [`Carry::whole`] makes it, and the caller's memory.
+    pub const COMMAND: Direction = Direction(u32::MAX - 1);
+
     /// Nothing that can be done: for a host that finds a waiting request changed beyond understanding. It ends
     /// with [`Status::INTERNAL`].
     pub const IMPOSSIBLE: Self = Self {
@@ -119,6 +124,13 @@ impl Carry {
             form,
             dpo,
         }
+    }
+
+    /// As [`Self::of`] for [`Incoming::COMMAND`]: the direction of its data passes through too, and whether it wants sense.
+    pub fn whole(view: &SrbView) -> Self {
+        let more = SrbFlags::DATA_IN.0 | SrbFlags::DATA_OUT.0 | SrbFlags::DISABLE_AUTOSENSE.0;
+        let carry = Self::of(view, Form::Six, false);
+        Self { flags: SrbFlags(carry.flags.0 | view.flags().0 & more), ..carry }
     }
 }
 
@@ -321,19 +333,31 @@ impl Owned {
         }
     }
 
-    /// Makes the SRB for the miniport out of the I/O as the chain has left it.
+    /// Whether the chain is not asked about it.
+    pub(crate) fn is_command(&self) -> bool {
+        self.io.direction == Incoming::COMMAND
+    }
+
+    /// Makes the SRB for the miniport out of the I/O as the chain has left it, or of a command as it came.
     ///
     /// # Errors
     /// If no SRB can say it.
     pub(crate) fn build_srb(&mut self, unit: &Unit) -> Result<(), Status> {
         let request = &mut **self;
         request.transfer = request.find_transfer()?;
-        let cdb = request.cdb()?;
+        let (asked, made);
+        let cdb = if request.io.direction == Incoming::COMMAND {
+            asked = unit.asked(request.waiting).ok_or(Status::INTERNAL)?;
+            asked.cdb()
+        } else {
+            made = request.cdb()?;
+            made.as_ref().map_or(&[][..], Cdb::as_bytes)
+        };
         let (io, carry) = (&request.io, request.carry);
         let flags = SrbFlags(carry.flags.0 | SrbFlags::NO_QUEUE_FREEZE.0 | data_flags(io.direction).0);
         let command = SrbRequest {
             function: carry.function,
-            cdb: cdb.as_ref().map_or(&[], Cdb::as_bytes),
+            cdb,
             flags,
             data_buffer: request.transfer.address.cast(),
             data_transfer_length: request.transfer.length as u32,
@@ -342,6 +366,7 @@ impl Owned {
             sense_length: SENSE_BYTES as u8,
             queue_action: carry.queue_action,
             priority: carry.priority,
+            address: unit.address(),
             ..SrbRequest::command(&[])
         };
         request.srb.fill(unit.adapter().srb_kind(), &command).map_err(|_| Status::INTERNAL)
@@ -414,6 +439,7 @@ impl Request {
             }
             // Scatter lists reach miniports that ask for them later; a stage that splits a payload is refused.
             Direction::READ | Direction::WRITE => Err(Status::INTERNAL),
+            Incoming::COMMAND => Ok(self.segment),
             Direction::DISCARD => {
                 let held = self.held.as_mut().ok_or(Status::INTERNAL)?;
                 discard::pack(self.io.private, held, self.segment.length).ok_or(Status::INTERNAL)
@@ -425,7 +451,7 @@ impl Request {
     /// The command, or `None` for SRB functions that are none.
     fn cdb(&self) -> Result<Option<Cdb>, Status> {
         let (io, form, dpo) = (&self.io, self.carry.form, self.carry.dpo);
-        let range = BlockRange { lba: io.sector, blocks: io.length / io.sector_size };
+        let range = BlockRange { lba: io.sector, blocks: io.length.checked_div(io.sector_size).unwrap_or(0) };
         let fua = io.flags.contains(Flags::FUA);
         Ok(Some(match io.direction {
             Direction::READ => Cdb::read(range, fua, dpo, form),

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::{
     mem::ManuallyDrop,
     ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use sluice_chain::{
@@ -18,6 +19,7 @@ use crate::{
     queue::{Fifo, Waiting},
     request::{DeviceResult, Incoming, Owned, Request},
     spare::Spares,
+    storport::{SrbFlags, SrbView, srb::Address},
 };
 
 /// Who submits requests to a unit and gets the results.
@@ -36,6 +38,13 @@ pub unsafe trait Host: Sync {
     /// meanwhile, and the host finishes it itself.
     fn claim(&self, waiting: NonNull<Waiting>) -> bool;
 
+    /// The SRB of a request that was described as [`Incoming::COMMAND`]: what the miniport is to get. Called outside the
+    /// unit's lock, up to DISPATCH_LEVEL. `None` fails the request. Only for hosts that submit such requests.
+    fn asked(&self, waiting: NonNull<Waiting>) -> Option<SrbView> {
+        let _ = waiting;
+        None
+    }
+
     /// The request is done. Called once for each accepted submission, at DISPATCH_LEVEL or below.
     fn finish(&self, waiting: NonNull<Waiting>, result: &Finished<'_>);
 
@@ -45,6 +54,18 @@ pub unsafe trait Host: Sync {
 
     /// Frees what the host keeps in a request's words. Called for each when the unit is dropped.
     fn release(&self, request: &Request);
+}
+
+/// Why a unit holds back what comes. Each reason holds by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold(u32);
+
+impl Hold {
+    /// A class driver has locked the queue (SRB_FUNCTION_LOCK_QUEUE): what carries
+    /// [`SrbFlags::BYPASS_LOCKED_QUEUE`] passes, before all that waits.
+    pub const LOCKED: Self = Self(1);
+    /// The adapter is stopped: nothing passes.
+    pub const STOPPED: Self = Self(2);
 }
 
 /// A request that the unit has found possible.
@@ -79,7 +100,9 @@ pub struct Unit {
     adapter: &'static Adapter,
     host: &'static dyn Host,
     chain: Chain,
-    sector_size: u32,
+    address: Address,
+    /// In bytes; 0 while it is not known.
+    sector_size: AtomicU32,
     services: &'static HostTable,
     /// Whether the chain needs private memory for a write.
     spare_on_write: bool,
@@ -100,6 +123,10 @@ struct Slab {
 
 struct Pool {
     free: *mut Request,
+    /// Requests that are not free.
+    busy: u32,
+    /// Reasons of [`Hold`].
+    held: u32,
     waiting: Fifo,
     spares: Spares,
 }
@@ -136,14 +163,22 @@ impl Unit {
             adapter,
             host,
             chain,
-            sector_size,
+            address: Address::default(),
+            sector_size: AtomicU32::new(sector_size),
             services: adapter.platform().host_table(),
             spare_on_write,
             largest_spare: spares.largest(),
             requests,
-            pool: SpinLock::new(Pool { free, waiting: Fifo::new(), spares }),
+            pool: SpinLock::new(Pool { free, busy: 0, held: 0, waiting: Fifo::new(), spares }),
             stats: UnitStats::default(),
         }
+    }
+
+    /// The same unit at another address of its adapter than bus 0, target 0, unit 0.
+    #[must_use]
+    pub fn at(mut self, address: Address) -> Self {
+        self.address = address;
+        self
     }
 
     /// Sends a request through the chain to the miniport, now or when its turn comes. Requests start in the
@@ -169,12 +204,16 @@ impl Unit {
     fn send(&self, waiting: NonNull<Waiting>, incoming: &Incoming, spare: usize) -> Result<(), Status> {
         let request = {
             let mut pool = self.lock();
-            let taken = if pool.waiting.first().is_none() { pool.take(spare) } else { None };
+            let clear = pool.held == 0 && pool.waiting.first().is_none();
+            let taken = if clear || pool.overtakes(incoming) { pool.take(spare) } else { None };
             match taken {
                 Some(request) => request,
                 None if self.host.queued(waiting) => {
+                    let first = pool.overtakes(incoming);
                     // SAFETY: `Host`'s contract.
-                    unsafe { pool.waiting.push(waiting) };
+                    unsafe {
+                        if first { pool.waiting.push_front(waiting) } else { pool.waiting.push(waiting) }
+                    };
                     return Ok(());
                 }
                 None => return Err(Status::CANCELLED),
@@ -199,6 +238,23 @@ impl Unit {
         self.lock().waiting.pop()
     }
 
+    /// Holds back what comes from now on; what is under way goes on. Up to DISPATCH_LEVEL.
+    pub fn hold(&self, why: Hold) {
+        self.lock().held |= why.0;
+    }
+
+    /// Takes [`Self::hold`] back, and starts what has waited if that was the last reason. Up to DISPATCH_LEVEL.
+    pub fn go_on(&self, why: Hold) {
+        let mut pool = self.lock();
+        pool.held &= !why.0;
+        self.start_waiting(pool);
+    }
+
+    /// Whether nothing is under way; more may wait. Lasts only while the unit holds back what comes.
+    pub fn is_idle(&self) -> bool {
+        self.lock().busy == 0
+    }
+
     /// The requests, for the host to set up its own words before the first submission.
     pub fn requests(&self) -> impl Iterator<Item = NonNull<Request>> {
         self.requests.iter()
@@ -214,9 +270,23 @@ impl Unit {
         &self.stats
     }
 
-    /// Size of a sector in bytes.
+    /// Size of a sector in bytes; 0 if it is not known, so that no I/O about blocks is possible.
     pub fn sector_size(&self) -> u32 {
-        self.sector_size
+        self.sector_size.load(Ordering::Relaxed)
+    }
+
+    /// Sets it, for a unit whose medium was asked only after it was made. Not while an I/O about blocks is under way.
+    pub fn set_sector_size(&self, bytes: u32) {
+        self.sector_size.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bus, target and unit on the adapter.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    pub(crate) fn asked(&self, waiting: *mut Waiting) -> Option<SrbView> {
+        self.host.asked(NonNull::new(waiting)?)
     }
 
     pub(crate) fn adapter(&self) -> &'static Adapter {
@@ -269,6 +339,9 @@ impl Unit {
     fn start_some<'a>(&'a self, mut pool: Guard<'a, Pool>) {
         while let Some(waiting) = pool.waiting.first() {
             let incoming = self.host.describe(waiting);
+            if pool.held != 0 && !pool.overtakes(&incoming) {
+                return;
+            }
             let Some(request) = pool.take(self.spare_bytes(&incoming)) else { return };
             pool.waiting.pop();
             if !self.host.claim(waiting) {
@@ -299,12 +372,13 @@ impl Unit {
     /// How much private memory a request takes, in bytes; `None` if it can never run.
     #[inline]
     fn possible(&self, incoming: &Incoming) -> Option<usize> {
-        let aligned = incoming.length.is_multiple_of(self.sector_size);
+        let sector_size = self.sector_size();
+        let aligned = sector_size != 0 && incoming.length.is_multiple_of(sector_size);
         let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
         let whole = match incoming.direction {
             Direction::READ | Direction::WRITE => aligned && mapped,
             Direction::VERIFY => aligned,
-            Direction::DISCARD => mapped,
+            Direction::DISCARD | Incoming::COMMAND => mapped,
             Direction::FLUSH => true,
             _ => false,
         };
@@ -332,13 +406,20 @@ impl Pool {
             Owned::taken(request)
         };
         request.held = held;
+        self.busy += 1;
         Some(request)
+    }
+
+    /// Whether it passes a locked queue.
+    fn overtakes(&self, incoming: &Incoming) -> bool {
+        self.held == Hold::LOCKED.0 && incoming.carry.flags.contains(SrbFlags::BYPASS_LOCKED_QUEUE)
     }
 
     fn give(&mut self, mut request: Owned) {
         if let Some(held) = request.held.take() {
             self.spares.give(held);
         }
+        self.busy -= 1;
         request.next = self.free;
         self.free = request.forget_into().as_ptr();
     }

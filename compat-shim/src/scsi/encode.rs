@@ -108,6 +108,14 @@ impl Cdb {
         cdb
     }
 
+    /// REPORT LUNS of a target: all but well-known ones (SELECT REPORT 00h), at most `allocation` bytes.
+    #[must_use]
+    pub fn report_luns(allocation: u32) -> Self {
+        let mut cdb = Self::new(opcode::REPORT_LUNS, 12);
+        cdb.put(6, allocation.to_be_bytes());
+        cdb
+    }
+
     /// TEST UNIT READY.
     #[must_use]
     pub fn test_unit_ready() -> Self {

@@ -25,6 +25,7 @@ pub mod code {
     pub const SCSI_GET_CAPABILITIES: u32 = buffered(SCSI, 0x404, ANY);
     pub const SCSI_PASS_THROUGH_DIRECT: u32 = buffered(SCSI, 0x405, BOTH);
     pub const SCSI_GET_ADDRESS: u32 = buffered(SCSI, 0x406, ANY);
+    pub const SCSI_RESCAN_BUS: u32 = buffered(SCSI, 0x407, ANY);
     pub const SCSI_GET_DUMP_POINTERS: u32 = buffered(SCSI, 0x408, ANY);
     pub const SCSI_FREE_DUMP_POINTERS: u32 = buffered(SCSI, 0x409, ANY);
     pub const IDE_PASS_THROUGH: u32 = buffered(SCSI, 0x40A, BOTH);

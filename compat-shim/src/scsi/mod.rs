@@ -10,6 +10,7 @@
 //!   inspect  what their buffers ask
 //!   miniport requests for the miniport itself
 //!   mode     the parameter list of MODE SELECT
+//!   pass_through  commands from programs
 //!   policy   Command, SRB function, IOCTL -> what a volume does about it: the one table
 //!   answers  the data of commands that we answer ourselves
 //!   sense    errors, as SCSI says them
@@ -23,6 +24,7 @@ pub mod ioctl;
 pub mod miniport;
 pub mod mode;
 pub mod opcode;
+pub mod pass_through;
 pub mod policy;
 pub mod provisioning;
 pub mod sense;

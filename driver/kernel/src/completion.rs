@@ -1,4 +1,4 @@
-//! Callers' IRPs in the unit: how they wait, are cancelled, and are answered.
+//! Callers' IRPs in a unit: how they wait, are cancelled, and are answered.
 
 use core::ptr::NonNull;
 
@@ -11,26 +11,43 @@ use sluice_shim::{
     unit::{Finished, Host},
 };
 use wdk_sys::{
-    IRP, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_BUFFER_OVERFLOW, STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS,
-    ntddk::IoReleaseCancelSpinLock,
+    IRP, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_BUFFER_OVERFLOW, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS, ntddk::IoReleaseCancelSpinLock,
 };
 
 use crate::{
     child_io,
-    disk::Disk,
     nt::{cancel, irp::Irp, is_success},
     requests,
+    role::Role,
 };
 
-/// The host of a volume's unit: its callers are IRPs of `disk`.
+/// A device whose callers' IRPs go to a unit. Up to DISPATCH_LEVEL, all of it.
+pub(crate) trait Served: Sync {
+    /// What the unit is asked for an IRP that waits.
+    fn describe(&self, irp: &Irp) -> Result<Incoming, Refusal>;
+
+    /// Takes a request out of the unit's queue, if it is still there.
+    fn withdraw(&self, waiting: NonNull<Waiting>, inside: &Inside);
+
+    /// One who was inside for a request goes out.
+    fn leave(&self, inside: Inside);
+
+    /// The IRP with this tag has been completed.
+    fn done(&self, tag: PVOID);
+
+    /// How many sectors further down the device below counts.
+    fn moved_by(&self) -> u64;
+}
+
+/// The host of a unit: its callers are IRPs of `device`.
 pub(crate) struct Callers {
-    disk: &'static Disk,
-    sector_size: u32,
+    device: &'static dyn Served,
 }
 
 impl Callers {
-    pub(crate) fn new(disk: &'static Disk, sector_size: u32) -> Self {
-        Self { disk, sector_size }
+    pub(crate) fn new(device: &'static dyn Served) -> Self {
+        Self { device }
     }
 }
 
@@ -44,7 +61,13 @@ unsafe impl Host for Callers {
     fn describe(&self, waiting: NonNull<Waiting>) -> Incoming {
         // SAFETY: pending and ours; only looked at.
         let irp = unsafe { Irp::take(Irp::of_waiting(waiting)) };
-        requests::describe(&irp, self.sector_size).unwrap_or(Incoming::IMPOSSIBLE)
+        self.device.describe(&irp).unwrap_or(Incoming::IMPOSSIBLE)
+    }
+
+    fn asked(&self, waiting: NonNull<Waiting>) -> Option<SrbView> {
+        // SAFETY: pending and ours; only looked at.
+        let irp = unsafe { Irp::take(Irp::of_waiting(waiting)) };
+        requests::view(&irp)
     }
 
     fn claim(&self, waiting: NonNull<Waiting>) -> bool {
@@ -55,12 +78,12 @@ unsafe impl Host for Callers {
     fn finish(&self, waiting: NonNull<Waiting>, result: &Finished<'_>) {
         // SAFETY: the unit has finished with it: ours alone.
         let irp = unsafe { Irp::take(Irp::of_waiting(waiting)) };
-        answer(self.disk, irp, result);
+        answer(self.device, irp, result);
     }
 
     fn left(&self) {
-        // SAFETY: `requests::submit` forgot one for each request that the unit took.
-        self.disk.leave_volume(unsafe { Inside::remembered() });
+        // SAFETY: `requests::enter` forgot one for each request that the unit took.
+        self.device.leave(unsafe { Inside::remembered() });
     }
 
     fn release(&self, request: &Request) {
@@ -71,61 +94,61 @@ unsafe impl Host for Callers {
 
 /// Cancel routine of IRPs that wait. Called with the cancel spin lock held, at DISPATCH_LEVEL.
 unsafe extern "C" fn cancelled(device: PDEVICE_OBJECT, irp: PIRP) {
-    // SAFETY: the I/O manager calls it for an IRP of one of this driver's disks. The lock is given back with
+    // SAFETY: the I/O manager calls it for an IRP of one of this driver's devices. The lock is given back with
     // the IRQL that the IRP carries, before any lock of ours is taken.
-    let (disk, irp) = unsafe {
+    let (device, irp) = unsafe {
         IoReleaseCancelSpinLock((*irp).CancelIrql);
-        (Disk::of(device), NonNull::new(irp))
+        (Role::of(device).served(), NonNull::new(irp))
     };
-    let Some(irp) = irp else { return };
-    // The IRP holds the volume open, so it is there. If the IRP is not in the queue any more, its turn had just
+    let (Some(device), Some(irp)) = (device, irp) else { return };
+    // The IRP holds the unit open, so it is there. If the IRP is not in the queue any more, its turn had just
     // come, and `claim` has found that it is this routine's.
-    // SAFETY: the IRP was kept inside the volume.
+    // SAFETY: the IRP was kept inside.
     let inside = unsafe { Inside::remembered() };
-    disk.volume_while(&inside).map(|volume| volume.unit().withdraw(Irp::waiting(irp)));
+    device.withdraw(Irp::waiting(irp), &inside);
     inside.forget();
-    withdrawn(disk, irp);
+    withdrawn(device, irp, Refusal::Cancelled);
 }
 
-/// Completes a request that was cancelled while it waited.
-pub(crate) fn withdrawn(disk: &'static Disk, irp: NonNull<IRP>) {
-    // SAFETY: out of the queue, or never in it: ours alone. It was kept by `requests::submit`.
+/// Completes a request that was cancelled, or given up for another reason, while it waited.
+pub(crate) fn withdrawn(device: &dyn Served, irp: NonNull<IRP>, why: Refusal) {
+    // SAFETY: out of the queue, or never in it: ours alone. It was kept by `requests::enter`.
     let (irp, inside) = unsafe { (Irp::take(irp), Inside::remembered()) };
     if let Some(mut view) = requests::view(&irp) {
-        requests::refuse(disk, irp, &mut view, Refusal::Cancelled);
+        requests::refuse(device, irp, &mut view, why);
     }
-    disk.leave_volume(inside);
+    device.leave(inside);
 }
 
-/// Completes a caller's IRP with what has come of it, and releases the remove lock.
-fn answer(disk: &'static Disk, irp: Irp, result: &Finished<'_>) {
+/// Completes a caller's IRP with what has come of it.
+fn answer(device: &dyn Served, irp: Irp, result: &Finished<'_>) {
     let Some(mut view) = requests::view(&irp) else {
         let tag = irp.tag();
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
-        return disk.remove_lock.release(tag);
+        return device.done(tag);
     };
     match (Refusal::of(result.status), &result.device) {
-        (None, Some(device)) => {
-            let status = take_over(disk, &mut view, device, result.transferred);
+        (None, Some(below)) => {
+            let status = take_over(device.moved_by(), &mut view, below, result.transferred);
             let tag = irp.tag();
             irp.complete(status, result.transferred as usize);
-            disk.remove_lock.release(tag);
+            device.done(tag);
         }
         (refusal, _) => {
-            requests::refuse(disk, irp, &mut view, refusal.unwrap_or(Refusal::Hardware));
+            requests::refuse(device, irp, &mut view, refusal.unwrap_or(Refusal::Hardware));
         }
     }
 }
 
 /// The device's own answer, in the caller's SRB. Block numbers in sense data become the volume's.
-fn take_over(disk: &Disk, view: &mut SrbView, device: &DeviceResult<'_>, transferred: u32) -> NTSTATUS {
+fn take_over(moved_by: u64, view: &mut SrbView, device: &DeviceResult<'_>, transferred: u32) -> NTSTATUS {
     view.set_data_transfer_length(transferred);
     view.set_scsi_status(device.scsi_status);
     view.set_srb_status(device.srb_status.code());
     let mut copy = [0; SENSE_BYTES];
     if let Some(copy) = copy.get_mut(..device.sense.len()).filter(|copy| !copy.is_empty()) {
         copy.copy_from_slice(device.sense);
-        sense::rebase(copy, disk.first_sector());
+        sense::rebase(copy, moved_by);
         // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
         unsafe { view.write_sense(copy) };
     }
@@ -141,6 +164,7 @@ fn take_over(disk: &Disk, view: &mut SrbView, device: &DeviceResult<'_>, transfe
         SrbStatus::DATA_OVERRUN => STATUS_BUFFER_OVERFLOW,
         SrbStatus::BUSY => Refusal::Busy.answer().ntstatus.cast_signed(),
         SrbStatus::ABORTED => Refusal::Cancelled.answer().ntstatus.cast_signed(),
+        SrbStatus::INVALID_REQUEST => STATUS_INVALID_DEVICE_REQUEST,
         SrbStatus::NO_DEVICE => Refusal::NoDevice.answer().ntstatus.cast_signed(),
         _ => STATUS_IO_DEVICE_ERROR,
     }

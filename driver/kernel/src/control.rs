@@ -175,7 +175,8 @@ fn describe(disk: &Disk, at: Passive<'_>) -> DiskEntry {
 
 /// `DevicePropertyPhysicalDeviceObjectName`, without its terminating zero.
 fn name(disk: &Disk, entry: &mut DiskEntry) {
-    const PHYSICAL_DEVICE_OBJECT_NAME: i32 = 0xe;
+    const PHYSICAL_DEVICE_OBJECT_NAME: i32 =
+        wdk_sys::DEVICE_REGISTRY_PROPERTY::DevicePropertyPhysicalDeviceObjectName;
     let mut bytes = 0;
     // SAFETY: a live PDO, PASSIVE_LEVEL (the control device's dispatch), a buffer of the length given.
     let status = unsafe {

@@ -6,19 +6,18 @@ use core::{
     sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
-use sluice_chain::rundown::{Inside, Rundown};
+use sluice_chain::rundown::Inside;
 use sluice_engine::volume::InPlace;
-use wdk_sys::{DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, ntddk::IoDetachDevice};
+use sluice_shim::{queue::Waiting, request::Incoming, scsi::sense::Refusal};
+use wdk_sys::{DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, PVOID, ntddk::IoDetachDevice};
 
 use crate::{
-    nt::{
-        device,
-        event::{Event, Turn},
-        irql::Passive,
-        remove_lock::RemoveLock,
-    },
+    completion::Served,
+    gated::Gated,
+    nt::{device, event::Turn, irp::Irp, irql::Passive, remove_lock::RemoveLock},
     probe::Capacity,
-    registry,
+    registry, requests,
+    role::Role,
     volume::Volume,
 };
 
@@ -56,10 +55,8 @@ pub(crate) struct Disk {
     sector_size: AtomicU32,
     /// Physical exponent in the upper half, lowest aligned sector in the lower.
     alignment: AtomicU32,
-    /// Who may use the volume. Open while the disk is unlocked.
-    gate: Rundown,
-    drained: Event,
-    volume: AtomicPtr<Volume>,
+    /// There while the disk is unlocked.
+    volume: Gated<Volume>,
     /// Identifying, unlocking and locking happen one at a time.
     pub(crate) turn: Turn,
     /// What identifying found; touched by whoever has the turn.
@@ -83,7 +80,7 @@ impl Disk {
         _at: Passive<'_>,
     ) -> Result<(), NTSTATUS> {
         // SAFETY: the caller's contract. The type is the stack's, so that it looks the same with the filter.
-        let device = unsafe { device::create::<Self>(driver, None, (*pdo.as_ptr()).DeviceType)? };
+        let device = unsafe { device::create::<Role>(driver, None, (*pdo.as_ptr()).DeviceType)? };
         let disk = Self {
             next: AtomicPtr::new(ptr::null_mut()),
             id: registry::next_id(),
@@ -97,31 +94,25 @@ impl Disk {
             first_sector: AtomicU64::new(0),
             sector_size: AtomicU32::new(512),
             alignment: AtomicU32::new(0),
-            gate: Rundown::closed(),
-            drained: Event::uninit(),
-            volume: AtomicPtr::new(ptr::null_mut()),
+            volume: Gated::uninit(),
             turn: Turn::uninit(),
             identity: crate::identity::IdentityCell::new(),
         };
-        // SAFETY: the extension has room for a `Disk` (`create::<Self>`) and is nobody's yet; the locks are
-        // initialized where they stay.
-        let disk: &'static Self = unsafe {
-            let place = (*device.as_ptr()).DeviceExtension.cast::<Self>();
-            place.write(disk);
-            let disk = &*place;
-            disk.remove_lock.initialize();
-            disk.drained.initialize();
-            disk.turn.initialize();
-            disk
+        // SAFETY: the device has just been made for a role; the locks are initialized where they stay.
+        let Role::Filter(disk) = (unsafe { Role::Filter(disk).put(device) }) else {
+            return Err(wdk_sys::STATUS_UNSUCCESSFUL);
         };
+        // SAFETY: as above.
+        unsafe {
+            disk.remove_lock.initialize();
+            disk.volume.initialize();
+            disk.turn.initialize();
+        }
         // Only now: from the moment it is attached, requests may come, and they look at the extension.
         // SAFETY: both are live, the extension is complete, and the new device is not attached to anything.
         if let Err(status) = unsafe { device::attach(device, pdo, disk.lower.as_ptr()) } {
             // SAFETY: not attached, never seen by anybody.
-            unsafe {
-                ptr::drop_in_place(ptr::from_ref(disk).cast_mut());
-                device::delete(device);
-            }
+            unsafe { Role::delete(device) };
             return Err(status);
         }
         disk.follow_lower();
@@ -129,15 +120,6 @@ impl Disk {
         // SAFETY: attached, known, complete.
         unsafe { device::open(device) };
         Ok(())
-    }
-
-    /// The disk behind a filter device object.
-    ///
-    /// # Safety
-    /// `device` was made by [`Self::attach`] and has not been destroyed.
-    pub(crate) unsafe fn of(device: *mut DEVICE_OBJECT) -> &'static Self {
-        // SAFETY: the caller's contract.
-        unsafe { &*(*device).DeviceExtension.cast::<Self>() }
     }
 
     /// The device below. Attaching sets it before the first request can come, so that the physical device, which is
@@ -154,9 +136,8 @@ impl Disk {
         let (device, lower) = (disk.device, disk.lower());
         // SAFETY: the caller's contract: this is the last use.
         unsafe {
-            ptr::drop_in_place(ptr::from_ref(disk).cast_mut());
             IoDetachDevice(lower.as_ptr());
-            device::delete(device);
+            Role::delete(device);
         }
     }
 
@@ -189,44 +170,31 @@ impl Disk {
 
     /// Goes into the volume, if the disk is unlocked; it stays until [`Self::leave_volume`].
     pub(crate) fn enter_volume(&self) -> Option<Inside> {
-        self.gate.enter()
+        self.volume.enter()
     }
 
     /// The volume, for whoever is inside.
-    pub(crate) fn volume_while<'a>(&'a self, _inside: &'a Inside) -> Option<&'a Volume> {
-        // SAFETY: set before the gate was opened, freed after it was closed and empty; the caller is inside.
-        NonNull::new(self.volume.load(Ordering::Acquire)).map(|volume| unsafe { volume.as_ref() })
+    pub(crate) fn volume_while<'a>(&'a self, inside: &'a Inside) -> Option<&'a Volume> {
+        self.volume.value(inside)
     }
 
     /// Done with the volume.
     pub(crate) fn leave_volume(&self, inside: Inside) {
-        if self.gate.leave(inside) {
-            self.drained.set();
-        }
+        self.volume.leave(inside);
     }
 
     /// Puts `volume` to use. Only with the turn, and only when there is none.
     pub(crate) fn open_volume(&self, volume: Box<Volume>) {
-        self.drained.clear();
-        self.volume.store(Box::into_raw(volume), Ordering::Release);
         self.set_state(DiskState::Unlocked);
-        self.gate.open();
+        self.volume.open(volume);
     }
 
     /// Takes the volume out of use: waits for all that is under way, and frees it with its keys. Only with the
     /// turn, or when nobody can take it any more.
     pub(crate) fn close_volume(&self, at: Passive<'_>) {
-        let volume = self.volume.load(Ordering::Acquire);
-        if volume.is_null() {
-            return;
+        if let Some(volume) = self.volume.close(at) {
+            volume.settle(at);
         }
-        if !self.gate.close() {
-            self.drained.wait(at);
-        }
-        self.volume.store(ptr::null_mut(), Ordering::Release);
-        // SAFETY: `open_volume` made it from a box; the gate is closed and empty.
-        let volume = unsafe { Box::from_raw(volume) };
-        volume.settle(at);
     }
 
     /// Size of the volume in sectors, and of a sector in bytes.
@@ -278,5 +246,27 @@ impl Disk {
             let flags = &mut (*self.device.as_ptr()).Flags;
             *flags = if pagable { *flags | DO_POWER_PAGABLE } else { *flags & !DO_POWER_PAGABLE };
         }
+    }
+}
+
+impl Served for Disk {
+    fn describe(&self, irp: &Irp) -> Result<Incoming, Refusal> {
+        requests::describe(irp, self.volume_size().1)
+    }
+
+    fn withdraw(&self, waiting: NonNull<Waiting>, inside: &Inside) {
+        self.volume_while(inside).map(|volume| volume.unit().withdraw(waiting));
+    }
+
+    fn leave(&self, inside: Inside) {
+        self.leave_volume(inside);
+    }
+
+    fn done(&self, tag: PVOID) {
+        self.remove_lock.release(tag);
+    }
+
+    fn moved_by(&self) -> u64 {
+        self.first_sector()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp) -> NTSTATUS {
     }
 }
 
-fn decide(irp: &Irp, state: VolumeState) -> Treatment {
+pub(crate) fn decide(irp: &Irp, state: VolumeState) -> Treatment {
     // SAFETY: the union member of this major function.
     let control = unsafe { irp.stack().Parameters.DeviceIoControl };
     let first = treatment(&RequestKind::Ioctl(control.IoControlCode), state);

@@ -27,6 +27,8 @@ mod completion;
 mod control;
 mod disk;
 mod dispatch;
+mod function;
+mod gated;
 mod identity;
 mod ioctl;
 mod mapped;
@@ -37,6 +39,7 @@ mod power;
 mod probe;
 mod registry;
 mod requests;
+mod role;
 mod usage;
 mod verdict;
 mod volume;
@@ -52,11 +55,32 @@ use wdk_sys::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, STATUS_
 pub unsafe extern "system" fn driver_entry(driver: &mut DRIVER_OBJECT, _path: PCUNICODE_STRING) -> NTSTATUS {
     // SAFETY: the I/O manager calls DriverEntry at PASSIVE_LEVEL.
     let at = unsafe { Passive::assume() };
+    function::port::system::install();
     // SAFETY: as above, and nothing is installed yet.
     if let Err(status) = unsafe { control::create(driver, at) } {
         return status;
     }
-    dispatch::install(driver);
+    dispatch::install(driver, unload);
+    STATUS_SUCCESS
+}
+
+/// A miniport that is linked to this driver has been loaded first, and has brought its image in: there is no DriverEntry
+/// then, until the service is started. PASSIVE_LEVEL.
+///
+/// # Safety
+/// Called by the loader, once.
+#[unsafe(export_name = "DllInitialize")]
+pub unsafe extern "system" fn dll_initialize(_path: PCUNICODE_STRING) -> NTSTATUS {
+    function::port::system::install();
+    STATUS_SUCCESS
+}
+
+/// The last such miniport has gone, and the service is not running. PASSIVE_LEVEL.
+///
+/// # Safety
+/// Called by the loader, once.
+#[unsafe(export_name = "DllUnload")]
+pub unsafe extern "system" fn dll_unload() -> NTSTATUS {
     STATUS_SUCCESS
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Kernel {
 
 // SAFETY: the kernel synchronises access to a DPC object.
 unsafe impl Sync for Kernel {}
+// SAFETY: as above; it is moved before it is initialized only.
+unsafe impl Send for Kernel {}
 
 static HOST_TABLE: HostTable =
     HostTable { size: size_of::<HostTable>() as u32, reserved: 0, now, resume: interception::resume };

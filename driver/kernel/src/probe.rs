@@ -57,6 +57,13 @@ pub(crate) struct Adapter {
     pub(crate) alignment: u32,
 }
 
+impl Silence {
+    /// Whether nothing is known of the disk: the question could not be asked for want of memory.
+    pub(crate) fn is_ours(self) -> bool {
+        self == Self::Failed(STATUS_INSUFFICIENT_RESOURCES)
+    }
+}
+
 impl Adapter {
     /// What any adapter takes: legacy SRBs, 64 KiB, and what memory from the pool has.
     pub(crate) const LEAST: Self = Self { kind: SrbKind::Legacy, most_bytes: 64 << 10, alignment: 0 };
@@ -144,10 +151,21 @@ impl<'a> Probe<'a> {
         provisioning::most_unmapped(limits, self.vital(page::PROVISIONING, &mut thin))
     }
 
+    /// INQUIRY: standard data, or a VPD page, or as much of it as fits.
+    pub(crate) fn inquiry<'b>(&self, page: Option<u8>, into: &'b mut [u8]) -> Result<&'b [u8], Silence> {
+        let length = self.data_in(&Cdb::inquiry(page, into.len() as u16), into)?;
+        Ok(into.get(..length).unwrap_or(&[]))
+    }
+
+    /// REPORT LUNS, likewise.
+    pub(crate) fn report_luns<'b>(&self, into: &'b mut [u8]) -> Result<&'b [u8], Silence> {
+        let length = self.data_in(&Cdb::report_luns(into.len() as u32), into)?;
+        Ok(into.get(..length).unwrap_or(&[]))
+    }
+
     /// A VPD page, or as much of it as fits; nothing if the disk does not answer.
     fn vital<'b>(&self, page: u8, into: &'b mut [u8; provisioning::PAGE]) -> &'b [u8] {
-        let asked = self.data_in(&Cdb::inquiry(Some(page), provisioning::PAGE as u16), into);
-        asked.ok().and_then(|length| into.get(..length)).unwrap_or(&[])
+        self.inquiry(Some(page), into).unwrap_or(&[])
     }
 
     /// Asks for exactly so much: a part of a header would look like none.
@@ -218,8 +236,8 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Sends an SRB and waits.
-    fn send(&self, srb: &mut SrbStorage, memory: NonNull<u8>, length: u32) -> NTSTATUS {
+    /// Sends an SRB and waits. `memory` is non-paged, of `length` bytes.
+    pub(crate) fn send(&self, srb: &mut SrbStorage, memory: NonNull<u8>, length: u32) -> NTSTATUS {
         let Some(mdl) = OwnMdl::new(length) else { return STATUS_INSUFFICIENT_RESOURCES };
         // SAFETY: attached, so the device is alive.
         let irp = NonNull::new(unsafe { IoAllocateIrp((*self.lower.as_ptr()).StackSize, 0) });
@@ -229,8 +247,10 @@ impl<'a> Probe<'a> {
         // waits for it. The memory is non-paged pool of `length` bytes.
         unsafe {
             done.initialize();
-            mdl::point_at(mdl, memory, length);
-            (*irp.as_ptr()).MdlAddress = mdl.as_ptr();
+            if length > 0 {
+                mdl::point_at(mdl, memory, length);
+                (*irp.as_ptr()).MdlAddress = mdl.as_ptr();
+            }
             if let Ok(mut view) = srb.view() {
                 view.set_original_request(irp.as_ptr().cast());
             }

@@ -21,7 +21,7 @@ use sluice_shim::{
 use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
 
 use crate::{
-    completion,
+    completion::{self, Served},
     disk::{Disk, DiskState},
     nt::{irp::Irp, mdl},
     volume::Volume,
@@ -88,7 +88,7 @@ fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
 }
 
 /// Looks as close as the policy wants to.
-fn decide(irp: &Irp, view: &SrbView, state: VolumeState) -> Treatment {
+pub(crate) fn decide(irp: &Irp, view: &SrbView, state: VolumeState) -> Treatment {
     let mut answer = treatment(&RequestKind::Function(view.function()), state);
     if answer == Treatment::Inspect(Inspect::Cdb) {
         answer = match Command::parse(view.cdb()) {
@@ -148,7 +148,7 @@ fn copy_data(irp: &Irp, view: &SrbView, into: &mut [u8]) -> usize {
 /// # Errors
 /// `InvalidField` if that does not hold together, or if there is no MDL: an address alone says nothing about whose
 /// memory it is. `NoMemory` if system addresses have run out.
-fn payload(irp: &Irp, view: &SrbView, length: u32) -> Result<Segment, Refusal> {
+pub(crate) fn payload(irp: &Irp, view: &SrbView, length: u32) -> Result<Segment, Refusal> {
     let (length, buffer) = (length as usize, view.data_buffer());
     if length == 0 {
         return Ok(Segment::EMPTY);
@@ -257,19 +257,28 @@ fn submit_inside(
             disk.leave_volume(inside);
             answer(disk, irp, view, Answer::Done)
         }
-        Ok(Some(checked)) => {
-            inside.forget();
-            let irp = irp.keep();
-            if unit.submit_checked(Irp::waiting(irp), &checked).is_err() {
-                completion::withdrawn(disk, irp);
-            }
-            STATUS_PENDING
-        }
+        Ok(Some(checked)) => enter(disk, irp, unit, &checked, inside),
         Err(refusal) => {
             disk.leave_volume(inside);
             refuse(disk, irp, &mut view, refusal)
         }
     }
+}
+
+/// Gives a request into the keeping of the unit, which finishes it.
+pub(crate) fn enter(
+    device: &dyn Served,
+    irp: Irp,
+    unit: &Unit,
+    checked: &Checked,
+    inside: Inside,
+) -> NTSTATUS {
+    inside.forget();
+    let irp = irp.keep();
+    if unit.submit_checked(Irp::waiting(irp), checked).is_err() {
+        completion::withdrawn(device, irp, Refusal::Cancelled);
+    }
+    STATUS_PENDING
 }
 
 /// What the unit makes of a request; `None` if there is nothing to do.
@@ -282,13 +291,13 @@ fn check(disk: &Disk, unit: &Unit, incoming: &Incoming) -> Result<Option<Checked
     unit.check(incoming).map(Some).map_err(|_| Refusal::InvalidField)
 }
 
-/// Refuses a request and releases the remove lock.
-pub(crate) fn refuse(disk: &'static Disk, irp: Irp, view: &mut SrbView, refusal: Refusal) -> NTSTATUS {
+/// Refuses a request; it is done with.
+pub(crate) fn refuse(device: &dyn Served, irp: Irp, view: &mut SrbView, refusal: Refusal) -> NTSTATUS {
     let tag = irp.tag();
     // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
     let status = unsafe { refusal.write(view) };
     let status = irp.complete(status.cast_signed(), 0);
-    disk.remove_lock.release(tag);
+    device.done(tag);
     status
 }
 

@@ -86,11 +86,7 @@ impl Volume {
         miniport: Miniport,
     ) -> Option<Box<Self>> {
         let sends_irps = miniport.sends_irps();
-        let parts = try_box(Parts {
-            platform: Kernel::uninit(),
-            miniport,
-            callers: Callers::new(disk, sector_size),
-        })?;
+        let parts = try_box(Parts { platform: Kernel::uninit(), miniport, callers: Callers::new(disk) })?;
         // SAFETY: boxed, so it stays where it is; `Volume` drops it after the adapter and the unit that borrow it.
         let borrowed: &'static Parts = unsafe { NonNull::from(&*parts).as_ref() };
         let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;
@@ -151,7 +147,7 @@ impl Drop for Requests {
 
 /// Allocates `count` buffers of `size` bytes. The pool gives whole pages for blocks of a page and more, so they
 /// are aligned for any device.
-fn add_buffers(
+pub(crate) fn add_buffers(
     memory: &mut Vec<Vec<u128>>,
     spares: &mut Spares,
     large: bool,

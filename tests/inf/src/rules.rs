@@ -1,10 +1,15 @@
 //! What an INF of ours must say. Sources: Microsoft's "INF Version section", "Creating a primitive driver", "Installing a
-//! filter driver", "Using an extension INF file", "INF AddFilter directive", "INF AddReg directive".
+//! filter driver", "Using an extension INF file", "INF AddFilter directive", "INF AddReg directive", "INF AddService
+//! directive", "Enabling Message-Signaled Interrupts in the Registry".
 
 use crate::Inf;
 
 const DISK_DRIVES: &str = "{4d36e967-e325-11ce-bfc1-08002be10318}";
 const EXTENSIONS: &str = "{e2f84ce7-8efa-411c-aa69-97454ca4cb57}";
+const ADAPTERS: &str = "{4d36e97b-e325-11ce-bfc1-08002be10318}";
+/// SPSVCINST_ASSOCSERVICE: the service is the device's function driver.
+const FUNCTION_DRIVER: &str = "2";
+const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties";
 const MACHINES: [&str; 2] = ["ntamd64", "ntarm64"];
 
 /// Everything that is wrong with an INF file.
@@ -14,11 +19,19 @@ pub fn complaints(text: &str) -> Vec<String> {
     version(&inf, &mut out);
     strings(&inf, &mut out);
     files(&inf, &mut out);
-    services(&inf, &mut out);
-    if inf.value("Version", "Class").as_deref() == Some("Extension") {
-        extension(&inf, &mut out);
-    } else {
-        primitive(&inf, &mut out);
+    match inf.value("Version", "Class").as_deref() {
+        Some("Extension") => {
+            services(&inf, "", &mut out);
+            extension(&inf, &mut out);
+        }
+        Some("SCSIAdapter") => {
+            services(&inf, FUNCTION_DRIVER, &mut out);
+            adapter(&inf, &mut out);
+        }
+        _ => {
+            services(&inf, "", &mut out);
+            primitive(&inf, &mut out);
+        }
     }
     out
 }
@@ -79,7 +92,8 @@ fn files(inf: &Inf, out: &mut Vec<String>) {
     }
 }
 
-fn services(inf: &Inf, out: &mut Vec<String>) {
+/// `flags`: of AddService. A filter's has none, or it would be taken for the function driver.
+fn services(inf: &Inf, flags: &str, out: &mut Vec<String>) {
     for section in install_sections(inf).iter().map(|name| format!("{name}.services")) {
         let lines = inf.section(&section).unwrap_or_default();
         let Some(add) = lines.iter().find(|line| line.key == "addservice") else {
@@ -87,8 +101,8 @@ fn services(inf: &Inf, out: &mut Vec<String>) {
             continue;
         };
         want(out, add.values.first().is_some_and(|name| name == "sluice"), "the service is called sluice");
-        // SPSVCINST_ASSOCSERVICE would make it the function driver.
-        want(out, add.values.get(1).is_some_and(String::is_empty), "a filter's AddService has no flags");
+        let said = add.values.get(1).map(String::as_str);
+        want(out, said == Some(flags), &format!("{section}: AddService has the flags {flags:?}"));
         let Some(service) = add.values.get(2).filter(|name| inf.section(name).is_some()) else {
             out.push(format!("{section}: AddService names no section"));
             continue;
@@ -129,6 +143,15 @@ fn extension(inf: &Inf, out: &mut Vec<String>) {
     want(out, inf.value("Version", "ClassGuid").as_deref() == Some(EXTENSIONS), "the class is Extension");
     let id = inf.value("Version", "ExtensionId").unwrap_or_default();
     want(out, id.len() == 38 && id.starts_with('{'), "Version: ExtensionId");
+    models(inf, out);
+    let filter = inf.section("Install.Filters").unwrap_or_default();
+    let position =
+        filter.first().and_then(|line| line.values.get(2)).and_then(|name| inf.value(name, "FilterPosition"));
+    want(out, position.as_deref() == Some("Lower"), "AddFilter: FilterPosition = Lower");
+}
+
+/// Every machine has models, and every model an install section.
+fn models(inf: &Inf, out: &mut Vec<String>) {
     let makers = inf.section("Manufacturer").unwrap_or_default();
     for (line, machine) in makers.iter().flat_map(|line| line.values[1..].iter().map(move |m| (line, m))) {
         let models = inf.section(&format!("{}.{machine}", line.values[0])).unwrap_or_default();
@@ -139,8 +162,24 @@ fn extension(inf: &Inf, out: &mut Vec<String>) {
         makers.iter().any(|l| l.values.iter().any(|v| v.to_lowercase().starts_with(*machine)))
     };
     want(out, MACHINES.iter().all(decorated), "models for both machines");
-    let filter = inf.section("Install.Filters").unwrap_or_default();
-    let position =
-        filter.first().and_then(|line| line.values.get(2)).and_then(|name| inf.value(name, "FilterPosition"));
-    want(out, position.as_deref() == Some("Lower"), "AddFilter: FilterPosition = Lower");
+}
+
+fn adapter(inf: &Inf, out: &mut Vec<String>) {
+    want(out, inf.value("Version", "ClassGuid").as_deref() == Some(ADAPTERS), "the class is SCSIAdapter");
+    models(inf, out);
+    for machine in MACHINES {
+        let section = format!("Adapters.{machine}.10.0...18362");
+        let lines = inf.section(&section).unwrap_or_default();
+        let named: Vec<_> = lines.iter().filter_map(|line| line.values.get(1)).collect();
+        // VIRTIO 1.2, 4.1.2 and 4.1.2.1.
+        let wanted = [r"PCI\VEN_1AF4&DEV_1042", r"PCI\VEN_1AF4&DEV_1001"];
+        want(out, named == wanted, &format!("{section}: the identifiers of virtio block devices"));
+    }
+    let messages = inf.value("Install.HW", "AddReg").and_then(|name| inf.section(&name)).unwrap_or_default();
+    let sets = |name: &str, value: &str| {
+        messages.iter().any(|line| line.values == ["HKR", MESSAGES, name, "0x00010001", value])
+    };
+    want(out, sets("MSISupported", "1"), "MSISupported = 1");
+    // As many as driver/kernel/src/function/virtio tells apart.
+    want(out, sets("MessageNumberLimit", "5"), "MessageNumberLimit = 5");
 }

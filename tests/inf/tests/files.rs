@@ -5,11 +5,13 @@ use sluice_inf::complaints;
 
 const CLASS: &str = include_str!("../../../inf/sluice.inf");
 const DEVICE: &str = include_str!("../../../inf/sluice-device.inf");
+const VIRTIO: &str = include_str!("../../../inf/sluice-virtio.inf");
 
 #[test]
-fn both_keep_the_rules() {
+fn all_keep_the_rules() {
     assert_eq!(complaints(CLASS), [""; 0]);
     assert_eq!(complaints(DEVICE), [""; 0]);
+    assert_eq!(complaints(VIRTIO), [""; 0]);
 }
 
 #[test]
@@ -52,5 +54,22 @@ fn each_rule_bites() {
     for (good, bad) in device_sins {
         assert!(DEVICE.contains(good), "{good:?} is not in the file");
         assert!(!complaints(&DEVICE.replace(good, bad)).is_empty(), "{bad:?} passes");
+    }
+    let virtio_sins = [
+        ("{4d36e97b-e325-11ce-bfc1-08002be10318}", "{4d36e967-e325-11ce-bfc1-08002be10318}"),
+        ("AddService = sluice, 2, Service", "AddService = sluice, , Service"),
+        ("DEV_1001", "DEV_1002"),
+        ("DEV_1042", "DEV_1041"),
+        ("= Install, PCI", "= Instal, PCI"),
+        (", NTarm64.10.0...18362", ""),
+        ("AddReg = Messages", ""),
+        ("MSISupported, 0x00010001, 1", "MSISupported, 0x00010001, 0"),
+        ("MSISupported, 0x00010001", "MSISupported, 0x00000000"),
+        ("MessageNumberLimit, 0x00010001, 5", "MessageNumberLimit, 0x00010001, 1"),
+        ("HKR, Interrupt Management", "HKR, Interrupt"),
+    ];
+    for (good, bad) in virtio_sins {
+        assert!(VIRTIO.contains(good), "{good:?} is not in the file");
+        assert!(!complaints(&VIRTIO.replace(good, bad)).is_empty(), "{bad:?} passes");
     }
 }

@@ -60,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver/mapped", &["sluice-chain", "sluice-engine", "sluice-polyval", "sluice-xts"]),
     ("driver/control", &["sluice-chain"]),
     ("compat-shim", &["sluice-chain"]),
+    ("compat-shim/port", &["sluice-shim"]),
     ("compat-shim/miniports/lower", &["sluice-shim"]),
     ("compat-shim/miniports/mapped", &["sluice-chain", "sluice-mapped", "sluice-shim"]),
     ("compat-shim/miniports/ram", &["sluice-chain", "sluice-shim"]),

@@ -317,3 +317,20 @@ fn what_was_not_flushed_when_the_device_went_fails_one_flush() {
     assert_eq!(flush(&mut bench), Outcome::Refused(Refusal::Hardware));
     assert_eq!(flush(&mut bench), Outcome::Moved(0));
 }
+
+/// A host that gives as much memory as the settings say gives enough.
+#[test]
+fn the_memory_that_settings_name_suffices() {
+    let smallest =
+        Settings { queues: 0, descriptors: 4, requests: 1, pieces: 1, copy: 1, ..Settings::default() };
+    let odd = Settings { descriptors: 100, requests: 7, pieces: 3, copy: 513, ..Settings::default() };
+    for settings in [Settings::default(), smallest, odd] {
+        let line = Line::new(Behaviour::new(false), settings.bytes());
+        let made = |settings| {
+            Device::<Line, Task>::new(line.clone(), platform(), &mut line.0.shared(), settings).is_some()
+        };
+        assert!(made(settings), "{settings:?}");
+        let more = Settings { copy: settings.copy + 4096, ..settings };
+        assert!(!made(more), "{more:?} has as much");
+    }
+}

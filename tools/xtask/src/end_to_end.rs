@@ -1,6 +1,6 @@
 //! `./x demo` and `./x e2e`: builds everything that the end-to-end runner needs, and runs it.
 
-use crate::{driver, paths, setup, user_mode};
+use crate::{driver, paths, setup, test, user_mode};
 use anyhow::{Result, bail};
 use sluice_e2e::{Mode, Options, Products};
 
@@ -15,7 +15,9 @@ pub(crate) fn run(mode: Mode, long: bool) -> Result<()> {
     let client = user_mode::windows_program("sluice-e2e-client", "e2e-client")?;
     eprintln!("x: building sluice.sys (the first time takes some minutes)");
     let product = driver::build(&driver::SLUICE, driver::Arch::X64, "release")?;
-    let products = Products { driver: Some(product.image), command, windows_command, client };
+    eprintln!("x: building the miniports in C");
+    let miniports = Some(test::build_c_miniports()?);
+    let products = Products { driver: Some(product.image), command, windows_command, miniports, client };
     let work = paths::target().join("e2e");
     let options = Options { mode, root: paths::root().to_path_buf(), work, products, long };
     match sluice_e2e::run(&options).failed {

@@ -25,6 +25,7 @@ const HELP: &str = "usage: ./x COMMAND
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves
   virtio                      the virtio-blk miniport on a device of QEMU's storage daemon
+  c-miniport                  the miniports in C: built by every compiler, and hosted in user mode
   fuzz SECONDS [SEED]         every fuzz target for so long
   sim [mutants] [--seconds N] [--seed N] ...
                               the mapped volume on a simulated device that crashes, reorders, tears and lies
@@ -68,6 +69,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "virtio" => {
             setup::run()?;
             test::virtio()?;
+        }
+        "c-miniport" => {
+            setup::run()?;
+            test::c_miniport()?;
         }
         "sim" => command::run(cargo_run("sim", "sluice-sim").args(rest))?,
         "test" => test::run(rest)?,

@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
     ("real clients and file systems", || conformance(&[])),
     ("virtio-blk on QEMU's device", virtio),
+    ("miniports in C", c_miniport),
     ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
     ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
@@ -98,6 +99,29 @@ pub(crate) fn virtio() -> Result<()> {
     let package = "--package=sluice-vhost-user";
     cargo(&["clippy", "--quiet", package, "--all-targets", "--", "--deny", "warnings"])?;
     cargo(&["test", "--quiet", package, "--no-fail-fast"])
+}
+
+/// The miniports in C. For Windows they are built and linked to the names that `sluice.sys` exports; for this system they are
+/// hosted as they are.
+pub(crate) fn c_miniport() -> Result<()> {
+    let package = "--package=sluice-c-miniport";
+    cargo(&["clippy", "--quiet", package, "--all-targets", "--", "--deny", "warnings"])?;
+    build_c_miniports()?;
+    cargo(&["test", "--quiet", package, "--no-fail-fast"])
+}
+
+/// Builds them for Windows; answers the folder.
+pub(crate) fn build_c_miniports() -> Result<std::path::PathBuf> {
+    let package = "--package=sluice-c-miniport";
+    let mut definitions = Command::new("cargo");
+    definitions.current_dir(paths::root()).args(["run", "--quiet", package, "--bin", "definitions"]);
+    let out = paths::target().join("c-miniport");
+    std::fs::create_dir_all(&out)?;
+    let list = out.join("sluice.def");
+    std::fs::write(&list, command::output(&mut definitions)?)?;
+    let list = list.to_string_lossy();
+    script("tests/c-miniport/build.sh", &[&list, "target/c-miniport"])?;
+    Ok(out)
 }
 
 fn simulator(arguments: &[&str]) -> Result<()> {

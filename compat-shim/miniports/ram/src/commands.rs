@@ -8,7 +8,7 @@ use sluice_shim::{
         sense::Refusal,
         unmap::{DESCRIPTOR, HEADER, UnmapList},
     },
-    storport::{ScsiStatus, SrbFunction, SrbStatus, SrbView, srb::Address},
+    storport::{ScsiStatus, SrbFunction, SrbStatus, SrbView},
 };
 
 use crate::Ram;
@@ -18,13 +18,21 @@ const MAX_UNMAP_DESCRIPTORS: usize = 64;
 /// Longest answer to any command but READ.
 const MAX_ANSWER: usize = 128;
 
-const IDENTITY: Identity<'static> = Identity {
-    vendor: b"Sluice  ",
-    product: b"RAM disk        ",
-    revision: b"0001",
-    serial: b"SLUICE-RAM-0001",
-    name: 0x3000_0000_5375_6963, // NAA 3: locally assigned
-};
+/// Who the disk with this number says it is. `serial` takes its serial number.
+fn identity(number: u8, serial: &mut [u8; 15]) -> Identity<'_> {
+    const NAME: u64 = 0x3000_0000_5375_6963; // NAA 3: locally assigned
+    *serial = *b"SLUICE-RAM-0001";
+    if let Some(digit) = serial.last_mut() {
+        *digit += number.min(8);
+    }
+    Identity {
+        vendor: b"Sluice  ",
+        product: b"RAM disk        ",
+        revision: b"0001",
+        serial,
+        name: NAME | u64::from(number) << 32,
+    }
+}
 
 /// The data that an SRB carries. Others may see and change it at any moment.
 ///
@@ -61,7 +69,7 @@ pub(crate) unsafe fn execute(ram: &Ram, srb: &mut SrbView) {
 /// Answers how many bytes were moved.
 fn perform(ram: &Ram, srb: &SrbView, data: Target<'_>) -> Result<usize, Refusal> {
     match srb.function() {
-        SrbFunction::EXECUTE_SCSI if srb.address() != Address::default() => Err(Refusal::NoDevice),
+        SrbFunction::EXECUTE_SCSI if srb.address() != ram.address() => Err(Refusal::NoDevice),
         SrbFunction::EXECUTE_SCSI => {
             let command = Command::parse(srb.cdb()).map_err(|_| Refusal::InvalidField)?;
             match command {
@@ -132,7 +140,7 @@ fn control(ram: &Ram, command: &Command, mut data: Target<'_>) -> Result<usize, 
         Command::ModeSense(sense) => {
             answers::mode_sense(&sense, false, false, &mut answer).ok_or(Refusal::InvalidField)?
         }
-        Command::ReportLuns { allocation, .. } => answers::report_luns(1, &mut answer, allocation),
+        Command::ReportLuns { allocation, .. } => answers::report_luns(ram.units(), &mut answer, allocation),
         Command::RequestSense { descriptor, allocation } => {
             answers::request_sense(descriptor, allocation, &mut answer).ok_or(Refusal::InvalidField)?
         }
@@ -149,11 +157,13 @@ fn inquire(inquiry: &Inquiry, ram: &Ram, answer: &mut [u8]) -> Result<usize, Ref
         unmap_granularity: 1,
         reads_zeros: capacity(ram).reads_zeros,
     };
+    let mut serial = [0; 15];
+    let identity = identity(ram.number, &mut serial);
     match inquiry.page {
         None if inquiry.stray_page => Err(Refusal::InvalidField),
-        None => Ok(answers::inquiry(&IDENTITY, answer, inquiry.allocation)),
+        None => Ok(answers::inquiry(&identity, answer, inquiry.allocation)),
         Some(page) => {
-            answers::vital(page, &IDENTITY, &limits, answer, inquiry.allocation).ok_or(Refusal::InvalidField)
+            answers::vital(page, &identity, &limits, answer, inquiry.allocation).ok_or(Refusal::InvalidField)
         }
     }
 }

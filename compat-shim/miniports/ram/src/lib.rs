@@ -6,18 +6,22 @@
 //! ```text
 //!   memory    the bytes
 //!   commands  SRB functions and CDBs, and their answers
+//!   bank      several disks on one adapter, that come and go
 //! ```
 #![no_std]
 
 extern crate alloc;
 
+mod bank;
 mod commands;
 mod memory;
 
+pub use bank::Bank;
+use core::sync::atomic::{AtomicU8, Ordering};
 use memory::Memory;
 use sluice_shim::{
     miniport::{Miniport, Srb},
-    storport::{SrbKind, SrbView},
+    storport::{SrbKind, SrbView, srb::Address},
 };
 
 /// The miniport and its disk.
@@ -27,6 +31,10 @@ pub struct Ram {
     sector_size: u32,
     sectors: u64,
     kind: SrbKind,
+    /// Its unit number.
+    number: u8,
+    /// Units that the target reports.
+    units: AtomicU8,
 }
 
 impl Ram {
@@ -37,7 +45,16 @@ impl Ram {
         let known = matches!(sector_size, 512 | 4096);
         let bytes = usize::try_from(sectors.checked_mul(u64::from(sector_size))?).ok()?;
         let memory = if known { Memory::zeroed(bytes)? } else { return None };
-        Some(Self { memory, sector_size, sectors, kind })
+        Some(Self { memory, sector_size, sectors, kind, number: 0, units: AtomicU8::new(1) })
+    }
+
+    /// Where it answers: as its number says, on the first target.
+    fn address(&self) -> Address {
+        Address { lun: self.number, ..Address::default() }
+    }
+
+    fn units(&self) -> u8 {
+        self.units.load(Ordering::Relaxed)
     }
 
     /// Number of sectors.

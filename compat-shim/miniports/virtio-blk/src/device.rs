@@ -76,6 +76,24 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn room(&self) -> Room {
+        let size = self.descriptors.clamp(LEAST_SIZE, MAX_SIZE);
+        Room {
+            size: if size.is_power_of_two() { size } else { size.next_power_of_two() / 2 },
+            requests: self.requests.max(1),
+            pieces: self.pieces.max(1),
+            copy: self.copy,
+        }
+    }
+
+    /// Bytes of shared memory, aligned to 16, that a device takes which is made with these settings.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        usize::from(self.queues.max(1)) * self.room().bytes()
+    }
+}
+
 /// Where it is in its life.
 mod life {
     pub(super) const FAILED: u8 = 0;
@@ -112,13 +130,7 @@ impl<T: Transport, R: Request> Device<T, R> {
         shared: &mut Shared,
         settings: Settings,
     ) -> Option<Self> {
-        let size = settings.descriptors.clamp(LEAST_SIZE, MAX_SIZE);
-        let room = Room {
-            size: if size.is_power_of_two() { size } else { size.next_power_of_two() / 2 },
-            requests: settings.requests.max(1),
-            pieces: settings.pieces.max(1),
-            copy: settings.copy,
-        };
+        let room = settings.room();
         let mut queues = Vec::new();
         queues.try_reserve_exact(usize::from(settings.queues.max(1))).ok()?;
         for _ in 0..settings.queues.max(1) {

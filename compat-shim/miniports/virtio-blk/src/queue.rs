@@ -70,6 +70,21 @@ pub(crate) struct Room {
     pub(crate) copy: u32,
 }
 
+impl Room {
+    /// Bytes of shared memory that a queue takes, with what its parts' alignment may cost.
+    pub(crate) fn bytes(&self) -> usize {
+        let part = |length: usize| length.next_multiple_of(16);
+        let slot = part(SMALL) + part(table_bytes(self.pieces)) + part(self.copy as usize);
+        let rings: usize = lengths(self.size).into_iter().map(part).sum();
+        rings + usize::from(self.requests.min(self.size)) * slot
+    }
+}
+
+/// Bytes of the table of a payload's descriptors, with header and status.
+fn table_bytes(pieces: u16) -> usize {
+    DESCRIPTOR * (usize::from(pieces) + 2)
+}
+
 /// What is left to do after [`Queue::collect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
@@ -111,7 +126,7 @@ impl<R: Request> Queue<R> {
             slots.push(Slot {
                 held: None,
                 small: shared.carve(SMALL, 16)?,
-                table: shared.carve(DESCRIPTOR * (usize::from(room.pieces) + 2), 16)?,
+                table: shared.carve(table_bytes(room.pieces), 16)?,
                 copy: shared.carve(room.copy as usize, 16)?,
             });
         }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod cdb;
+mod pass_through;
 mod policy;
 mod provisioning;
 mod unmap;

@@ -6,8 +6,10 @@ use core::{
     sync::atomic::AtomicUsize,
 };
 
+use sluice_miniport_virtio_blk::pci::resources::DESCRIPTOR;
 use sluice_shim::queue::Waiting;
 use wdk_sys::{
+    CM_FULL_RESOURCE_DESCRIPTOR, CM_PARTIAL_RESOURCE_DESCRIPTOR, CM_PARTIAL_RESOURCE_LIST, CM_RESOURCE_LIST,
     DEVICE_OBJECT, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIRP, PVOID,
     SL_FT_SEQUENTIAL_WRITE, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
     SL_OVERRIDE_VERIFY_VOLUME, SL_PENDING_RETURNED, SL_WRITE_THROUGH, STATUS_MORE_PROCESSING_REQUIRED,
@@ -53,6 +55,16 @@ impl Irp {
         unsafe { self.0.as_ref().MdlAddress }
     }
 
+    /// START_DEVICE: the descriptors of what the device has been given, as bytes, first as its bus counts, then translated for
+    /// the processor. Empty if there are none.
+    pub(crate) fn resources(&self) -> [&[u8]; 2] {
+        // SAFETY: the union member of this minor function.
+        let given = unsafe { &self.stack().Parameters.StartDevice };
+        // SAFETY: null, or the PnP manager's list, which stays as long as the IRP is on its way.
+        [given.AllocatedResources, given.AllocatedResourcesTranslated]
+            .map(|list| unsafe { descriptors(list) })
+    }
+
     /// The status it carries so far.
     pub(crate) fn status(&self) -> NTSTATUS {
         // SAFETY: owned.
@@ -69,6 +81,25 @@ impl Irp {
     pub(crate) fn set_status(&mut self, status: NTSTATUS) {
         // SAFETY: owned.
         unsafe { self.0.as_mut().IoStatus.__bindgen_anon_1.Status = status };
+    }
+
+    /// Answers a request that only others know with what it carries already.
+    pub(crate) fn complete_as_it_is(self) -> NTSTATUS {
+        let (status, information) = (self.status(), self.information());
+        self.complete(status, information)
+    }
+
+    /// Sets what it carries before passing it down (PnP).
+    pub(crate) fn set_information(&mut self, information: usize) {
+        // SAFETY: owned.
+        unsafe { self.0.as_mut().IoStatus.Information = information as _ };
+    }
+
+    /// Answers a power IRP at the bottom of its stack.
+    pub(crate) fn complete_power(self, status: NTSTATUS) -> NTSTATUS {
+        // SAFETY: owned. What systems before Vista need.
+        unsafe { wdk_sys::ntddk::PoStartNextPowerIrp(self.0.as_ptr()) };
+        self.complete(status, 0)
     }
 
     /// Answers it. Up to DISPATCH_LEVEL.
@@ -186,6 +217,25 @@ unsafe extern "C" fn signal(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) 
         }
     }
     STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// The descriptors of a list's first part: a device has one bus.
+///
+/// # Safety
+/// `list` is null or a whole CM_RESOURCE_LIST that outlives the result.
+unsafe fn descriptors<'a>(list: *const CM_RESOURCE_LIST) -> &'a [u8] {
+    const FIRST: usize = offset_of!(CM_RESOURCE_LIST, List)
+        + offset_of!(CM_FULL_RESOURCE_DESCRIPTOR, PartialResourceList)
+        + offset_of!(CM_PARTIAL_RESOURCE_LIST, PartialDescriptors);
+    const { assert!(size_of::<CM_PARTIAL_RESOURCE_DESCRIPTOR>() == DESCRIPTOR) };
+    // SAFETY: the caller's contract: so many descriptors follow.
+    unsafe {
+        if list.is_null() || (*list).Count == 0 {
+            return &[];
+        }
+        let count = (&raw const (*list).List[0].PartialResourceList.Count).read() as usize;
+        core::slice::from_raw_parts(list.byte_add(FIRST).cast(), count * DESCRIPTOR)
+    }
 }
 
 unsafe fn current(irp: NonNull<IRP>) -> *mut IO_STACK_LOCATION {

@@ -3,13 +3,20 @@
 //! An [`irp::Irp`] is an IRP that this driver owns: every way to be rid of one (complete, pass, keep) consumes
 //! it. [`irql::Passive`] proves PASSIVE_LEVEL to whatever waits.
 
+pub(crate) mod bus;
 pub(crate) mod cancel;
 pub(crate) mod device;
+pub(crate) mod dma;
+pub(crate) mod dpc;
 pub(crate) mod event;
+pub(crate) mod identity;
+pub(crate) mod interrupt;
 pub(crate) mod irp;
 pub(crate) mod irql;
 pub(crate) mod mdl;
 pub(crate) mod pool;
+pub(crate) mod processor;
+pub(crate) mod registers;
 pub(crate) mod remove_lock;
 pub(crate) mod security;
 pub(crate) mod string;

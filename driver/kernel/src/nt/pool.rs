@@ -1,6 +1,9 @@
 //! The driver's heap: non-paged, not executable pool. Usable at up to DISPATCH_LEVEL.
 
-use core::alloc::{GlobalAlloc, Layout};
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    ptr::NonNull,
+};
 
 use wdk_sys::{PVOID, SIZE_T, ULONG, ntddk::ExFreePoolWithTag};
 
@@ -59,6 +62,23 @@ unsafe impl GlobalAlloc for NonPaged {
             ExFreePoolWithTag(block.cast(), TAG);
         }
     }
+}
+
+/// A block that its receiver frees (`ExFreePool`): what a PnP request is answered with. PASSIVE_LEVEL. `None` when memory has
+/// run out.
+pub(crate) fn give_away(bytes: usize) -> Option<NonNull<u8>> {
+    const PAGED: i32 = 1;
+    // SAFETY: any size above zero.
+    NonNull::new(unsafe { ExAllocatePoolWithTag(PAGED, bytes.max(1) as SIZE_T, TAG) }.cast())
+}
+
+/// Frees a block that another driver gave away.
+///
+/// # Safety
+/// It comes from the pool and is nobody else's.
+pub(crate) unsafe fn free_given(block: NonNull<u8>) {
+    // SAFETY: the caller's contract. Tag 0: whatever its allocator's was.
+    unsafe { ExFreePoolWithTag(block.as_ptr().cast(), 0) };
 }
 
 /// For zstd. What it holds, it takes when a volume is unlocked, and gives back when that is locked.

@@ -56,6 +56,21 @@ fn stale(built: &Path, sources: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// The `.sys` files in the folder of the miniports that behave, in the order of their names.
+fn miniports(folder: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("plain-") && name.ends_with(".sys") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 impl Bench {
     /// Builds the bench's own parts.
     pub(crate) fn prepare(options: &Options, report: &mut Report) -> Result<Bench> {
@@ -90,6 +105,12 @@ impl Bench {
             retarget(&mut image)?;
             fs::write(parts.join("sluice.sys"), image)?;
         }
+        for miniport in miniports(options.products.miniports.as_deref())? {
+            let mut image = fs::read(&miniport)?;
+            // One that needs nothing of the kernel names it not at all.
+            let _ = retarget(&mut image);
+            fs::write(parts.join(miniport.file_name().unwrap_or_default()), image)?;
+        }
         report.say("verifier, test disk driver and the driver under test are ready");
         Ok(Bench { root: options.root.clone(), work, products: options.products.clone(), parts })
     }
@@ -112,7 +133,16 @@ impl Bench {
             copy(&self.parts.join("sluice.sys"), drivers.join("sluice.sys"))?;
             copy(&self.products.windows_command, drivers.join("sluice.exe"))?;
         }
+        for name in self.miniports()? {
+            copy(&self.parts.join(&name), drivers.join(&name))?;
+        }
         Ok(prefix)
+    }
+
+    /// The names of the miniports in C.
+    pub(crate) fn miniports(&self) -> Result<Vec<String>> {
+        let paths = miniports(self.products.miniports.as_deref())?;
+        Ok(paths.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
     }
 
     /// A file in the work folder.

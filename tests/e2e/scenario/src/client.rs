@@ -83,7 +83,8 @@ impl<'b> Session<'b> {
         let mut all = vec![command.to_owned()];
         all.extend_from_slice(args);
         let (mut result, mut fatal, mut strange) = (Value::Null, None, Vec::new());
-        let limit = if command == "starve" { LONG_LIMIT } else { LIMIT };
+        let limit =
+            if command == "starve" || args.iter().any(|a| a == "suite=starve") { LONG_LIMIT } else { LIMIT };
         let end = self.prefix.run("C:\\drv\\e2e-client.exe", &all, limit, |line| {
             let Ok(v) = serde_json::from_str::<Value>(line) else {
                 strange.push(line.to_owned());

@@ -16,6 +16,7 @@
 //! in [`Mode::Test`] every suite as well. Each check prints one line, and the
 //! last line is `N passed, N failed`.
 
+mod adapter;
 mod bench;
 mod client;
 mod command;
@@ -42,6 +43,8 @@ pub struct Products {
     pub command: PathBuf,
     /// `sluice.exe`.
     pub windows_command: PathBuf,
+    /// The folder with the miniports in C that are linked to `sluice.sys`. None: they are not hosted.
+    pub miniports: Option<PathBuf>,
     /// `e2e-client.exe`, built from `tests/e2e/wine/client`.
     pub client: PathBuf,
 }
@@ -55,6 +58,8 @@ pub enum Mode {
     Test,
     /// The test disk alone, without the filter: does the bench tell the truth?
     Bench,
+    /// The suites of the function driver's role alone.
+    Adapter,
 }
 
 /// What to run, on what, where.
@@ -122,12 +127,14 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
     match options.mode {
         Mode::Bench => suites::bench_alone(&bench, report),
         Mode::Demo => scenario::run(&bench, report),
+        Mode::Adapter => adapter::all(&bench, report, options.long),
         Mode::Test => {
             suites::bench_alone(&bench, report)?;
             scenario::run(&bench, report)?;
             mapped::all(&bench, report)?;
             discards::all(&bench, report)?;
             suites::all(&bench, report)?;
+            adapter::all(&bench, report, options.long)?;
             memory::run(&bench, report, options.long)
         }
     }

@@ -9,8 +9,8 @@ use std::{
 
 use sluice_e2e::{Mode, Options, Products, run};
 
-const USAGE: &str = "usage: sluice-e2e demo|test|bench root=REPOSITORY work=FOLDER client=e2e-client.exe \
-                     driver=sluice.sys command=sluice windows-command=sluice.exe [long]";
+const USAGE: &str = "usage: sluice-e2e demo|test|bench|adapter root=REPOSITORY work=FOLDER client=e2e-client.exe \
+                     driver=sluice.sys command=sluice windows-command=sluice.exe [miniports=FOLDER] [long]";
 
 fn options(args: &[String]) -> Option<Options> {
     let path = |name: &str| {
@@ -21,6 +21,7 @@ fn options(args: &[String]) -> Option<Options> {
         "demo" => Mode::Demo,
         "test" => Mode::Test,
         "bench" => Mode::Bench,
+        "adapter" => Mode::Adapter,
         _ => return None,
     };
     let driver = path("driver");
@@ -31,6 +32,7 @@ fn options(args: &[String]) -> Option<Options> {
         driver,
         command: path("command").unwrap_or_else(|| PathBuf::from("sluice")),
         windows_command: path("windows-command").unwrap_or_else(|| PathBuf::from("sluice.exe")),
+        miniports: path("miniports"),
         client: path("client")?,
     };
     Some(Options {

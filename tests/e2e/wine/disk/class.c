@@ -42,7 +42,7 @@ static NTSTATUS NTAPI wake(PDEVICE_OBJECT device, PIRP irp, PVOID event)
 }
 
 /* Sends an IRP and waits; the IRP stays the caller's. */
-static NTSTATUS call_and_wait(PDEVICE_OBJECT to, PIRP irp)
+NTSTATUS call_and_wait(PDEVICE_OBJECT to, PIRP irp)
 {
     KEVENT event;
     KeInitializeEvent(&event, NotificationEvent, FALSE);
@@ -138,6 +138,10 @@ static void pnp_parameters(PIO_STACK_LOCATION next, ULONG argument, PDEVICE_CAPA
     case IRP_MN_QUERY_ID:
         next->Parameters.QueryId.IdType = argument;
         break;
+    case IRP_MN_QUERY_DEVICE_TEXT:
+        next->Parameters.QueryDeviceText.DeviceTextType = argument;
+        next->Parameters.QueryDeviceText.LocaleId = 0x409;
+        break;
     }
 }
 
@@ -161,6 +165,55 @@ NTSTATUS send_pnp(disk *d, UCHAR minor, ULONG argument)
     }
     IoFreeIrp(irp);
     return s;
+}
+
+/* Strings and structures that the PnP manager is answered with, copied out and freed; capabilities are in a structure of
+ * the sender's. */
+ULONG query_pnp(disk *d, UCHAR minor, ULONG argument, PUCHAR bytes, ULONG room, ULONG *length)
+{
+    DEVICE_CAPABILITIES c = { 0 };
+    PIRP irp = IoAllocateIrp(d->fdo->StackSize, FALSE);
+    *length = 0;
+    if (!irp) return STATUS_INSUFFICIENT_RESOURCES;
+    irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
+    PIO_STACK_LOCATION next = IoGetNextIrpStackLocation(irp);
+    next->MajorFunction = IRP_MJ_PNP;
+    next->MinorFunction = minor;
+    pnp_parameters(next, argument, &c);
+    NTSTATUS s = call_and_wait(d->fdo, irp);
+    const WCHAR *text = (const WCHAR *)irp->IoStatus.Information;
+    IoFreeIrp(irp);
+    if (!NT_SUCCESS(s)) {
+        if (text) complain(d, "class", "an answer though the query %x failed", minor);
+        return s;
+    }
+    const void *from = text;
+    ULONG n = 0;
+    if (minor == IRP_MN_QUERY_CAPABILITIES) from = &c, n = sizeof c;
+    else if (!text) return s;
+    else if (minor == IRP_MN_QUERY_BUS_INFORMATION) n = sizeof(PNP_BUS_INFORMATION);
+    else {
+        BOOLEAN many = minor == IRP_MN_QUERY_ID && (argument == BusQueryHardwareIDs || argument == BusQueryCompatibleIDs);
+        while (text[n] || (many && text[n + 1])) n++;
+        n = (n + 1 + many) * sizeof(WCHAR);
+    }
+    RtlCopyMemory(bytes, from, min(n, room));
+    *length = min(n, room);
+    if (text && minor != IRP_MN_QUERY_CAPABILITIES) ExFreePool((PVOID)text);
+    return s;
+}
+
+/* A stack whose function driver never came. */
+void remove_without_class(PDEVICE_OBJECT pdo)
+{
+    PDEVICE_OBJECT top = IoGetAttachedDevice(pdo);
+    PIRP irp = IoAllocateIrp(top->StackSize, FALSE);
+    if (!irp) return;
+    irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
+    IoGetNextIrpStackLocation(irp)->MajorFunction = IRP_MJ_PNP;
+    IoGetNextIrpStackLocation(irp)->MinorFunction = IRP_MN_REMOVE_DEVICE;
+    call_and_wait(top, irp);
+    IoFreeIrp(irp);
 }
 
 static NTSTATUS send_set_power(disk *d, ULONG state)

@@ -54,6 +54,29 @@ disk *disk_number(ULONG n)
     return n < MAX_DISKS ? disks[n] : NULL;
 }
 
+/* The disk whose PDO this is. */
+disk *disk_on(PDEVICE_OBJECT pdo)
+{
+    for (ULONG n = 0; n < MAX_DISKS; n++)
+        if (disks[n] && disks[n]->pdo == pdo) return disks[n];
+    return NULL;
+}
+
+/* A disk over a PDO that somebody else made. */
+NTSTATUS disk_adopt(PDEVICE_OBJECT pdo, disk **out)
+{
+    ULONG n = 0;
+    while (n < MAX_DISKS && disks[n]) n++;
+    if (n == MAX_DISKS) return STATUS_TOO_MANY_NODES;
+    disk *d = port_blank();
+    if (!d) return STATUS_INSUFFICIENT_RESOURCES;
+    d->pdo = pdo;
+    d->adopted = TRUE;
+    d->number = n;
+    disks[n] = *out = d;
+    return STATUS_SUCCESS;
+}
+
 /* After REMOVE_DEVICE has come back, or if the stack never came to be. */
 void disk_free(disk *d)
 {
@@ -68,8 +91,8 @@ void disk_free(disk *d)
     ExFreePoolWithTag(d, TAG);
 }
 
-/* Loads the filter's service and lets it attach to the PDO, as PnP would. */
-static void add_filter(disk *d, const WCHAR *service, test_created *out)
+/* Loads a driver's service and lets it attach to the PDO, as PnP would. */
+void add_driver(PDEVICE_OBJECT pdo, const WCHAR *service, test_created *out)
 {
     WCHAR text[128];
     UNICODE_STRING name;
@@ -83,7 +106,7 @@ static void add_filter(disk *d, const WCHAR *service, test_created *out)
     RtlInitUnicodeString(&name, text);
     out->load_status = ObReferenceObjectByName(&name, OBJ_CASE_INSENSITIVE, NULL, 0, NULL, KernelMode, NULL, (PVOID *)&driver);
     if (!NT_SUCCESS(out->load_status)) return;
-    out->add_status = driver->DriverExtension->AddDevice ? driver->DriverExtension->AddDevice(driver, d->pdo) : STATUS_NOT_IMPLEMENTED;
+    out->add_status = driver->DriverExtension->AddDevice ? driver->DriverExtension->AddDevice(driver, pdo) : STATUS_NOT_IMPLEMENTED;
     ObDereferenceObject(driver);
 }
 
@@ -100,7 +123,7 @@ static void create(const test_create *c, test_created *out)
     if (!d) return;
     d->number = out->disk = n;
     disks[n] = d;
-    if (NT_SUCCESS(s) && c->filter[0]) add_filter(d, c->filter, out);
+    if (NT_SUCCESS(s) && c->filter[0]) add_driver(d->pdo, c->filter, out);
     /* A filter that does not load or attach takes the whole stack with it, as under the PnP manager. */
     if (NT_SUCCESS(s) && c->filter[0]) s = NT_SUCCESS(out->load_status) ? (NTSTATUS)out->add_status : (NTSTATUS)out->load_status;
     if (NT_SUCCESS(s)) s = class_add(d);
@@ -187,8 +210,20 @@ static ULONG wanted(ULONG code)
     case TEST_CLASS_MODE: return sizeof(test_class_mode);
     case TEST_PATTERN: return sizeof(test_pattern);
     case TEST_STATISTICS: case TEST_RESET: case TEST_CANCEL: return sizeof(ULONG);
+    case TEST_ADAPTER: return sizeof(test_adapter);
+    case TEST_ADAPTER_PNP: case TEST_ADAPTER_POWER: return sizeof(ULONG);
+    case TEST_ADAPTER_SCAN: return sizeof(test_scan);
+    case TEST_ADAPTER_SETTING: return sizeof(test_setting);
+    case TEST_ADAPTER_CONTROL: return 2 * sizeof(ULONG);
+    case TEST_QUERY: return sizeof(test_pnp);
     }
     return 0;
+}
+
+/* Bytes that an answer of the control thread at least has. */
+static ULONG answer_room(ULONG code)
+{
+    return code == TEST_ADAPTER ? sizeof(test_adapter_created) : code == TEST_ADAPTER_SCAN ? sizeof(test_scanned) : 2 * sizeof(ULONG);
 }
 
 static NTSTATUS on_disk(PIRP irp, ULONG code, disk *d, PVOID buffer, ULONG out)
@@ -236,6 +271,9 @@ NTSTATUS control_dispatch(PIRP irp, PIO_STACK_LOCATION at)
         return out < sizeof(test_created) ? finish(irp, STATUS_BUFFER_TOO_SMALL, 0) : hand_over(irp);
     case TEST_PNP: case TEST_POWER:
         return out < 4 || !disk_number(*(ULONG *)buffer) ? finish(irp, STATUS_NO_SUCH_DEVICE, 0) : hand_over(irp);
+    case TEST_ADAPTER: case TEST_ADAPTER_PNP: case TEST_ADAPTER_POWER: case TEST_ADAPTER_SCAN: case TEST_ADAPTER_SETTING:
+    case TEST_ADAPTER_CONTROL: case TEST_QUERY:
+        return out < answer_room(code) ? finish(irp, STATUS_BUFFER_TOO_SMALL, 0) : hand_over(irp);
     case TEST_RAW: return raw_start(irp, at);
     case TEST_LOG: return finish(irp, STATUS_SUCCESS, log_copy(buffer, out));
     case TEST_LOG_RESET: log_reset(); return finish(irp, STATUS_SUCCESS, 0);
@@ -251,10 +289,49 @@ NTSTATUS control_dispatch(PIRP irp, PIO_STACK_LOCATION at)
 
 /* ---- the control thread ---- */
 
+/* Requests about the adapter; returns the bytes of the answer. */
+static ULONG about_adapter(ULONG code, PVOID buffer, ULONG in, ULONG out)
+{
+    ULONG *words = buffer, length = 0;
+    switch (code) {
+    case TEST_ADAPTER: {
+        test_adapter c = *(test_adapter *)buffer;
+        adapter_create(&c, buffer);
+        return sizeof(test_adapter_created);
+    }
+    case TEST_ADAPTER_SCAN: {
+        test_scan scan = *(test_scan *)buffer;
+        adapter_scan(&scan, buffer);
+        return sizeof(test_scanned);
+    }
+    case TEST_QUERY: {
+        test_pnp p = *(test_pnp *)buffer;
+        disk *d = disk_number(p.disk);
+        words[0] = d ? query_pnp(d, (UCHAR)p.minor, p.argument, (PUCHAR)(words + 2), out - 8, &length) : (ULONG)STATUS_NO_SUCH_DEVICE;
+        words[1] = length;
+        return 8 + length;
+    }
+    case TEST_ADAPTER_CONTROL:
+        words[0] = adapter_control(words[0], words + 2, in - 8, out - 8, &length);
+        words[1] = adapter_invalidations();
+        return 8 + length;
+    case TEST_ADAPTER_SETTING: words[0] = adapter_setting(buffer); break;
+    case TEST_ADAPTER_POWER: words[0] = adapter_power(words[0]); break;
+    case TEST_ADAPTER_PNP: words[0] = adapter_pnp(words[0]); break;
+    }
+    return 4;
+}
+
 static void wait_for(PIRP irp)
 {
-    ULONG code = IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode;
+    PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
+    ULONG code = at->Parameters.DeviceIoControl.IoControlCode;
     PVOID buffer = irp->AssociatedIrp.SystemBuffer;
+    if (code >= TEST_ADAPTER && code <= TEST_QUERY) {
+        ULONG n = about_adapter(code, buffer, at->Parameters.DeviceIoControl.InputBufferLength, at->Parameters.DeviceIoControl.OutputBufferLength);
+        finish(irp, STATUS_SUCCESS, n);
+        return;
+    }
     if (code == TEST_CREATE) {
         test_create c = *(test_create *)buffer;
         create(&c, buffer);
@@ -294,6 +371,7 @@ static NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp)
     UCHAR major = at->MajorFunction;
     if (major == IRP_MJ_CREATE || major == IRP_MJ_CLOSE || major == IRP_MJ_CLEANUP) return finish(irp, STATUS_SUCCESS, 0);
     if (e->role == ROLE_CONTROL) return major == IRP_MJ_DEVICE_CONTROL ? control_dispatch(irp, at) : finish(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    if (e->role == ROLE_ROOT) return root_dispatch(irp, at);
     disk *d = e->disk;
     if (e->role == ROLE_PORT) switch (major) {
     case IRP_MJ_SCSI: return port_scsi(d, irp, at);
@@ -323,6 +401,7 @@ static VOID NTAPI unload(PDRIVER_OBJECT driver)
             send_pnp(disks[n], IRP_MN_REMOVE_DEVICE, 0);
             disk_free(disks[n]);
         }
+    adapter_pnp(IRP_MN_REMOVE_DEVICE);
     RtlInitUnicodeString(&link, L"\\DosDevices\\SluiceTest");
     IoDeleteSymbolicLink(&link);
     IoDeleteDevice(control_device);

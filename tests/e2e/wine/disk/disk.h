@@ -5,6 +5,9 @@
  *   (the filter under test)
  *   PDO over an image file  port role: port.c check.c scsi.c pnp.c
  *
+ * Or the port role is the driver's under test as well, as the function driver
+ * of an adapter on the bus of adapter.c.
+ *
  * control.c makes and steers the disks; image.c is the medium.
  */
 #ifndef DISK_H
@@ -27,7 +30,7 @@ KIRQL NTAPI raise_irql(KIRQL) __asm__("KfRaiseIrql");
 VOID NTAPI lower_irql(KIRQL) __asm__("KeLowerIrql");
 KIRQL NTAPI current_irql(VOID) __asm__("KeGetCurrentIrql");
 
-enum role { ROLE_CONTROL, ROLE_PORT, ROLE_CLASS };
+enum role { ROLE_CONTROL, ROLE_PORT, ROLE_CLASS, ROLE_ROOT };
 
 typedef struct worker {
     PVOID thread;
@@ -72,6 +75,7 @@ typedef struct packet {
 typedef struct disk {
     ULONG number;
     PDEVICE_OBJECT pdo, fdo, lower; /* lower: what the class driver sends to */
+    BOOLEAN adopted;       /* the PDO is a unit of the driver under test; we hold a reference */
     UNICODE_STRING name, link;
     WCHAR name_text[40], link_text[40];
 
@@ -128,7 +132,10 @@ NTSTATUS control_dispatch(PIRP irp, PIO_STACK_LOCATION at);
 NTSTATUS control_start(void);
 void control_stop(void);
 disk *disk_number(ULONG n);
+disk *disk_on(PDEVICE_OBJECT pdo);
+NTSTATUS disk_adopt(PDEVICE_OBJECT pdo, disk **out);
 void disk_free(disk *d);
+void add_driver(PDEVICE_OBJECT pdo, const WCHAR *service, test_created *out);
 NTSTATUS finish(PIRP irp, NTSTATUS status, ULONG_PTR information);
 NTSTATUS worker_start(worker *w, PKSTART_ROUTINE routine, PVOID context);
 void worker_stop(worker *w);
@@ -152,6 +159,7 @@ NTSTATUS port_scsi(disk *d, PIRP irp, PIO_STACK_LOCATION at);
 void port_flush_queues(disk *d, UCHAR srb_status, NTSTATUS status);
 void port_wake(disk *d);
 void port_delete(disk *d);
+disk *port_blank(void);
 
 /* check.c */
 BOOLEAN check_request(disk *d, PIRP irp, PIO_STACK_LOCATION at, request *r);
@@ -174,6 +182,20 @@ NTSTATUS class_pnp(disk *d, PIRP irp, PIO_STACK_LOCATION at);
 NTSTATUS class_forward(disk *d, PIRP irp);
 NTSTATUS send_pnp(disk *d, UCHAR minor, ULONG argument);
 NTSTATUS send_power(disk *d, ULONG state);
+
+NTSTATUS call_and_wait(PDEVICE_OBJECT to, PIRP irp);
+ULONG query_pnp(disk *d, UCHAR minor, ULONG argument, PUCHAR bytes, ULONG room, ULONG *length);
+void remove_without_class(PDEVICE_OBJECT pdo);
+
+/* adapter.c */
+NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at);
+void adapter_create(const test_adapter *c, test_adapter_created *out);
+NTSTATUS adapter_pnp(ULONG minor);
+NTSTATUS adapter_power(ULONG state);
+NTSTATUS adapter_control(ULONG code, PVOID buffer, ULONG in, ULONG out, ULONG *length);
+NTSTATUS adapter_setting(const test_setting *s);
+ULONG adapter_invalidations(void);
+void adapter_scan(const test_scan *scan, test_scanned *out);
 
 /* packet.c */
 packet *packet_new(disk *d, PUCHAR data, ULONG length);

@@ -49,6 +49,21 @@
 /* ULONG disk -> bytes: header of the DACL of \Device\SluiceControl, if it was set */
 #define TEST_CONTROL_DACL TEST_CODE(17)
 
+/* test_adapter -> test_adapter_created: a root device with the driver under test as its function driver */
+#define TEST_ADAPTER TEST_CODE(18)
+/* ULONG minor -> ULONG status: one PnP IRP to the adapter */
+#define TEST_ADAPTER_PNP TEST_CODE(19)
+/* ULONG DEVICE_POWER_STATE -> ULONG status */
+#define TEST_ADAPTER_POWER TEST_CODE(20)
+/* test_scan -> test_scanned: QUERY_DEVICE_RELATIONS; disks are built on new units. Those missing are the test's to remove. */
+#define TEST_ADAPTER_SCAN TEST_CODE(21)
+/* test_setting -> ULONG status: a REG_DWORD of the adapter's */
+#define TEST_ADAPTER_SETTING TEST_CODE(22)
+/* ULONG code, ULONG reserved, input -> ULONG status, ULONG times that relations were invalidated, output */
+#define TEST_ADAPTER_CONTROL TEST_CODE(23)
+/* test_pnp -> ULONG status, ULONG length, bytes: a PnP query of the disk's stack and its answer */
+#define TEST_QUERY TEST_CODE(24)
+
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
 #define CREATE_OWN_WRITES 0x4 /* the filter writes on its own account, as for a mapped volume, not for a caller */
@@ -178,5 +193,16 @@ typedef struct test_raw_result {
     UCHAR sense[20];
     ULONG buffer_changed; /* data out: the caller's buffer is not what it was */
 } test_raw_result;
+
+typedef struct test_adapter { WCHAR service[32], hardware[32]; } test_adapter;
+/* NTSTATUS of each step; a later one is 0xffffffff if not reached */
+typedef struct test_adapter_created { ULONG root_status, load_status, add_status; } test_adapter_created;
+typedef struct test_scan { WCHAR filter[32]; } test_scan; /* service of the filter below the class driver; empty: none */
+typedef struct test_scanned {
+    ULONG status, failed; /* NTSTATUS of the query, and of the last disk that did not come up */
+    ULONG arrived_count, missing_count;
+    ULONG arrived[8], missing[8];
+} test_scanned;
+typedef struct test_setting { WCHAR name[16]; ULONG value; } test_setting;
 
 #endif

@@ -320,16 +320,12 @@ NTSTATUS port_scsi(disk *d, PIRP irp, PIO_STACK_LOCATION at)
     return steer(d, irp, &r);
 }
 
-NTSTATUS port_create(const test_create *c, disk **out, NTSTATUS *image_status)
+/* A disk with nothing in it yet. */
+disk *port_blank(void)
 {
     disk *d = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof *d, TAG);
-    *image_status = STATUS_INSUFFICIENT_RESOURCES;
-    if (!d) return *image_status;
+    if (!d) return NULL;
     RtlZeroMemory(d, sizeof *d);
-    d->sector_size = c->sector_size;
-    d->max_transfer = c->max_transfer;
-    d->alignment_mask = c->alignment_mask;
-    d->flags = c->flags;
     d->random = 1;
     KeInitializeSpinLock(&d->lock);
     KeInitializeSpinLock(&d->packets_lock);
@@ -337,6 +333,18 @@ NTSTATUS port_create(const test_create *c, disk **out, NTSTATUS *image_status)
     InitializeListHead(&d->done);
     InitializeListHead(&d->packets);
     InitializeListHead(&d->retry);
+    return d;
+}
+
+NTSTATUS port_create(const test_create *c, disk **out, NTSTATUS *image_status)
+{
+    disk *d = port_blank();
+    *image_status = STATUS_INSUFFICIENT_RESOURCES;
+    if (!d) return *image_status;
+    d->sector_size = c->sector_size;
+    d->max_transfer = c->max_transfer;
+    d->alignment_mask = c->alignment_mask;
+    d->flags = c->flags;
     NTSTATUS s = *image_status = image_open(d, c->image);
     if (NT_SUCCESS(s)) s = IoCreateDevice(own_driver, sizeof(extension), NULL, FILE_DEVICE_DISK, 0, FALSE, &d->pdo);
     if (!NT_SUCCESS(s)) {
@@ -361,7 +369,8 @@ void port_delete(disk *d)
     worker_stop(&d->io);
     worker_stop(&d->completer);
     port_flush_queues(d, SRB_STATUS_NO_DEVICE, STATUS_DEVICE_DOES_NOT_EXIST);
-    if (d->pdo) IoDeleteDevice(d->pdo);
+    if (d->adopted) ObDereferenceObject(d->pdo);
+    else if (d->pdo) IoDeleteDevice(d->pdo);
     if (d->image) ZwClose(d->image);
     d->pdo = NULL;
 }

@@ -3,7 +3,11 @@
 
 #define DACL_MAX 1024
 #define DELETED 0xdead /* in Spare1: gone when what is attached to it is */
-typedef struct device_info { ULONG extension, dacl_size; UCHAR dacl[DACL_MAX]; } device_info;
+typedef struct device_info {
+    ULONG extension, dacl_size;
+    UCHAR dacl[DACL_MAX];
+    verifier_identity identity; /* pointers are the test driver's */
+} device_info;
 
 static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device, void *caller)
 {
@@ -15,6 +19,7 @@ static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, 
     (*device)->Characteristics = flags;
     (*device)->Flags |= DO_DEVICE_INITIALIZING | (exclusive ? DO_EXCLUSIVE : 0);
     info = heap_alloc(sizeof *info);
+    RtlZeroMemory(info, sizeof *info);
     info->extension = extension;
     object_add(DEVICE, *device, caller, info);
     return st;
@@ -112,6 +117,78 @@ void EXPORT(IoUnregisterShutdownNotification)(DEVICE_OBJECT *device)
     irql_at_most(PASSIVE_LEVEL, "IoUnregisterShutdownNotification", CALLER);
     while (object_remove(SHUTDOWN, device, NULL)) ;
 }
+/* ---- what the PnP manager knows of a device: a test driver says it ---- */
+
+static BOOLEAN identity_of(DEVICE_OBJECT *device, verifier_identity *identity)
+{
+    object *o;
+    lock_all();
+    o = object_find(DEVICE, device);
+    if (o) *identity = ((device_info *)o->u.ptr)->identity;
+    unlock_all();
+    return o && identity->class_guid;
+}
+
+NTSTATUS verifier_device_identity(PVOID device, const verifier_identity *identity)
+{
+    object *o;
+    lock_all();
+    o = object_find(DEVICE, device);
+    if (o) ((device_info *)o->u.ptr)->identity = *identity;
+    unlock_all();
+    return o ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
+}
+
+static NTSTATUS give(const void *value, ULONG size, ULONG room, PVOID buffer, ULONG *needed)
+{
+    *needed = size;
+    if (room < size) return STATUS_BUFFER_TOO_SMALL;
+    RtlCopyMemory(buffer, value, size);
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS EXPORT(IoGetDeviceProperty)(DEVICE_OBJECT *pdo, DEVICE_REGISTRY_PROPERTY property, ULONG room, PVOID buffer, ULONG *needed)
+{
+    verifier_identity identity;
+    ULONG size = sizeof(WCHAR);
+    irql_at_most(PASSIVE_LEVEL, "IoGetDeviceProperty", CALLER);
+    if (property != DevicePropertyClassGuid && property != DevicePropertyHardwareID) return IoGetDeviceProperty(pdo, property, room, buffer, needed);
+    if (!identity_of(pdo, &identity)) return STATUS_OBJECT_NAME_NOT_FOUND;
+    if (property == DevicePropertyHardwareID) return give(identity.hardware_ids, identity.hardware_ids_size, room, buffer, needed);
+    for (const WCHAR *c = identity.class_guid; *c; c++) size += sizeof *c;
+    return give(identity.class_guid, size, room, buffer, needed);
+}
+
+NTSTATUS EXPORT(IoOpenDeviceRegistryKey)(DEVICE_OBJECT *pdo, ULONG kind, ACCESS_MASK access, HANDLE *key)
+{
+    verifier_identity identity;
+    UNICODE_STRING name;
+    OBJECT_ATTRIBUTES attributes;
+    irql_at_most(PASSIVE_LEVEL, "IoOpenDeviceRegistryKey", CALLER);
+    if (!identity_of(pdo, &identity) || !identity.key) return STATUS_OBJECT_NAME_NOT_FOUND;
+    RtlInitUnicodeString(&name, identity.key);
+    InitializeObjectAttributes(&attributes, &name, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL, NULL);
+    return ZwOpenKey(key, access, &attributes);
+}
+
+/* The test driver asks for the relations when it wants to: this only counts. */
+void EXPORT(IoInvalidateDeviceRelations)(DEVICE_OBJECT *pdo, DEVICE_RELATION_TYPE type)
+{
+    object *o;
+    irql_at_most(DISPATCH_LEVEL, "IoInvalidateDeviceRelations", CALLER);
+    lock_all();
+    o = object_find(DEVICE, pdo);
+    if (o) ((device_info *)o->u.ptr)->identity.invalidations++;
+    unlock_all();
+}
+
+ULONG verifier_device_invalidations(PVOID device)
+{
+    verifier_identity identity = { 0 };
+    identity_of(device, &identity);
+    return identity.invalidations;
+}
+
 void EXPORT(IoInvalidateDeviceState)(DEVICE_OBJECT *pdo) { irql_at_most(DISPATCH_LEVEL, "IoInvalidateDeviceState", CALLER); }
 
 /* ---- security: Wine cannot open a device object by pointer, so the handle is

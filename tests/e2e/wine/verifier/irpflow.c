@@ -117,7 +117,7 @@ static BOOLEAN climb(IRP *irp)
     s->Context = NULL;
     lock_all();
     info = irp_find(irp);
-    if (info) { info->last = driver_of_device(done.DeviceObject); if (location + 1 >= (ULONG)info->home) info->in_flight = FALSE; }
+    if (info) { info->last = server_of_device(done.DeviceObject); if (location + 1 >= (ULONG)info->home) info->in_flight = FALSE; }
     unlock_all();
     /* Wine's own routine at the top may free the IRP without our knowledge */
     if (top && call && !driver_at(done.CompletionRoutine)) irp_forget(irp);
@@ -148,7 +148,7 @@ static BOOLEAN may_complete(IRP *irp, void *caller)
         violation("irp.double-complete", caller, "IoCompleteRequest of IRP %p, which was completed before", irp);
         return FALSE;
     }
-    holder = driver_of_device(IoGetCurrentIrpStackLocation(irp)->DeviceObject);
+    holder = server_of_device(IoGetCurrentIrpStackLocation(irp)->DeviceObject);
     if (!d || holder == d) return TRUE;
     if (last == d) violation("irp.double-complete", caller, "IoCompleteRequest of IRP %p, which this driver completed before", irp);
     else violation("irp.not-owner", caller, "IoCompleteRequest of IRP %p, which is with %s", irp, holder ? holder->name : "another driver");

@@ -37,6 +37,7 @@ driver *driver_named(const char *image);
 driver *driver_number(ULONG i);              /* NULL past the last */
 driver *driver_of_object(const DRIVER_OBJECT *object);
 driver *driver_of_device(const DEVICE_OBJECT *device);
+driver *server_of_device(const DEVICE_OBJECT *device);
 void driver_gone(driver *d, void *where);    /* its unload routine, or its failed entry point, has returned */
 void hook_driver(driver *d);                 /* before its entry point runs */
 

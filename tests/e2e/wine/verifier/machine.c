@@ -32,6 +32,36 @@ void EXPORT(KeStallExecutionProcessor)(ULONG microseconds)
         __builtin_ia32_pause();
 }
 
+/* One group and one node, with as many processors as the process may use. */
+USHORT EXPORT(KeQueryHighestNodeNumber)(void) { return 0; }
+KAFFINITY EXPORT(KeQueryGroupAffinity)(USHORT group) { return group ? 0 : KeQueryActiveProcessors(); }
+void EXPORT(KeQueryNodeActiveAffinity)(USHORT node, PGROUP_AFFINITY affinity, USHORT *count)
+{
+    if (affinity) *affinity = (GROUP_AFFINITY){ .Mask = node ? 0 : KeQueryActiveProcessors() };
+    if (count) *count = (USHORT)__builtin_popcountll(node ? 0 : KeQueryActiveProcessors());
+}
+
+/* Devices, if there were any, would see memory where processors do. */
+PHYSICAL_ADDRESS EXPORT(MmGetPhysicalAddress)(PVOID address) { return (PHYSICAL_ADDRESS){ .QuadPart = (LONG64)address }; }
+PVOID EXPORT(MmAllocateContiguousMemorySpecifyCache)(SIZE_T bytes, PHYSICAL_ADDRESS low, PHYSICAL_ADDRESS high, PHYSICAL_ADDRESS boundary, MEMORY_CACHING_TYPE caching)
+{
+    irql_at_most(DISPATCH_LEVEL, "MmAllocateContiguousMemorySpecifyCache", CALLER);
+    if (inject_failure(VERIFIER_FAIL_POOL, CALLER)) return NULL;
+    void *memory = block_alloc((bytes + PAGE_SIZE - 1) & ~(SIZE_T)(PAGE_SIZE - 1), 'gtnC', FALSE, FALSE, CALLER);
+    if (memory) object_add(POOL, memory, CALLER, NULL);
+    return memory;
+}
+void EXPORT(MmFreeContiguousMemorySpecifyCache)(PVOID memory, SIZE_T bytes, MEMORY_CACHING_TYPE caching)
+{
+    block *b = block_at(memory);
+    irql_at_most(DISPATCH_LEVEL, "MmFreeContiguousMemorySpecifyCache", CALLER);
+    if (!b || b->freed || !object_remove(POOL, memory, NULL)) {
+        violation("pool.free-unknown", CALLER, "MmFreeContiguousMemorySpecifyCache of %p, which is no such memory", memory);
+        return;
+    }
+    block_free(b, CALLER);
+}
+
 /* A kernel stack is 24 KiB on x64; what is used of this thread's since the
  * driver was entered is not known, so a driver is told what a fresh one has. */
 #define KERNEL_STACK 24576

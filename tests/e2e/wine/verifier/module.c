@@ -1,5 +1,5 @@
 /* Which drivers are loaded, and the DLL's own start. A driver counts if it
- * imports ntoskrnx.exe; the loader tells us of each before its entry point
+ * imports ntoskrnx.exe, or a driver that does (a miniport of its port); the loader tells us of each before its entry point
  * runs. Records stay after unload: late reports still find the name. */
 #include "kernel.h"
 
@@ -39,6 +39,13 @@ driver *driver_of_device(const DEVICE_OBJECT *device)
     return device ? driver_of_object(device->DriverObject) : NULL;
 }
 
+/* The driver whose code serves the device: for a miniport's, its port's. */
+driver *server_of_device(const DEVICE_OBJECT *device)
+{
+    driver *d = driver_of_device(device), *code = d ? driver_at(d->dispatch[IRP_MJ_PNP]) : NULL;
+    return code ? code : d;
+}
+
 static BOOLEAN imports_us(char *base)
 {
     IMAGE_NT_HEADERS *nt = (void *)(base + *(LONG *)(base + 0x3c));
@@ -46,7 +53,7 @@ static BOOLEAN imports_us(char *base)
     if (!dir->VirtualAddress) return FALSE;
     /* import descriptors are five 32-bit words; the fourth is the name */
     for (ULONG *entry = (ULONG *)(base + dir->VirtualAddress); entry[3]; entry += 5)
-        if (same_name(base + entry[3], "ntoskrnx.exe")) return TRUE;
+        if (same_name(base + entry[3], "ntoskrnx.exe") || driver_named(base + entry[3])) return TRUE;
     return FALSE;
 }
 

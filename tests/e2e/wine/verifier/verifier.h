@@ -95,4 +95,18 @@ VERIFIER_API ULONG verifier_leak_check(const CHAR *image);
  * bytes, 0 if none was set; copies at most length bytes. */
 VERIFIER_API ULONG verifier_device_dacl(PVOID device, void *buffer, ULONG length);
 
+/* What a driver is told of a device by IoGetDeviceProperty (class GUID,
+ * hardware identifiers) and IoOpenDeviceRegistryKey, as the PnP manager would
+ * know it of an installed device. The strings stay the caller's, and must
+ * live as long as the device. */
+typedef struct verifier_identity {
+    const WCHAR *class_guid;
+    const WCHAR *hardware_ids; /* each ended by a zero, all by one more */
+    ULONG hardware_ids_size;   /* bytes */
+    const WCHAR *key;          /* of the registry; NULL: it has none */
+    ULONG invalidations;       /* counted: IoInvalidateDeviceRelations */
+} verifier_identity;
+VERIFIER_API NTSTATUS verifier_device_identity(PVOID device, const verifier_identity *identity);
+VERIFIER_API ULONG verifier_device_invalidations(PVOID device);
+
 #endif

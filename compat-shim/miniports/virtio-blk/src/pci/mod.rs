@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   capability   where the device's registers lie, from its configuration space
+//!   resources    the memory that its host was given for its BARs
 //!   registers    the transport made of them
 //! ```
 
 mod capability;
 mod registers;
+pub mod resources;
 
 pub use capability::{Place, Places};
 pub use registers::Pci;

@@ -34,6 +34,8 @@ const QUEUE_DEVICE: u32 = 48;
 const NO_VECTOR: u32 = 0xFFFF;
 /// Looks at the status after a reset (4.1.4.3.2): each takes about a microsecond on a bus.
 const LOOKS: u32 = 1_000_000;
+/// Vendor and device (PCI 3.0, 6.2.1), all ones where nothing answers.
+const IDENTITY: u8 = 0x00;
 /// COMMAND, with the bit that lets the device read and write memory (PCI 3.0, 6.2.2).
 const COMMAND: u8 = 0x04;
 const BUS_MASTER: u32 = 1 << 2;
@@ -61,10 +63,16 @@ impl<F: Function> Pci<F> {
         Ok(Self { function, places, notify: [const { AtomicU32::new(NOWHERE) }; QUEUES] })
     }
 
-    /// Reads, and by that clears, what a line interrupt was for: a queue, the configuration (4.1.4.5).
+    /// The function.
+    pub fn function(&self) -> &F {
+        &self.function
+    }
+
+    /// Reads, and by that clears, what a line interrupt was for: a queue, the configuration (4.1.4.5). All ones come from a
+    /// device that is not there.
     pub fn interrupt_status(&self) -> (bool, bool) {
-        let status = self.read_at(&self.places.isr, 0, 1);
-        (status & 1 != 0, status & 2 != 0)
+        let status = self.read_at(&self.places.isr, 0, 1) & 0xFF;
+        (status != 0xFF && status & 1 != 0, status != 0xFF && status & 2 != 0)
     }
 
     /// The message by which a queue interrupts; message 0 is the configuration's.
@@ -118,6 +126,9 @@ fn width_at(at: usize) -> usize {
 
 impl<F: Function> Transport for Pci<F> {
     fn reset(&self) -> Result<Continuity, Failure> {
+        if self.function.config(IDENTITY) == u32::MAX {
+            return Err(Failure::Gone); // and could not be asked for as long as the looks below would take
+        }
         self.write(STATUS, 0);
         if (0..LOOKS).any(|_| {
             core::hint::spin_loop();

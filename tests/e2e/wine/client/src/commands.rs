@@ -5,6 +5,7 @@ use std::{collections::HashMap, fs::File, process::exit};
 use serde_json::json;
 
 use crate::{
+    adapter::Adapter,
     copy,
     device::Error,
     disk::{self, Bench, Disk},
@@ -170,6 +171,19 @@ fn remove(o: &Options) {
     report::check("REMOVE_DEVICE succeeds", s == 0, format!("{s:#x}"));
 }
 
+/// The function driver's role: one of its suites, on an adapter of its own.
+fn adapter(o: &Options) {
+    let adapter = Adapter::new(bench());
+    match o.text("suite") {
+        "lives" => suites::adapter::lives(&adapter),
+        "surprise" => suites::adapter::surprise(&adapter),
+        "volume" => suites::adapter::volume(&adapter, o.text("image"), o.text("passphrase-file")),
+        "linked" => suites::linked::run(&adapter, o.text("miniport")),
+        "starve" => suites::adapter::starve(&adapter, o.number("most") as u32),
+        other => report::fatal(format!("unknown suite {other} of the adapter's")),
+    }
+}
+
 fn stop() {
     // Under Wine a driver that ZwLoadDriver loaded is not "running" to the service manager: it then
     // goes with its host, and what it owned is looked at here.
@@ -217,6 +231,7 @@ pub(crate) fn run(args: &[String]) -> ! {
             must("verifier", bench().call(VERIFIER_RESET, &[]));
         }
         "remove" => remove(&o),
+        "adapter" => adapter(&o),
         "stop" => stop(),
         "suite" => suites::run(o.text("name"), o.disk(), o.number_or("volume", 0)),
         _ => report::fatal(format!("unknown subcommand {command}")),

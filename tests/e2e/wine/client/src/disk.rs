@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// `\\.\SluiceTest`.
-pub(crate) struct Bench(Device);
+pub(crate) struct Bench(pub(crate) Device);
 
 impl Bench {
     pub(crate) fn open() -> Result<Bench, Error> {
@@ -73,14 +73,14 @@ impl Bench {
     }
 }
 
-fn fill(to: &mut [u16], text: &str) {
+pub(crate) fn fill(to: &mut [u16], text: &str) {
     let room = to.len() - 1;
     for (slot, unit) in to[..room].iter_mut().zip(text.encode_utf16()) {
         *slot = unit;
     }
 }
 
-fn word(bytes: &[u8]) -> Result<u32, Error> {
+pub(crate) fn word(bytes: &[u8]) -> Result<u32, Error> {
     bytes.try_into().map(u32::from_le_bytes).map_err(|_| crate::device::TIMED_OUT)
 }
 

@@ -24,6 +24,13 @@ pub(crate) const VERIFIER_COUNTERS: u32 = code(14);
 pub(crate) const VERIFIER_RESET: u32 = code(15);
 pub(crate) const VERIFIER_LEAKS: u32 = code(16);
 pub(crate) const CONTROL_DACL: u32 = code(17);
+pub(crate) const ADAPTER: u32 = code(18);
+pub(crate) const ADAPTER_PNP: u32 = code(19);
+pub(crate) const ADAPTER_POWER: u32 = code(20);
+pub(crate) const ADAPTER_SCAN: u32 = code(21);
+pub(crate) const ADAPTER_SETTING: u32 = code(22);
+pub(crate) const ADAPTER_CONTROL: u32 = code(23);
+pub(crate) const QUERY: u32 = code(24);
 
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;
@@ -61,6 +68,39 @@ pub(crate) struct Pnp {
     pub(crate) disk: u32,
     pub(crate) minor: u32,
     pub(crate) argument: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, FromZeros, IntoBytes, Immutable)]
+pub(crate) struct AdapterCreate {
+    pub(crate) service: [u16; 32],
+    pub(crate) hardware: [u16; 32],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Debug)]
+pub(crate) struct AdapterCreated {
+    pub(crate) root_status: u32,
+    pub(crate) load_status: u32,
+    pub(crate) add_status: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Debug)]
+pub(crate) struct Scanned {
+    pub(crate) status: u32,
+    pub(crate) failed: u32,
+    pub(crate) arrived_count: u32,
+    pub(crate) missing_count: u32,
+    pub(crate) arrived: [u32; 8],
+    pub(crate) missing: [u32; 8],
+}
+
+#[repr(C)]
+#[derive(Clone, FromZeros, IntoBytes, Immutable)]
+pub(crate) struct Setting {
+    pub(crate) name: [u16; 16],
+    pub(crate) value: u32,
 }
 
 pub(crate) const ORDER_FIFO: u32 = 0;

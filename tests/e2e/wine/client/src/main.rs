@@ -3,6 +3,8 @@
 //! Prints one JSON object a line; see `report.rs`. Runs under Wine.
 
 #[cfg(windows)]
+mod adapter;
+#[cfg(windows)]
 mod commands;
 #[cfg(windows)]
 mod copy;

@@ -1,10 +1,12 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
+pub(crate) mod adapter;
 mod control;
 mod discards;
 mod endings;
 mod faults;
 mod lies;
+pub(crate) mod linked;
 mod mapped;
 mod miniport;
 mod policy;

@@ -1,0 +1,76 @@
+//! What is generated from the tables: `docs/storport.md` and the list for the import library.
+
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Write;
+
+use super::{Code, Coverage, EXTENDED, Export, INLINE, NOTIFICATIONS, all};
+
+const HEAD: &str = "\
+# The StorPort interface, function by function
+
+Generated from the tables in [`compat-shim/port/src/exports`](../compat-shim/port/src/exports/mod.rs); a test fails if it
+differs. To make it anew: `SLUICE_BLESS=1 cargo test -p sluice-port --test document`.
+
+A miniport is linked to these instead of Microsoft's `storport.sys`. **Done** means that it does what its documentation
+says, under the host's services; the functions that answer `STOR_STATUS_NOT_IMPLEMENTED` are those that miniports must
+expect that answer from, since it is StorPort's own on versions that lack them.
+";
+
+fn exported(text: &mut String) {
+    let exports: Vec<&Export> = all().collect();
+    let _ = write!(text, "\n## Exported functions\n\n{} of them.\n", exports.len());
+    let mut group = "";
+    for export in exports {
+        if export.group != group {
+            group = export.group;
+            let _ = write!(text, "\n### {group}\n\n| function | what it does here |\n|---|---|\n");
+        }
+        let _ = writeln!(text, "| `{}` | {} |", export.name, export.text.trim());
+    }
+}
+
+fn coverage_of(code: &Code) -> String {
+    match code.coverage {
+        Coverage::Done => String::from("done"),
+        Coverage::Accepted => String::from("accepted, and nothing is done"),
+        Coverage::Inline => String::from("inline in the header"),
+        Coverage::Answers(status) => format!("answers `{status}`"),
+    }
+}
+
+fn codes(text: &mut String, title: &str, note: &str, rows: &[Code], radix: bool) {
+    let done = rows.iter().filter(|row| row.coverage == Coverage::Done).count();
+    let _ = write!(text, "\n## {title}\n\n{note}{done} of {} done.\n\n", rows.len());
+    text.push_str("| code | name | function of the header | |\n|---|---|---|---|\n");
+    for row in rows {
+        let number = if radix { format!("{:#06x}", row.code) } else { format!("{}", row.code) };
+        let _ = writeln!(text, "| {number} | `{}` | `{}` | {} |", row.name, row.function, coverage_of(row));
+    }
+}
+
+/// The document.
+#[must_use]
+pub fn coverage() -> String {
+    let mut text = String::from(HEAD);
+    exported(&mut text);
+    let note = "A notification has no result: one that is not there is counted, and changes nothing. ";
+    codes(&mut text, "StorPortNotification", note, NOTIFICATIONS, true);
+    codes(&mut text, "StorPortExtendedFunction", "", EXTENDED, false);
+    text.push_str("\n## Inline in the header\n\n| function | what it is |\n|---|---|\n");
+    for (name, what) in INLINE {
+        let _ = writeln!(text, "| {name} | {what} |");
+    }
+    text
+}
+
+/// The module definition file of the import library: what a miniport finds in `image` (`sluice.sys`).
+#[must_use]
+pub fn definitions(image: &str) -> String {
+    let mut names: Vec<&str> = all().map(|export| export.name).collect();
+    names.sort_unstable();
+    let mut text = format!("LIBRARY {image}\nEXPORTS\n");
+    for name in names {
+        let _ = writeln!(text, "    {name}");
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! Where a request's data lies: scatter lists and address translation.
+
+use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
+
+use sluice_shim::storport::{
+    ScsiRequestBlock, SrbKind, StorageRequestBlock, srb::Address, status::StorStatus,
+};
+
+use crate::{
+    faults::count,
+    port::Port,
+    slots::Slot,
+    types::{ScatterElement, ScatterHead},
+};
+
+impl Port {
+    /// The slot of an SRB that a miniport asks about; it must have it.
+    fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
+        let slot = self.slots().and_then(|slots| slots.of_srb(srb)).filter(|slot| slot.is_out());
+        if slot.is_none() {
+            count(&self.faults().argument);
+        }
+        slot
+    }
+
+    /// A slot's data, as its origin has named it: the miniport may have written anything over its own SRB by now.
+    fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
+        let origin = slot.origin()?.srb.as_ptr().cast::<u8>();
+        let (buffer, length) = match self.kind() {
+            SrbKind::Legacy => (
+                offset_of!(ScsiRequestBlock, data_buffer),
+                offset_of!(ScsiRequestBlock, data_transfer_length),
+            ),
+            SrbKind::Extended => (
+                offset_of!(StorageRequestBlock, data_buffer),
+                offset_of!(StorageRequestBlock, data_transfer_length),
+            ),
+        };
+        // SAFETY: fields of the origin's SRB, which stays until it is given back; the slot is out.
+        let (buffer, length) =
+            unsafe { (origin.add(buffer).cast::<*mut u8>().read(), origin.add(length).cast::<u32>().read()) };
+        (!buffer.is_null() && length > 0 && slot.index() != 0).then_some((buffer, length))
+    }
+
+    /// StorPortGetScatterGatherList: null if there is no data, or it does not fit. Made when it is asked for: a miniport
+    /// that copies its data never needs it.
+    pub(crate) fn scatter_list(&self, srb: *const c_void) -> *mut c_void {
+        let Some(slot) = self.slot_with(srb) else { return ptr::null_mut() };
+        let list = slot.scatter();
+        if slot.scattered.load(Relaxed) {
+            return list.cast();
+        }
+        let Some((buffer, length)) = self.data_of(slot) else { return ptr::null_mut() };
+        let most = self.slots().map_or(0, |slots| slots.elements());
+        let (mut done, mut count, mut end) = (0usize, 0usize, None);
+        while done < length as usize {
+            let here = buffer.wrapping_add(done);
+            let Some((physical, run)) = self.services().physical_address(here.cast(), length as usize - done)
+            else {
+                return ptr::null_mut();
+            };
+            let run = run.clamp(1, length as usize - done);
+            // SAFETY: the list has room for `most` elements behind its head, and `count` never exceeds that.
+            unsafe {
+                let elements = list.add(1).cast::<ScatterElement>();
+                if end == Some(physical) && count > 0 {
+                    (*elements.add(count - 1)).length += run as u32;
+                } else if count < most {
+                    let element = ScatterElement { physical, length: run as u32, reserved: 0 };
+                    elements.add(count).write(element);
+                    count += 1;
+                } else {
+                    return ptr::null_mut();
+                }
+            }
+            end = Some(physical + run as u64);
+            done += run;
+        }
+        // SAFETY: the head is the list's own.
+        unsafe { list.write(ScatterHead { count: count as u32, reserved: 0 }) };
+        slot.scattered.store(true, Relaxed);
+        list.cast()
+    }
+
+    /// StorPortGetPhysicalAddress: of an SRB's data, or of memory that the port has given to the miniport. Zero, and a
+    /// length of zero, if it is not known.
+    pub(crate) fn physical_address(&self, srb: *const c_void, address: *const c_void) -> (u64, u32) {
+        if address.is_null() {
+            count(&self.faults().argument);
+            return (0, 0);
+        }
+        let most = match self.known_length(srb, address as usize) {
+            Some(most) => most,
+            None => {
+                count(&self.faults().argument);
+                return (0, 0);
+            }
+        };
+        match self.services().physical_address(address, most) {
+            Some((physical, run)) => (physical, u32::try_from(run.min(most)).unwrap_or(u32::MAX)),
+            None => (0, 0),
+        }
+    }
+
+    /// How many bytes from `address` on are memory that a miniport may ask about.
+    fn known_length(&self, srb: *const c_void, address: usize) -> Option<usize> {
+        let inside = |start: usize, bytes: usize| {
+            let offset = address.checked_sub(start)?;
+            bytes.checked_sub(offset).filter(|rest| *rest > 0)
+        };
+        if !srb.is_null() {
+            let slot = self.slot_with(srb)?;
+            if let Some((buffer, length)) = self.data_of(slot)
+                && let Some(rest) = inside(buffer as usize, length as usize)
+            {
+                return Some(rest);
+            }
+        }
+        let settings = self.settings();
+        let slot = |slot: &Slot| inside(slot.extension() as usize, settings?.srb_extension as usize);
+        let uncached =
+            self.uncached().and_then(|dma| inside(dma.address.as_ptr() as usize, dma.request.bytes));
+        let device =
+            inside(self.extension() as usize, self.registration().data().device_extension_size as usize);
+        uncached
+            .or(device)
+            .or_else(|| self.slots()?.iter().find_map(slot))
+            .or_else(|| self.piece_length(address))
+    }
+
+    /// StorPortGetVirtualAddress: of the uncached extension and of contiguous memory; null for anything else.
+    pub(crate) fn virtual_address(&self, physical: u64) -> *mut c_void {
+        let own = self.uncached().copied().into_iter();
+        let found = own.chain(self.dma_piece_at(physical)).find_map(|dma| {
+            let offset = usize::try_from(physical.checked_sub(dma.physical)?).ok()?;
+            // SAFETY: inside the memory.
+            (offset < dma.request.bytes).then(|| unsafe { dma.address.as_ptr().add(offset) })
+        });
+        found.map_or(ptr::null_mut(), <*mut u8>::cast)
+    }
+
+    /// StorPortGetSystemAddress: buffers of the port's requests are mapped in any case.
+    pub(crate) fn system_address(&self, srb: *const c_void) -> Result<*mut c_void, StorStatus> {
+        let slot = self.slot_with(srb).ok_or(StorStatus::INVALID_PARAMETER)?;
+        let (buffer, _) = self.data_of(slot).ok_or(StorStatus::INVALID_PARAMETER)?;
+        Ok(buffer.cast())
+    }
+
+    /// StorPortGetSrb: the SRB of a unit with this tag, if the miniport has it.
+    pub(crate) fn srb_with_tag(&self, address: Address, tag: i32) -> *mut c_void {
+        let is_it = |slot: &&Slot| {
+            slot.is_out()
+                && i64::from(slot.index()) == i64::from(tag)
+                && slot.unit().is_some_and(|unit| unit.address() == address)
+        };
+        let found = self.slots().and_then(|slots| slots.iter().find(is_it));
+        found.map_or(ptr::null_mut(), |slot| slot.srb().cast())
+    }
+
+    /// Whether the miniport has this SRB; counted if not.
+    pub(crate) fn is_with_miniport(&self, srb: *const c_void) -> bool {
+        self.slot_with(srb).is_some()
+    }
+}

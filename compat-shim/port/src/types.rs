@@ -1,0 +1,189 @@
+//! The structures that only the C functions use. As in `storport.h`; each names its WDK counterpart. Public for those who
+//! compare them with the C headers.
+
+#![allow(missing_docs, reason = "fields are the WDK's of the same name")]
+
+use core::{
+    ffi::c_void,
+    mem::{offset_of, size_of},
+};
+
+use sluice_shim::storport::initialization::HwDpc;
+
+/// `STOR_SCATTER_GATHER_ELEMENT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScatterElement {
+    pub physical: u64,
+    pub length: u32,
+    pub reserved: usize,
+}
+
+const _: () = assert!(size_of::<ScatterElement>() == 24);
+
+/// `STOR_SCATTER_GATHER_LIST` without its elements, which follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScatterHead {
+    pub count: u32,
+    pub reserved: usize,
+}
+
+const _: () = assert!(size_of::<ScatterHead>() == 16);
+
+/// `STOR_DPC`: a KDPC's room and a lock. The miniport's memory; what is in it is ours.
+#[repr(C)]
+pub struct StorDpc {
+    /// [`StorDpc::MAGIC`] once it has been initialized.
+    pub magic: u32,
+    /// Zero, or queued.
+    pub queued: core::sync::atomic::AtomicU32,
+    pub routine: Option<HwDpc>,
+    pub argument1: *mut c_void,
+    pub argument2: *mut c_void,
+    pub next: *mut StorDpc,
+    pub spare: [usize; 3],
+    /// `Lock`: what DpcLock takes.
+    pub lock: sluice_shim::platform::LockWord,
+}
+
+impl StorDpc {
+    pub const MAGIC: u32 = 0x4350_4453; // "SDPC"
+}
+
+const _: () = assert!(size_of::<StorDpc>() == 72 && offset_of!(StorDpc, lock) == 64);
+
+/// `STOR_LOCK_HANDLE`.
+#[repr(C)]
+pub struct LockHandle {
+    /// `STOR_SPINLOCK`; zero: nothing is held.
+    pub kind: u32,
+    /// `Context.LockQueue.Next`: here, the message of an MSI lock.
+    pub message: usize,
+    /// `Context.LockQueue.Lock`: here, the lock's address.
+    pub lock: usize,
+    /// `Context.OldIrql`.
+    pub old_irql: u8,
+}
+
+const _: () = assert!(size_of::<LockHandle>() == 32 && offset_of!(LockHandle, old_irql) == 24);
+
+/// `GROUP_AFFINITY`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GroupAffinity {
+    pub mask: usize,
+    pub group: u16,
+    pub reserved: [u16; 3],
+}
+
+const _: () = assert!(size_of::<GroupAffinity>() == 16);
+
+/// `PROCESSOR_NUMBER`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessorNumber {
+    pub group: u16,
+    pub number: u8,
+    pub reserved: u8,
+}
+
+const _: () = assert!(size_of::<ProcessorNumber>() == 4);
+
+/// `PERF_CONFIGURATION_DATA`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PerformanceData {
+    pub version: u32,
+    pub size: u32,
+    pub flags: u32,
+    pub concurrent_channels: u32,
+    pub first_message: u32,
+    pub last_message: u32,
+    pub device_node: u32,
+    pub reserved: u32,
+    pub message_targets: *mut GroupAffinity,
+}
+
+const _: () = assert!(size_of::<PerformanceData>() == 40);
+
+/// `STARTIO_PERFORMANCE_PARAMETERS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartIoParameters {
+    pub version: u32,
+    pub size: u32,
+    pub message_number: u32,
+    pub channel_number: u32,
+}
+
+const _: () = assert!(size_of::<StartIoParameters>() == 16);
+
+/// `MESSAGE_INTERRUPT_INFORMATION`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessageInformation {
+    pub id: u32,
+    pub data: u32,
+    pub address: u64,
+    pub vector: u32,
+    pub level: u32,
+    /// KINTERRUPT_MODE: 1, latched.
+    pub mode: u32,
+}
+
+const _: () = assert!(size_of::<MessageInformation>() == 32);
+
+/// `STOR_LOG_EVENT_DETAILS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LogDetails {
+    pub revision: u32,
+    pub size: u32,
+    pub flags: u32,
+    /// 0 adapter, 1 unit, 2 target (STOR_EVENT_ASSOCIATION_ENUM).
+    pub association: u32,
+    pub path: u32,
+    pub target: u32,
+    pub lun: u32,
+    pub storport_specific: u8,
+    pub error: u32,
+    pub unique: u32,
+    pub dump_size: u32,
+    pub dump: *const u8,
+    pub string_count: u32,
+    pub strings: *const *const u16,
+}
+
+const _: () = assert!(size_of::<LogDetails>() == 72 && offset_of!(LogDetails, dump) == 48);
+
+/// `SCSI_SUPPORTED_CONTROL_TYPE_LIST`, with room for all types that we ask.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SupportedTypes<const N: usize> {
+    pub most: u32,
+    pub supported: [u8; N],
+}
+
+/// `SCSI_WMI_REQUEST_BLOCK`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct WmiRequestBlock {
+    pub length: u16,
+    pub function: u8,
+    pub srb_status: u8,
+    pub sub_function: u8,
+    pub path_id: u8,
+    pub target_id: u8,
+    pub lun: u8,
+    pub reserved1: u8,
+    pub wmi_flags: u8,
+    pub reserved2: [u8; 2],
+    pub srb_flags: u32,
+    pub data_transfer_length: u32,
+    pub time_out_value: u32,
+    pub data_buffer: *mut c_void,
+    pub data_path: *mut c_void,
+}
+
+const _: () = assert!(offset_of!(WmiRequestBlock, data_path) == 32);

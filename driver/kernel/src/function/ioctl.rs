@@ -1,0 +1,109 @@
+//! Device controls for an adapter and its units: what they are, where they are, and commands from programs.
+
+use core::{ptr::NonNull, slice};
+
+use sluice_shim::{
+    enumeration::descriptors::{self, NoAnswer},
+    scsi::{ioctl::code, policy::Treatment},
+};
+use wdk_sys::{
+    _DEVICE_RELATION_TYPE::BusRelations, NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_DOES_NOT_EXIST,
+    STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
+    ntddk::IoInvalidateDeviceRelations,
+};
+
+use super::{fdo::Fdo, pass_through, pdo::Pdo, srb};
+use crate::{
+    ioctl::decide,
+    nt::{irp::Irp, irql::Passive},
+};
+
+/// IRP_MJ_DEVICE_CONTROL for an adapter. Up to DISPATCH_LEVEL.
+pub(crate) fn adapter(fdo: &'static Fdo, irp: Irp) -> NTSTATUS {
+    fdo.with_lock(irp, |irp| match control_code(&irp) {
+        code::STORAGE_QUERY_PROPERTY => match fdo.hosted.with(|hosted| hosted.descriptor()) {
+            Some(adapter) => property(irp, &adapter, None),
+            None => irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0),
+        },
+        code::SCSI_RESCAN_BUS => {
+            // SAFETY: attached, so the physical device is there; callable up to DISPATCH_LEVEL. The PnP manager asks
+            // for the relations when it comes to it.
+            unsafe { IoInvalidateDeviceRelations(fdo.pdo.as_ptr(), BusRelations) };
+            irp.complete(STATUS_SUCCESS, 0)
+        }
+        _ => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),
+    })
+}
+
+/// IRP_MJ_DEVICE_CONTROL for a unit: in the caller's thread, at PASSIVE_LEVEL, as these controls are documented.
+pub(crate) fn unit(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
+    let Some((state, adapter)) = pdo.with_line(|line| (srb::state(line.unit()), line.hosted().descriptor()))
+    else {
+        return irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0);
+    };
+    if let Treatment::Refuse(refusal) = decide(&irp, state) {
+        return irp.complete(refusal.answer().ntstatus.cast_signed(), 0);
+    }
+    match control_code(&irp) {
+        code::STORAGE_QUERY_PROPERTY => property(irp, &adapter, pdo.profile()),
+        code::SCSI_GET_ADDRESS => address(pdo, irp),
+        code::SCSI_PASS_THROUGH => pass_through::command(pdo, irp, &adapter, at),
+        code::SCSI_MINIPORT => pass_through::io_control(pdo, irp, &adapter, at),
+        // It names memory of the calling program, which only code that can catch a fault may lock.
+        code::SCSI_PASS_THROUGH_DIRECT => irp.complete(STATUS_NOT_SUPPORTED, 0),
+        _ => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),
+    }
+}
+
+fn control_code(irp: &Irp) -> u32 {
+    // SAFETY: the union member of this major function.
+    unsafe { irp.stack().Parameters.DeviceIoControl.IoControlCode }
+}
+
+/// The buffer of a METHOD_BUFFERED request, and how much of it is input and output.
+pub(super) fn buffer(irp: &Irp) -> (&mut [u8], usize, usize) {
+    // SAFETY: the union member of this major function.
+    let control = unsafe { irp.stack().Parameters.DeviceIoControl };
+    let (input, output) = (control.InputBufferLength as usize, control.OutputBufferLength as usize);
+    let buffer = match NonNull::new(irp.system_buffer()) {
+        // SAFETY: one system buffer as long as the longer of the two, this request's alone while it is not completed.
+        Some(buffer) => unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), input.max(output)) },
+        None => &mut [],
+    };
+    (buffer, input, output)
+}
+
+/// IOCTL_STORAGE_QUERY_PROPERTY.
+fn property(
+    irp: Irp,
+    adapter: &descriptors::Adapter,
+    unit: Option<&sluice_shim::enumeration::profile::Profile>,
+) -> NTSTATUS {
+    let mut descriptor = [0; descriptors::ROOM];
+    let (buffer, input, output) = buffer(&irp);
+    let query = buffer.get(..input).unwrap_or(&[]);
+    let (status, length) = match descriptors::answer(query, output, adapter, unit, &mut descriptor) {
+        Ok(length) => (STATUS_SUCCESS, length),
+        Err(NoAnswer::Query) => (STATUS_INFO_LENGTH_MISMATCH, 0),
+        Err(NoAnswer::Room) => (STATUS_BUFFER_TOO_SMALL, 0),
+        Err(NoAnswer::Unknown) => (STATUS_NOT_SUPPORTED, 0),
+    };
+    for (to, from) in buffer.iter_mut().zip(&descriptor[..length]) {
+        *to = *from;
+    }
+    irp.complete(status, length)
+}
+
+/// IOCTL_SCSI_GET_ADDRESS: SCSI_ADDRESS, 8 bytes.
+fn address(pdo: &Pdo, irp: Irp) -> NTSTATUS {
+    const LENGTH: usize = 8;
+    let (buffer, _, output) = buffer(&irp);
+    let Some(answer) = buffer.get_mut(..output).and_then(<[u8]>::first_chunk_mut::<LENGTH>) else {
+        return irp.complete(STATUS_BUFFER_TOO_SMALL, 0);
+    };
+    let port = pdo.fdo().map_or(0, |fdo| fdo.number);
+    let [size @ .., _, _, _, _] = answer;
+    size.copy_from_slice(&(LENGTH as u32).to_le_bytes());
+    answer[4..].copy_from_slice(&[port, pdo.address.path, pdo.address.target, pdo.address.lun]);
+    irp.complete(STATUS_SUCCESS, LENGTH)
+}

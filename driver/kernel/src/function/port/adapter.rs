@@ -1,0 +1,265 @@
+//! An adapter of a linked miniport: its port, and the DPC, timer and thread that run it.
+
+use alloc::boxed::Box;
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+};
+
+use sluice_chain::try_box;
+use sluice_port::{
+    port::{Port, PortBox, Timing},
+    status::NtStatus,
+};
+use sluice_shim::{
+    enumeration::descriptors::{self, bus},
+    miniport::Hw,
+    platform::LockWord,
+    storport::srb::Address,
+};
+use wdk_sys::{
+    DEVICE_OBJECT, KDPC, KTIMER, LARGE_INTEGER, NTSTATUS, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    ntddk::{KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeInsertQueueDpc, KeSetTimer},
+};
+
+use super::linked::Linked;
+use crate::{
+    function::fdo::Fdo,
+    nt::{
+        event::Event,
+        irql::Passive,
+        thread::{self, Thread},
+    },
+};
+
+/// The adapter. Its units go before it does.
+pub(crate) struct Hosted {
+    // Dropped first: it calls the rest.
+    port: Option<PortBox>,
+    host: Box<Host>,
+    thread: Option<Thread>,
+}
+
+/// What the port turns to. It does not move.
+pub(crate) struct Host {
+    pub(super) linked: &'static Linked,
+    pub(super) number: u8,
+    /// Adapter, physical and attached device objects.
+    pub(super) devices: [NonNull<DEVICE_OBJECT>; 3],
+    port: AtomicPtr<Port>,
+    dpc: UnsafeCell<MaybeUninit<KDPC>>,
+    timer: UnsafeCell<MaybeUninit<KTIMER>>,
+    timer_dpc: UnsafeCell<MaybeUninit<KDPC>>,
+    /// Wakes the thread.
+    bell: Event,
+    has_work: AtomicBool,
+    ends: AtomicBool,
+    /// The interrupt lock of an adapter without an interrupt.
+    pub(super) interrupt: LockWord,
+}
+
+// SAFETY: kernel objects are synchronised by the kernel; the rest is atomic or never changes.
+unsafe impl Sync for Host {}
+// SAFETY: as above.
+unsafe impl Send for Host {}
+
+impl Host {
+    fn new(linked: &'static Linked, fdo: &Fdo) -> Self {
+        Self {
+            linked,
+            number: fdo.number,
+            devices: [fdo.device(), fdo.pdo, fdo.lower()],
+            port: AtomicPtr::new(ptr::null_mut()),
+            dpc: UnsafeCell::new(MaybeUninit::uninit()),
+            timer: UnsafeCell::new(MaybeUninit::uninit()),
+            timer_dpc: UnsafeCell::new(MaybeUninit::uninit()),
+            bell: Event::uninit(),
+            has_work: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+            interrupt: LockWord(AtomicUsize::new(0)),
+        }
+    }
+
+    /// # Safety
+    /// Once, at the address where it stays, before any other use.
+    unsafe fn initialize(&self) {
+        let context: PVOID = ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the storage is ours and unused.
+        unsafe {
+            KeInitializeDpc(self.dpc.get().cast(), Some(run_dpcs), context);
+            KeInitializeDpc(self.timer_dpc.get().cast(), Some(run_timers), context);
+            KeInitializeTimer(self.timer.get().cast());
+            self.bell.initialize();
+        }
+    }
+
+    fn port(&self) -> Option<&Port> {
+        // SAFETY: set while the port exists; DPC, timer and thread have ended before it goes.
+        unsafe { self.port.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Has the DPC run. Any IRQL.
+    pub(super) fn request_dpc(&self) {
+        // SAFETY: initialized. Queued already: the same run serves both.
+        unsafe { KeInsertQueueDpc(self.dpc.get().cast(), ptr::null_mut(), ptr::null_mut()) };
+    }
+
+    /// Has the thread run. Up to DISPATCH_LEVEL.
+    pub(super) fn request_work(&self) {
+        self.has_work.store(true, Ordering::Release);
+        self.bell.set();
+    }
+
+    /// Has the timer's DPC run after so long. Up to DISPATCH_LEVEL.
+    pub(super) fn arm_timer(&self, microseconds: u64) {
+        // In units of 100 ns; negative: from now on.
+        let due = i64::try_from(microseconds.saturating_mul(10)).unwrap_or(i64::MAX);
+        // SAFETY: initialized; a timer that is set is set anew.
+        unsafe {
+            KeSetTimer(self.timer.get().cast(), LARGE_INTEGER { QuadPart: -due }, self.timer_dpc.get().cast())
+        };
+    }
+
+    /// What the thread does.
+    fn work(&self, at: Passive<'_>) {
+        while !self.ends.load(Ordering::Acquire) {
+            self.bell.wait(at);
+            self.bell.clear();
+            if self.has_work.swap(false, Ordering::AcqRel)
+                && let Some(port) = self.port()
+            {
+                port.run_work();
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn run_dpcs(_dpc: *mut KDPC, host: PVOID, _a: PVOID, _b: PVOID) {
+    // SAFETY: bound by `initialize`; the host outlives the DPC.
+    let host = unsafe { &*host.cast::<Host>() };
+    host.port().map(Port::run_dpcs);
+}
+
+unsafe extern "C" fn run_timers(_dpc: *mut KDPC, host: PVOID, _a: PVOID, _b: PVOID) {
+    // SAFETY: as above.
+    let host = unsafe { &*host.cast::<Host>() };
+    host.port().map(Port::run_timers);
+}
+
+unsafe extern "C" fn run_thread(host: PVOID) {
+    // SAFETY: a system thread begins at PASSIVE_LEVEL; `Hosted` waits for its end before the host goes.
+    let (host, at) = unsafe { (&*host.cast::<Host>(), Passive::assume()) };
+    host.work(at);
+    thread::end(at);
+}
+
+fn nt(status: NtStatus) -> NTSTATUS {
+    status.0.cast_signed()
+}
+
+impl Hosted {
+    /// Has the miniport find and start its adapter.
+    ///
+    /// # Errors
+    /// What it, or the port, says; nothing is left behind.
+    pub(crate) fn start(linked: &'static Linked, fdo: &Fdo, at: Passive<'_>) -> Result<Self, NTSTATUS> {
+        let host = try_box(Host::new(linked, fdo)).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+        // SAFETY: boxed, so it stays where it is; dropped after port, DPC, timer and thread, which alone use it.
+        let borrowed: &'static Host = unsafe { NonNull::from(&*host).as_ref() };
+        // SAFETY: once, at its final address.
+        unsafe { borrowed.initialize() };
+        let mut hosted = Self { port: None, host, thread: None };
+        let started = hosted.begin(borrowed, at);
+        if let Err(status) = started {
+            hosted.stop(at);
+            return Err(status);
+        }
+        Ok(hosted)
+    }
+
+    fn begin(&mut self, host: &'static Host, at: Passive<'_>) -> Result<(), NTSTATUS> {
+        let port = Port::create(&host.linked.registration, host, Timing::default()).map_err(nt)?;
+        host.port.store(ptr::from_ref::<Port>(&port).cast_mut(), Ordering::Release);
+        let port = self.port.insert(port);
+        // SAFETY: the host outlives the thread: `stop` waits for its end.
+        let thread = unsafe { Thread::start(run_thread, ptr::from_ref(host).cast_mut().cast(), at)? };
+        self.thread = Some(thread);
+        port.find().map_err(nt)?;
+        port.start().map_err(nt)
+    }
+
+    fn port(&self) -> Option<&Port> {
+        self.port.as_deref()
+    }
+
+    /// A way to the unit at `address`. `None` if the adapter cannot have one there.
+    ///
+    /// # Safety
+    /// Requests come back before this goes.
+    pub(crate) unsafe fn unit(&self, address: Address) -> Option<Hw> {
+        let unit = self.port()?.add_unit(address).ok()?;
+        // SAFETY: the caller's contract.
+        Some(unsafe { unit.hw() })
+    }
+
+    /// The unit is there no more.
+    pub(crate) fn unit_gone(&self, address: Address) {
+        if let Some(port) = self.port()
+            && let Some(unit) = port.unit(address)
+        {
+            port.remove_unit(unit);
+        }
+    }
+
+    /// What the adapter says of itself.
+    pub(crate) fn descriptor(&self) -> Option<descriptors::Adapter> {
+        let (port, settings) = (self.port()?, self.port()?.settings()?);
+        Some(descriptors::Adapter {
+            max_transfer: settings.max_transfer,
+            max_pages: settings.max_elements,
+            alignment_mask: settings.alignment_mask,
+            bus: if port.registration().is_virtual() { bus::VIRTUAL } else { bus::SCSI },
+            srb_kind: port.registration().srb_kind(),
+        })
+    }
+
+    /// How many buses and targets there may be.
+    pub(crate) fn extent(&self) -> (u8, u8) {
+        self.port().and_then(Port::settings).map_or((0, 0), |settings| (settings.buses, settings.targets))
+    }
+
+    /// The adapter has been pulled out: nothing that the miniport has is waited for.
+    pub(crate) fn surprise_remove(&self) {
+        self.port().map(Port::surprise_remove);
+    }
+
+    /// The adapter stops, with its units held back, and goes on.
+    ///
+    /// # Errors
+    /// What the miniport says.
+    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
+        let Some(port) = self.port() else { return Ok(()) };
+        if suspended { port.suspend() } else { port.restart() }.map_err(nt)
+    }
+
+    /// Ends the port and all that runs it. Its units have gone. Once, before it is dropped.
+    pub(crate) fn stop(&mut self, at: Passive<'_>) {
+        self.port().map(Port::stop);
+        // SAFETY: initialized; PASSIVE_LEVEL by the token. The flush waits for DPCs that run, and those that they have queued.
+        unsafe {
+            KeCancelTimer(self.host.timer.get().cast());
+            KeFlushQueuedDpcs();
+            KeCancelTimer(self.host.timer.get().cast());
+            KeFlushQueuedDpcs();
+        }
+        self.host.ends.store(true, Ordering::Release);
+        self.host.bell.set();
+        if let Some(thread) = self.thread.take() {
+            thread.join(at);
+        }
+        self.host.port.store(ptr::null_mut(), Ordering::Release);
+        self.port = None;
+    }
+}

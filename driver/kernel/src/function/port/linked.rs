@@ -1,0 +1,125 @@
+//! Drivers whose miniports this driver hosts, from their StorPortInitialize to their DriverUnload.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    ptr::{self, NonNull},
+    sync::atomic::AtomicUsize,
+};
+
+use sluice_chain::try_box;
+use sluice_port::{registration::Registration, status::NtStatus};
+use sluice_shim::platform::LockWord;
+use wdk_sys::{
+    DRIVER_OBJECT, PDRIVER_OBJECT, UNICODE_STRING,
+    ntddk::{KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock},
+};
+
+use crate::dispatch;
+
+/// A driver and what it has registered.
+pub(crate) struct Linked {
+    next: *const Linked,
+    driver: PDRIVER_OBJECT,
+    pub(crate) registration: Registration,
+    /// The service's registry key, UTF-16.
+    pub(crate) path: Vec<u16>,
+}
+
+/// A list through [`Linked::next`], behind its own spin lock. Lock order: taken alone.
+struct List {
+    lock: LockWord,
+    first: UnsafeCell<*const Linked>,
+}
+
+// SAFETY: `first` is touched with the lock held only.
+unsafe impl Sync for List {}
+
+static DRIVERS: List = List { lock: LockWord(AtomicUsize::new(0)), first: UnsafeCell::new(ptr::null()) };
+
+fn locked<R>(body: impl FnOnce(&mut *const Linked) -> R) -> R {
+    // SAFETY: a lock word is a KSPIN_LOCK; `first` is touched here only, under the lock.
+    unsafe {
+        let word = DRIVERS.lock.0.as_ptr().cast();
+        let old = KeAcquireSpinLockRaiseToDpc(word);
+        let result = body(&mut *DRIVERS.first.get());
+        KeReleaseSpinLock(word, old);
+        result
+    }
+}
+
+/// What `driver` has registered; `None` for this driver itself. It stays until the driver is unloaded, after its last
+/// device has gone.
+pub(crate) fn of(driver: PDRIVER_OBJECT) -> Option<&'static Linked> {
+    locked(|first| {
+        let mut at = *first;
+        // SAFETY: entries in the list are alive, and the list is locked.
+        while let Some(here) = unsafe { at.as_ref() } {
+            if ptr::eq(here.driver, driver) {
+                return Some(here);
+            }
+            at = here.next;
+        }
+        None
+    })
+}
+
+/// StorPortInitialize has been called: the driver's devices are ours from now on. A second registration (for another kind of
+/// bus) is refused: all of a driver's adapters have the same miniport here. PASSIVE_LEVEL.
+pub(crate) fn register(driver: *mut c_void, path: *mut c_void, registration: Registration) -> NtStatus {
+    let Some(mut object) = NonNull::new(driver.cast::<DRIVER_OBJECT>()) else {
+        return NtStatus::INVALID_PARAMETER;
+    };
+    if of(object.as_ptr()).is_some() {
+        return NtStatus::NOT_SUPPORTED;
+    }
+    // SAFETY: DriverEntry's second argument, which the miniport has passed on.
+    let Some(path) = (unsafe { copied(path.cast()) }) else { return NtStatus::INSUFFICIENT_RESOURCES };
+    let linked = Linked { next: ptr::null(), driver: object.as_ptr(), registration, path };
+    let Some(linked) = try_box(linked) else { return NtStatus::INSUFFICIENT_RESOURCES };
+    let linked = Box::into_raw(linked);
+    locked(|first| {
+        // SAFETY: just made, and not in the list yet.
+        unsafe { (*linked).next = *first };
+        *first = linked;
+    });
+    // SAFETY: the I/O manager's driver object, whose DriverEntry is running.
+    dispatch::install(unsafe { object.as_mut() }, unload);
+    NtStatus::SUCCESS
+}
+
+/// # Safety
+/// `path` is null or a counted string.
+unsafe fn copied(path: *const UNICODE_STRING) -> Option<Vec<u16>> {
+    let mut copy = Vec::new();
+    // SAFETY: the caller's contract.
+    if let Some(path) = unsafe { path.as_ref() }.filter(|path| !path.Buffer.is_null()) {
+        let length = usize::from(path.Length) / size_of::<u16>();
+        copy.try_reserve_exact(length).ok()?;
+        // SAFETY: so many units are there, and room for them.
+        copy.extend_from_slice(unsafe { core::slice::from_raw_parts(path.Buffer, length) });
+    }
+    Some(copy)
+}
+
+/// DriverUnload of such a driver: its last adapter has gone. PASSIVE_LEVEL.
+unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
+    let found = locked(|first| {
+        let mut link: *mut *const Linked = first;
+        loop {
+            // SAFETY: links lead to entries, which are alive; the list is locked.
+            unsafe {
+                let here = *link;
+                let entry = here.as_ref()?;
+                if ptr::eq(entry.driver, driver) {
+                    *link = entry.next;
+                    return NonNull::new(here.cast_mut());
+                }
+                link = (&raw const (*here).next).cast_mut();
+            }
+        }
+    });
+    // SAFETY: made from a box by `register`, out of the list, and no device of the driver is left.
+    found.map(|linked| drop(unsafe { Box::from_raw(linked.as_ptr()) }));
+}

@@ -1,0 +1,160 @@
+//! A device's configuration space, through its bus driver's BUS_INTERFACE_STANDARD.
+
+use core::ptr::{self, NonNull};
+
+use wdk_sys::{
+    DEVICE_OBJECT, GUID, IRP_MJ_PNP, IRP_MN_QUERY_INTERFACE, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED, STATUS_NOT_SUPPORTED, ULONG, USHORT,
+    ntddk::{IoAllocateIrp, IoFreeIrp, IofCallDriver},
+};
+
+use super::{
+    event::Event,
+    irp::{next, on_completion},
+    irql::Passive,
+    is_success,
+};
+
+/// GUID_BUS_INTERFACE_STANDARD (wdmguid.h).
+static STANDARD: GUID = GUID {
+    Data1: 0x496B_8280,
+    Data2: 0x6F25,
+    Data3: 0x11D0,
+    Data4: [0xBE, 0xAF, 0x08, 0x00, 0x2B, 0xE2, 0x09, 0x2F],
+};
+const VERSION: USHORT = 1;
+/// PCI_WHICHSPACE_CONFIG.
+const CONFIGURATION: ULONG = 0;
+
+type Count = unsafe extern "C" fn(context: PVOID);
+type Data =
+    unsafe extern "C" fn(context: PVOID, kind: ULONG, buffer: PVOID, offset: ULONG, length: ULONG) -> ULONG;
+
+/// BUS_INTERFACE_STANDARD (wdm.h).
+#[repr(C)]
+struct Interface {
+    size: USHORT,
+    version: USHORT,
+    context: PVOID,
+    reference: Option<Count>,
+    dereference: Option<Count>,
+    translate: PVOID,
+    get_dma_adapter: PVOID,
+    set_data: Option<Data>,
+    get_data: Option<Data>,
+}
+
+const _: () = assert!(size_of::<Interface>() == 64);
+
+/// A device on its bus. The bus driver has been told that somebody uses its interface.
+pub(crate) struct Bus {
+    context: PVOID,
+    dereference: Option<Count>,
+    set_data: Data,
+    get_data: Data,
+}
+
+// SAFETY: the bus driver takes calls on any processor, up to DISPATCH_LEVEL.
+unsafe impl Send for Bus {}
+// SAFETY: as above.
+unsafe impl Sync for Bus {}
+
+impl Bus {
+    /// Asks the stack from `top` down.
+    ///
+    /// # Errors
+    /// What it says: STATUS_NOT_SUPPORTED from a bus that has no such interface.
+    ///
+    /// # Safety
+    /// `top` is a device that this driver is attached to.
+    pub(crate) unsafe fn of(top: NonNull<DEVICE_OBJECT>, at: Passive<'_>) -> Result<Self, NTSTATUS> {
+        let mut found = Interface {
+            size: 0,
+            version: 0,
+            context: ptr::null_mut(),
+            reference: None,
+            dereference: None,
+            translate: ptr::null_mut(),
+            get_dma_adapter: ptr::null_mut(),
+            set_data: None,
+            get_data: None,
+        };
+        // SAFETY: the caller's contract.
+        let status = unsafe { query(top, &mut found, at) };
+        match (found.set_data, found.get_data) {
+            _ if !is_success(status) => Err(status),
+            // The driver that answers has counted us in already.
+            (Some(set_data), Some(get_data)) => {
+                Ok(Self { context: found.context, dereference: found.dereference, set_data, get_data })
+            }
+            _ => Err(STATUS_NOT_SUPPORTED),
+        }
+    }
+
+    /// Four bytes of the configuration space; all ones where nothing answers. Up to DISPATCH_LEVEL.
+    pub(crate) fn read(&self, offset: u8) -> u32 {
+        let mut value = u32::MAX;
+        let length = size_of_val(&value) as ULONG;
+        // SAFETY: the function and its context come from the bus driver, which has them until it is told that we are done.
+        let read = unsafe {
+            (self.get_data)(self.context, CONFIGURATION, (&raw mut value).cast(), u32::from(offset), length)
+        };
+        if read == length { value } else { u32::MAX }
+    }
+
+    /// Sets them. Up to DISPATCH_LEVEL.
+    pub(crate) fn write(&self, offset: u8, mut value: u32) {
+        let length = size_of_val(&value) as ULONG;
+        // SAFETY: as in `read`. What was not written shows in the device.
+        let _ = unsafe {
+            (self.set_data)(self.context, CONFIGURATION, (&raw mut value).cast(), u32::from(offset), length)
+        };
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        if let Some(dereference) = self.dereference {
+            // SAFETY: once, for the reference that the answer came with.
+            unsafe { dereference(self.context) };
+        }
+    }
+}
+
+/// IRP_MN_QUERY_INTERFACE, and what came of it.
+///
+/// # Safety
+/// As [`Bus::of`].
+unsafe fn query(top: NonNull<DEVICE_OBJECT>, found: &mut Interface, at: Passive<'_>) -> NTSTATUS {
+    // SAFETY: the caller's contract: the device is alive. Everything that the IRP points at stays here until its completion
+    // routine has run, for which this waits.
+    unsafe {
+        let Some(irp) = NonNull::new(IoAllocateIrp((*top.as_ptr()).StackSize, 0)) else {
+            return STATUS_INSUFFICIENT_RESOURCES;
+        };
+        let done = Event::uninit();
+        done.initialize();
+        (*irp.as_ptr()).IoStatus.__bindgen_anon_1.Status = STATUS_NOT_SUPPORTED;
+        let location = next(irp);
+        (*location).MajorFunction = IRP_MJ_PNP as u8;
+        (*location).MinorFunction = IRP_MN_QUERY_INTERFACE as u8;
+        let asked = &mut (*location).Parameters.QueryInterface;
+        asked.InterfaceType = &raw const STANDARD;
+        asked.Size = size_of::<Interface>() as USHORT;
+        asked.Version = VERSION;
+        asked.Interface = ptr::from_mut(found).cast();
+        asked.InterfaceSpecificData = ptr::null_mut();
+        on_completion(irp, Some(signal), ptr::from_ref(&done).cast_mut().cast());
+        let _ = IofCallDriver(top.as_ptr(), irp.as_ptr());
+        done.wait(at);
+        let status = (*irp.as_ptr()).IoStatus.__bindgen_anon_1.Status;
+        IoFreeIrp(irp.as_ptr());
+        status
+    }
+}
+
+unsafe extern "C" fn signal(_device: PDEVICE_OBJECT, _irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: `query` passes its event, and waits for it in any case.
+    unsafe { (*context.cast::<Event>()).set() };
+    STATUS_MORE_PROCESSING_REQUIRED
+}
