@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::{
+    cell::UnsafeCell,
     mem::ManuallyDrop,
     ptr::{self, NonNull},
 };
@@ -43,6 +44,10 @@ pub unsafe trait Host: Sync {
     /// host may take the unit away once this has been called as often as it submitted.
     fn left(&self);
 
+    /// No request is under way any more, as [`Unit::hold`] wanted. Called under the unit's lock: wake whoever waits for
+    /// it, and return at once. For hosts that never hold a unit there is nothing to do.
+    fn drained(&self) {}
+
     /// Frees what the host keeps in a request's words. Called for each when the unit is dropped.
     fn release(&self, request: &Request);
 }
@@ -78,7 +83,8 @@ pub struct UnitStats {
 pub struct Unit {
     adapter: &'static Adapter,
     host: &'static dyn Host,
-    chain: Chain,
+    /// Changed only while no request is under way; see [`Self::chain_mut`].
+    chain: UnsafeCell<Chain>,
     sector_size: u32,
     services: &'static HostTable,
     /// Whether the chain needs private memory for a write.
@@ -100,13 +106,18 @@ struct Slab {
 
 struct Pool {
     free: *mut Request,
+    /// Requests that are not free.
+    busy: usize,
+    /// None is taken: what comes, waits.
+    held: bool,
     waiting: Fifo,
     spares: Spares,
 }
 
 // SAFETY: the pool's pointers lead to requests of this unit and to callers' nodes, both shared by design.
 unsafe impl Send for Pool {}
-// SAFETY: everything that changes lies behind the pool's lock, in atomics, or in requests with one holder.
+// SAFETY: everything that changes lies behind the pool's lock, in atomics, or in requests with one holder; but for the
+// chain, which changes while there is no request that could look at it.
 unsafe impl Sync for Unit {}
 // SAFETY: as above.
 unsafe impl Send for Unit {}
@@ -135,13 +146,13 @@ impl Unit {
         Self {
             adapter,
             host,
-            chain,
+            chain: UnsafeCell::new(chain),
             sector_size,
             services: adapter.platform().host_table(),
             spare_on_write,
             largest_spare: spares.largest(),
             requests,
-            pool: SpinLock::new(Pool { free, waiting: Fifo::new(), spares }),
+            pool: SpinLock::new(Pool { free, busy: 0, held: false, waiting: Fifo::new(), spares }),
             stats: UnitStats::default(),
         }
     }
@@ -204,9 +215,36 @@ impl Unit {
         self.requests.iter()
     }
 
-    /// The chain, for its statistics.
+    /// Starts no request from now on: what comes, waits. `true`: none is under way. Else [`Host::drained`] is called
+    /// once, when that is so. Up to DISPATCH_LEVEL; by one caller at a time.
+    #[must_use]
+    pub fn hold(&self) -> bool {
+        let mut pool = self.lock();
+        pool.held = true;
+        pool.busy == 0
+    }
+
+    /// Ends what [`Self::hold`] began: what waits is started.
+    pub fn release(&self) {
+        let mut pool = self.lock();
+        pool.held = false;
+        self.start_waiting(pool);
+    }
+
+    /// The chain, to be changed. What it needs of the host ([`Needs`]) must stay: it was looked at once.
+    ///
+    /// # Safety
+    /// The unit is held and no request is under way; nobody else looks at the chain meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the caller holds the unit, which is what gives exclusion")]
+    pub unsafe fn chain_mut(&self) -> &mut Chain {
+        // SAFETY: the caller's contract.
+        unsafe { &mut *self.chain.get() }
+    }
+
+    /// The chain. Whoever is no request of this unit sees to it that nobody changes it meanwhile.
     pub fn chain(&self) -> &Chain {
-        &self.chain
+        // SAFETY: `chain_mut`'s contract: it does not change while a request is under way or somebody looks.
+        unsafe { &*self.chain.get() }
     }
 
     /// What passed the two points.
@@ -254,6 +292,9 @@ impl Unit {
         request.waiting = ptr::null_mut();
         let mut pool = self.lock();
         pool.give(request);
+        if pool.held && pool.busy == 0 {
+            host.drained();
+        }
         self.start_waiting(pool);
         host.left();
     }
@@ -324,6 +365,9 @@ impl Unit {
 impl Pool {
     /// A free request, holding private memory of at least `spare` bytes.
     fn take(&mut self, spare: usize) -> Option<Owned> {
+        if self.held {
+            return None;
+        }
         let request = NonNull::new(self.free)?;
         let held = if spare == 0 { None } else { Some(self.spares.take(spare)?) };
         // SAFETY: requests on the free list are owned by the pool, which gives this one up.
@@ -331,6 +375,7 @@ impl Pool {
             self.free = request.as_ref().next;
             Owned::taken(request)
         };
+        self.busy += 1;
         request.held = held;
         Some(request)
     }
@@ -339,6 +384,7 @@ impl Pool {
         if let Some(held) = request.held.take() {
             self.spares.give(held);
         }
+        self.busy -= 1;
         request.next = self.free;
         self.free = request.forget_into().as_ptr();
     }

@@ -18,7 +18,7 @@ use wdk_sys::{
 use crate::{
     child_io,
     disk::Disk,
-    nt::{cancel, irp::Irp, is_success},
+    nt::{cancel, event::Event, irp::Irp, is_success},
     requests,
 };
 
@@ -26,11 +26,22 @@ use crate::{
 pub(crate) struct Callers {
     disk: &'static Disk,
     sector_size: u32,
+    /// Set when the unit is held and no request is under way any more.
+    pub(crate) drained: Event,
 }
 
 impl Callers {
     pub(crate) fn new(disk: &'static Disk, sector_size: u32) -> Self {
-        Self { disk, sector_size }
+        Self { disk, sector_size, drained: Event::uninit() }
+    }
+
+    /// Makes it usable.
+    ///
+    /// # Safety
+    /// Once, at the address where it stays.
+    pub(crate) unsafe fn initialize(&self) {
+        // SAFETY: the caller's contract.
+        unsafe { self.drained.initialize() };
     }
 }
 
@@ -61,6 +72,10 @@ unsafe impl Host for Callers {
     fn left(&self) {
         // SAFETY: `requests::submit` forgot one for each request that the unit took.
         self.disk.leave_volume(unsafe { Inside::remembered() });
+    }
+
+    fn drained(&self) {
+        self.drained.set();
     }
 
     fn release(&self, request: &Request) {

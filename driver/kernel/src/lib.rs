@@ -37,6 +37,7 @@ mod power;
 mod probe;
 mod registry;
 mod requests;
+mod stages;
 mod usage;
 mod verdict;
 mod volume;
@@ -62,7 +63,7 @@ pub unsafe extern "system" fn driver_entry(driver: &mut DRIVER_OBJECT, _path: PC
 
 /// DriverUnload: the last disk has gone. PASSIVE_LEVEL.
 unsafe extern "C" fn unload(_driver: PDRIVER_OBJECT) {
-    debug_assert!(registry::is_empty());
+    debug_assert!(registry::is_empty() && stages::are_gone());
     // SAFETY: the I/O manager calls it at PASSIVE_LEVEL, when no device object is in use.
     unsafe { control::delete() };
 }

@@ -148,6 +148,13 @@ pub(crate) struct Format {
     /// Also make a recovery code, and print it.
     #[arg(long)]
     pub recovery_code: bool,
+    /// All data passes this stage of another Windows driver, which changes it: without it the volume is never opened, and
+    /// nowhere but in the driver.
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// That stage sees what the disk sees, not what the file system does.
+    #[arg(long, requires = "stage", conflicts_with = "mapped")]
+    pub stage_below: bool,
     /// Format although something is there.
     #[arg(long)]
     pub force: bool,
@@ -437,6 +444,8 @@ impl Convert {
             secret: self.secret.clone(),
             wanted: self.wanted.clone(),
             recovery_code: self.recovery_code,
+            stage: None,
+            stage_below: false,
             force: self.force,
             yes: self.yes,
         }

@@ -12,6 +12,7 @@ pub(crate) mod mdl;
 pub(crate) mod pool;
 pub(crate) mod remove_lock;
 pub(crate) mod security;
+pub(crate) mod spin;
 pub(crate) mod string;
 pub(crate) mod thread;
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use serde_json::json;
+use sluice_chain::registration::Place;
 use sluice_engine::{
-    format::{COPY_BYTES, DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
+    format::{COPY_BYTES, DATA_OFFSET, Draft, ForeignStage, Geometry, NewVolume, Probe, SlotSecret, plan},
     keys::VolumeKey,
     volume::Mapped,
 };
@@ -91,7 +92,9 @@ pub(super) fn seal<'a>(
 ) -> Result<New<'a>, Failure> {
     let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
     let now = now();
-    let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.wanted.label, created: now };
+    let stage = args.stage.as_deref().map(|name| stage(name, args.stage_below)).transpose()?;
+    let volume =
+        NewVolume { geometry, mapped, stage, uuid: new_uuid()?, label: &args.wanted.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
     let key = VolumeKey::from_random(&mut random::<64>()?);
     let keys = if encrypted {
@@ -102,6 +105,12 @@ pub(super) fn seal<'a>(
     };
     let header = Box::new(*draft.seal(&key));
     Ok(New { volume, key, keys, header })
+}
+
+/// The stage of another driver that all data is to pass.
+fn stage(name: &str, below: bool) -> Result<ForeignStage, Failure> {
+    let place = if below { Place::BELOW } else { Place::ABOVE };
+    ForeignStage::new(name, place).ok_or_else(|| Failure::StageName(name.to_owned()))
 }
 
 /// What a new volume's keys are.
