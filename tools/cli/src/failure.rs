@@ -311,6 +311,8 @@ impl Failure {
             Self::Chunk { .. } => "chunk_damaged",
             Self::Found { .. } => "problems_found",
             Self::NoKeys => "not_encrypted",
+            Self::StageNeeded(_) => "stage_needed",
+            Self::StageName(_) => "stage_name",
             Self::NotMapped { .. } => "not_mapped",
             Self::Shrink { .. } => "shrink",
             Self::Off { .. } => "off",
