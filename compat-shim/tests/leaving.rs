@@ -119,6 +119,15 @@ fn guest(manner: Manner) -> (Arc<Guest>, thread::JoinHandle<()>) {
     (Arc::new(guest), resumer)
 }
 
+/// Ends the flow, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes and reads back until told to stop; answers how often.
 fn flow(disk: &Disk, first: u64, stop: &AtomicBool) -> u64 {
     let mut turns = 0;
@@ -148,6 +157,7 @@ fn a_stage_leaves_while_io_flows_and_nobody_is_inside_it_then() {
                 scope.spawn(move || flow(disk, n * 8, stop))
             })
             .collect();
+        let flowing = Stop(&stop);
         let mut calls = [0; 3];
         for turn in 1..=150_u64 {
             let manner = [Manner::Pass, Manner::Keep, Manner::Early][turn as usize % 3];
@@ -170,7 +180,7 @@ fn a_stage_leaves_while_io_flows_and_nobody_is_inside_it_then() {
             drop(guest); // and with it the thread's channel
             resumer.join().unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(flowing);
         let turns: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert!(turns > 100 && calls.iter().all(|calls| *calls > 20), "{turns} {calls:?}: nothing flowed");
     });

@@ -51,6 +51,11 @@ fn observers(bench: &Bench, report: &mut Report) -> Result<()> {
     for name in ["refused", "watched", "wrong", "flow"] {
         suite(&session, report, disk, name, "-")?;
     }
+    for option in ["force-pending", "raise-completion", "dpc-inline"] {
+        session.call(report, "verifier", &[option.into()])?;
+        suite(&session, report, disk, "flow", "-")?;
+    }
+    session.call(report, "verifier", &[])?;
     let said = command::status(&session)?;
     report.check("sluice.exe status goes on", said.contains("encrypt down"), &said);
     suite(&session, report, disk, "locked", "-")?;
