@@ -157,6 +157,15 @@ fn compile(target: &str, program: &str) -> String {
 }
 
 #[test]
+fn the_example_of_the_page_is_the_driver_that_is_tested() {
+    let page = include_str!("../../../docs/stages.md");
+    let driver = include_str!("../../../tests/e2e/wine/stage/count.c");
+    let example = page.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```"));
+    assert_eq!(example.map(|(example, _)| example), Some(driver));
+    assert!(driver.lines().count() <= 50, "the page promises 50 lines");
+}
+
+#[test]
 fn c_and_rust_agree_on_every_size_offset_and_number() {
     let header = include_str!("../../include/sluice_stage.h");
     let mut program = String::from("#include <sluice_stage.h>\n") + &layouts();

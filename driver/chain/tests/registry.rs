@@ -171,6 +171,74 @@ fn a_chain_keeps_the_order_of_sides_and_altitudes() {
 
 unsafe extern "C" fn nothing(_context: *const c_void) {}
 
+fn io() -> Io {
+    Io {
+        size: size_of::<Io>() as u32,
+        direction: Direction::FLUSH,
+        flags: Flags::default(),
+        status: Status::OK,
+        sector: 0,
+        length: 0,
+        transferred: 0,
+        sector_size: 512,
+        segment_count: 0,
+        segments: ptr::null(),
+        spare: Segment::EMPTY,
+        private: Segment::EMPTY,
+        host: &raw const HOST,
+        position: 0,
+        phase: 0,
+        entered: 0,
+        handshake: 0.into(),
+        reserved: 0,
+        state: [[0; STAGE_WORDS]; MAX_STAGES],
+    }
+}
+
+/// Resumed before the function has returned; a second time means nothing.
+unsafe extern "C" fn early(context: *const c_void, io: *mut Io) -> Verdict {
+    // SAFETY: the context is the verdict; the I/O is this call's.
+    unsafe {
+        assert!(!Chain::take_back(io, *context.cast::<Verdict>()));
+        assert!(!Chain::take_back(io, Verdict::DONE));
+    }
+    Verdict::PENDING
+}
+
+unsafe extern "C" fn keep(_context: *const c_void, _io: *mut Io) -> Verdict {
+    Verdict::PENDING
+}
+
+#[test]
+fn an_io_is_resumed_before_or_after_its_function_returns() {
+    for (verdict, early_outcome, status) in [
+        (Verdict::CONTINUE, Outcome::Through, Status::OK),
+        (Verdict(77), Outcome::Ended, Status::INTERNAL),
+        (Verdict::PENDING, Outcome::Ended, Status::INTERNAL),
+        (Verdict(u32::MAX), Outcome::Ended, Status::INTERNAL),
+    ] {
+        let mut stage = outside("resumed", 1, Place::ABOVE, 5);
+        (stage.table.request, stage.context) = (early, ptr::from_ref(&verdict).cast());
+        let mut chain = Chain::new();
+        chain.insert(slot(1, &stage)).unwrap();
+        let mut io = io();
+        for _ in 0..2 {
+            io.status = Status::OK;
+            assert_eq!(chain.request(&mut io), early_outcome);
+            assert_eq!(io.status, status);
+        }
+        stage.table.request = keep;
+        chain.remove(1);
+        chain.insert(slot(1, &stage)).unwrap();
+        io.status = Status::OK;
+        assert_eq!(chain.request(&mut io), Outcome::Pending);
+        // SAFETY: the stage has kept it.
+        assert!(unsafe { Chain::take_back(&raw mut io, verdict) });
+        assert_eq!(chain.resume(&mut io, verdict), early_outcome);
+        assert_eq!(io.status, status);
+    }
+}
+
 #[test]
 fn who_looks_cannot_say_that_the_io_is_done() {
     for (kind, status) in [(Kind::OBSERVER, Status::INTERNAL), (Kind::TRANSFORMER, Status::OK)] {
@@ -178,27 +246,7 @@ fn who_looks_cannot_say_that_the_io_is_done() {
         (looks.kind, looks.table.request) = (kind, done);
         let mut chain = Chain::new();
         chain.insert(slot(1, &looks)).unwrap();
-        let mut io = Io {
-            size: size_of::<Io>() as u32,
-            direction: Direction::FLUSH,
-            flags: Flags::default(),
-            status: Status::OK,
-            sector: 0,
-            length: 0,
-            transferred: 0,
-            sector_size: 512,
-            segment_count: 0,
-            segments: ptr::null(),
-            spare: Segment::EMPTY,
-            private: Segment::EMPTY,
-            host: &raw const HOST,
-            position: 0,
-            phase: 0,
-            entered: 0,
-            handshake: 0.into(),
-            reserved: 0,
-            state: [[0; STAGE_WORDS]; MAX_STAGES],
-        };
+        let mut io = io();
         assert_eq!(chain.request(&mut io), Outcome::Ended);
         assert_eq!(io.status, status);
     }

@@ -433,6 +433,16 @@ fn leaves(disk: &Disk) -> Result<(), Error> {
     while load.good() < 5 {
         thread::sleep(Duration::from_millis(5));
     }
+    const USAGE: u32 = 0x16;
+    const DEVICE_BUSY: u32 = 0x8000_0011;
+    disk.pnp(USAGE, 0x101)?;
+    let (busy, s) = (probes.unregister(handle, 0)?, probes.seen(0)?);
+    disk.pnp(USAGE, 1)?;
+    check(
+        "while a page file lies on the volume it cannot leave, and stays registered",
+        busy == DEVICE_BUSY && s.detached == 0 && probes.list(16)?.0 == 1,
+        format!("{busy:#x} {s:?}"),
+    );
     let status = probes.unregister(handle, 0)?;
     let (s, now) = (probes.seen(0)?, own_number()?.state);
     check(
