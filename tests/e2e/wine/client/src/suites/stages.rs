@@ -328,20 +328,24 @@ fn unlocked_again(disk: &Disk) -> Result<(), Error> {
     Ok(())
 }
 
-/// The device is pulled out while a stage is in the chain.
+/// The device is pulled out while two stages are in the chain, one of which leaves at the same time.
 fn surprise(disk: Disk) -> Result<(), Error> {
     const SURPRISE: u32 = 0x17;
     const REMOVE: u32 = 2;
     let (probes, own) = (Probes::open(&disk.bench)?, own_number()?.id);
     probes.mode(0, Action::Keep, [0; 2])?;
     let handle = probes.accept(&Registration::observer(0, own))?;
+    let leaves = probes.accept(&Registration::observer(1, 0))?;
     disk.top.read(AT, 4096)?;
     let (number, status) = (disk.number, disk.pnp(SURPRISE, 0)?);
-    check("SURPRISE_REMOVAL succeeds with a stage in the chain", status == 0, format!("{status:#x}"));
+    check("SURPRISE_REMOVAL succeeds with stages in the chain", status == 0, format!("{status:#x}"));
     let bench = disk::Bench::open()?;
     drop(disk);
+    let leaving = thread::spawn(move || Probes::open(&disk::Bench::open()?)?.unregister(leaves, 0));
     let status = disk::pnp(&bench, number, REMOVE, 0)?;
     check("and REMOVE_DEVICE", status == 0, format!("{status:#x}"));
+    let (left, s) = (leaving.join().unwrap_or(Err(TIMED_OUT))?, probes.seen(1)?);
+    check("while the other one leaves", left == 0 && s.detached == 1, format!("{left:#x} {s:?}"));
     let s = probes.seen(0)?;
     check("which does not detach the stage", s.detached == 0, format!("{s:?}"));
     let status = probes.unregister(handle, 0)?;
