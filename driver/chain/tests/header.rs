@@ -1,6 +1,6 @@
 //! `driver/include/sluice_stage.h` says in C what `abi` and `registration` say in Rust: the compiler of the drivers that
 //! include it is asked about every size, offset and number.
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
 use std::{
     fmt::Write as _,

@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -50,9 +51,12 @@ impl Load {
         Load { stop, good, threads }
     }
 
-    /// Writes that have been found good so far.
-    pub(crate) fn good(&self) -> u64 {
-        self.good.load(Ordering::Relaxed)
+    /// Waits until so many writes have been found good, or long enough.
+    pub(crate) fn until(&self, good: u64) {
+        let began = Instant::now();
+        while self.good.load(Ordering::Relaxed) < good && began.elapsed() < Duration::from_secs(30) {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Stops it.

@@ -171,7 +171,7 @@ fn watched(disk: &Disk) -> Result<(), Error> {
         handles.push(probes.accept(&r)?);
     }
     let load = Load::start(disk.number, disk.sector);
-    thread::sleep(Duration::from_millis(700));
+    load.until(30);
     let outcome = load.end();
     check(
         "data reads back as it was written past four stages, some of which keep every I/O",
@@ -244,6 +244,13 @@ fn flow(disk: &Disk, other_side: u32) -> Result<(), Error> {
         r.place = if turn % 4 < 2 { ABOVE } else { other_side };
         let handle = probes.accept(&r)?;
         thread::sleep(Duration::from_millis(u64::from(turn % 8)));
+        // Most stay until they have seen something.
+        for _ in 0..if turn % 4 == 0 { 0 } else { 400 } {
+            if probes.seen(0)?.requests > before {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         let status = probes.unregister(handle, 0)?;
         let s = probes.seen(0)?;
         used += u32::from(s.requests > before);
@@ -261,8 +268,14 @@ fn flow(disk: &Disk, other_side: u32) -> Result<(), Error> {
     let (mut bad, mut used) = (Vec::new(), 0);
     for turn in 0..20 {
         let loaded = service(&disk.bench, "sluicecount", true)?;
-        thread::sleep(Duration::from_millis(turn % 6));
-        let count = driver::stages(own)?.into_iter().find(|s| s.name == "count");
+        let mut count = None;
+        for _ in 0..if turn % 2 == 0 { 1 } else { 400 } {
+            thread::sleep(Duration::from_millis(turn % 6));
+            count = driver::stages(own)?.into_iter().find(|s| s.name == "count");
+            if count.as_ref().is_some_and(|s| s.requests > 0) {
+                break;
+            }
+        }
         used += u32::from(count.as_ref().is_some_and(|s| s.requests > 0));
         let gone = service(&disk.bench, "sluicecount", false)?;
         if loaded != 0 || gone != 0 || count.is_none() {
@@ -274,6 +287,7 @@ fn flow(disk: &Disk, other_side: u32) -> Result<(), Error> {
         bad.is_empty() && used > 5,
         format!("{used} times used; {}", bad.join("; ")),
     );
+    load.until(60);
     let outcome = load.end();
     check(
         "and all that time data reads back as it was written",
@@ -290,9 +304,7 @@ fn locked(disk: &Disk) -> Result<(), Error> {
     let first = probes.seen(0)?;
     probes.accept(&Registration::observer(0, own))?;
     let load = Load::start(disk.number, disk.sector);
-    while load.good() < 5 {
-        thread::sleep(Duration::from_millis(5));
-    }
+    load.until(5);
     let lock = driver::open()?.control(code::LOCK, DiskRequest::new(own).as_bytes(), 0);
     check("a disk locks with a stage in its chain, while I/O flows", lock.is_ok(), format!("{lock:?}"));
     let outcome = load.end();
@@ -412,7 +424,7 @@ fn transformed(disk: &Disk, image: &str) -> Result<(), Error> {
     check(&format!("on the disk lie {side}"), with == expected && with != data, "");
     probes.mode(0, Action::Pass, [MASK; 2])?;
     let load = Load::start(disk.number, disk.sector);
-    thread::sleep(Duration::from_millis(400));
+    load.until(30);
     let outcome = load.end();
     check(
         "under load as well data reads back as it was written",
@@ -434,9 +446,7 @@ fn leaves(disk: &Disk) -> Result<(), Error> {
     let probes = Probes::open(&disk.bench)?;
     let handle = probes.list(16)?.1.first().map(|line| line.handle).ok_or(TIMED_OUT)?;
     let load = Load::start(disk.number, disk.sector);
-    while load.good() < 5 {
-        thread::sleep(Duration::from_millis(5));
-    }
+    load.until(5);
     const USAGE: u32 = 0x16;
     const DEVICE_BUSY: u32 = 0x8000_0011;
     disk.pnp(USAGE, 0x101)?;
