@@ -42,6 +42,10 @@ pub(crate) fn complete(unit: &Unit, mut request: Owned) {
 /// As the table says: at most once for each `PENDING`, with the I/O that was kept.
 pub unsafe extern "C" fn resume(io: *mut Io, verdict: Verdict) {
     let Some(io) = NonNull::new(io) else { return };
+    // SAFETY: the caller's contract.
+    if !unsafe { Chain::take_back(io.as_ptr(), verdict) } {
+        return; // the stage's function has not returned: `dispatch` or `complete` goes on when it does
+    }
     // SAFETY: an `Io` that a stage kept is the first field of a request that the shim gave to the chain; by
     // answering PENDING the chain gave up the ownership that is taken up here. The unit outlives its requests.
     let (unit, mut request) = unsafe {
@@ -74,6 +78,7 @@ fn went_down(unit: &Unit, mut request: Owned, outcome: Outcome) {
     }
 }
 
+#[inline]
 fn went_up(unit: &Unit, mut request: Owned, outcome: Outcome) {
     if outcome == Outcome::Pending {
         return request.forget();

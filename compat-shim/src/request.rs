@@ -494,6 +494,8 @@ fn fresh_io() -> Io {
         position: 0,
         phase: 0,
         entered: 0,
+        handshake: AtomicU32::new(0),
+        reserved: 0,
         state: [[0; STAGE_WORDS]; MAX_STAGES],
     }
 }

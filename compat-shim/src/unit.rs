@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::{
+    cell::UnsafeCell,
     mem::ManuallyDrop,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering},
@@ -52,6 +53,10 @@ pub unsafe trait Host: Sync {
     /// host may take the unit away once this has been called as often as it submitted.
     fn left(&self);
 
+    /// No request is under way any more, as [`Hold::CHANGING`] wanted. Called under the unit's lock: wake whoever waits for
+    /// it, and return at once. For hosts that never hold a unit there is nothing to do.
+    fn drained(&self) {}
+
     /// Frees what the host keeps in a request's words. Called for each when the unit is dropped.
     fn release(&self, request: &Request);
 }
@@ -66,6 +71,9 @@ impl Hold {
     pub const LOCKED: Self = Self(1);
     /// The adapter is stopped: nothing passes.
     pub const STOPPED: Self = Self(2);
+    /// The chain is to be changed: nothing passes, and [`Host::drained`] is called when nothing is under way any more, if
+    /// something was. By one caller at a time.
+    pub const CHANGING: Self = Self(4);
 }
 
 /// A request that the unit has found possible.
@@ -99,7 +107,8 @@ pub struct UnitStats {
 pub struct Unit {
     adapter: &'static Adapter,
     host: &'static dyn Host,
-    chain: Chain,
+    /// Changed only while no request is under way; see [`Self::chain_mut`].
+    chain: UnsafeCell<Chain>,
     address: Address,
     /// In bytes; 0 while it is not known.
     sector_size: AtomicU32,
@@ -133,7 +142,8 @@ struct Pool {
 
 // SAFETY: the pool's pointers lead to requests of this unit and to callers' nodes, both shared by design.
 unsafe impl Send for Pool {}
-// SAFETY: everything that changes lies behind the pool's lock, in atomics, or in requests with one holder.
+// SAFETY: everything that changes lies behind the pool's lock, in atomics, or in requests with one holder; but for the
+// chain, which changes while there is no request that could look at it.
 unsafe impl Sync for Unit {}
 // SAFETY: as above.
 unsafe impl Send for Unit {}
@@ -162,7 +172,7 @@ impl Unit {
         Self {
             adapter,
             host,
-            chain,
+            chain: UnsafeCell::new(chain),
             address: Address::default(),
             sector_size: AtomicU32::new(sector_size),
             services: adapter.platform().host_table(),
@@ -238,9 +248,11 @@ impl Unit {
         self.lock().waiting.pop()
     }
 
-    /// Holds back what comes from now on; what is under way goes on. Up to DISPATCH_LEVEL.
-    pub fn hold(&self, why: Hold) {
-        self.lock().held |= why.0;
+    /// Holds back what comes from now on; what is under way goes on. Answers whether nothing is. Up to DISPATCH_LEVEL.
+    pub fn hold(&self, why: Hold) -> bool {
+        let mut pool = self.lock();
+        pool.held |= why.0;
+        pool.busy == 0
     }
 
     /// Takes [`Self::hold`] back, and starts what has waited if that was the last reason. Up to DISPATCH_LEVEL.
@@ -260,9 +272,20 @@ impl Unit {
         self.requests.iter()
     }
 
-    /// The chain, for its statistics.
+    /// The chain, to be changed. What it needs of the host ([`Needs`]) must stay: it was looked at once.
+    ///
+    /// # Safety
+    /// The unit is held and no request is under way; nobody else looks at the chain meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the caller holds the unit, which is what gives exclusion")]
+    pub unsafe fn chain_mut(&self) -> &mut Chain {
+        // SAFETY: the caller's contract.
+        unsafe { &mut *self.chain.get() }
+    }
+
+    /// The chain. Whoever is no request of this unit sees to it that nobody changes it meanwhile.
     pub fn chain(&self) -> &Chain {
-        &self.chain
+        // SAFETY: `chain_mut`'s contract: it does not change while a request is under way or somebody looks.
+        unsafe { &*self.chain.get() }
     }
 
     /// What passed the two points.
@@ -316,6 +339,7 @@ impl Unit {
     }
 
     /// Tells the host, then gives the request to whoever waits.
+    #[inline]
     pub(crate) fn finish(&self, mut request: Owned) {
         let host = self.host;
         if let Some(waiting) = NonNull::new(request.waiting) {
@@ -324,6 +348,9 @@ impl Unit {
         request.waiting = ptr::null_mut();
         let mut pool = self.lock();
         pool.give(request);
+        if pool.held & Hold::CHANGING.0 != 0 && pool.busy == 0 {
+            self.host.drained();
+        }
         self.start_waiting(pool);
         host.left();
     }

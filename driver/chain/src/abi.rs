@@ -3,7 +3,7 @@
 //! Every structure begins with its size, so that a later version can grow at the end. Values of foreign
 //! origin are open enums (a transparent integer with named constants): an unknown value is representable.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, sync::atomic::AtomicU32};
 
 /// Version of this interface. A table with another major version (high 16 bits) is refused.
 pub const ABI_VERSION: u32 = 0x0001_0000;
@@ -99,7 +99,8 @@ impl Verdict {
     /// The I/O ends here with the status that the stage has put into it. On the way down, the stages already
     /// passed see its completion; on the way up it means the same as `CONTINUE`.
     pub const DONE: Self = Self(1);
-    /// The stage keeps the I/O and will call [`HostTable::resume`]. It may already have done so.
+    /// The stage keeps the I/O and will call [`HostTable::resume`]. It may already have done so: the I/O then goes on
+    /// when the stage's function has returned.
     pub const PENDING: Self = Self(2);
 }
 
@@ -166,6 +167,10 @@ pub struct Io {
     pub phase: u32,
     /// The chain's own: when the current stage was called, on the host's clock.
     pub entered: u64,
+    /// The chain's own: what a stage that answers `PENDING` and whoever resumes the I/O say to each other.
+    pub handshake: AtomicU32,
+    /// Zero.
+    pub reserved: u32,
     /// Room for each stage's own state between its two calls, zero at first.
     pub state: [[u64; STAGE_WORDS]; MAX_STAGES],
 }
@@ -215,7 +220,7 @@ pub struct StageTable {
     pub request: unsafe extern "C" fn(context: *const c_void, io: *mut Io) -> Verdict,
     /// The way up.
     pub completion: unsafe extern "C" fn(context: *const c_void, io: *mut Io) -> Verdict,
-    /// Called once when the stage has left the chain and no I/O is inside it; the last use of `context`.
+    /// Called once when the stage has left every chain and no I/O is inside it; the last use of `context`.
     /// PASSIVE_LEVEL.
     pub detach: unsafe extern "C" fn(context: *const c_void),
 }
@@ -223,9 +228,9 @@ pub struct StageTable {
 const _: () = {
     assert!(size_of::<Segment>() == 16);
     assert!(size_of::<Extent>() == 16);
-    // 4*4 + 8 + 4*4 + 8 + 16 + 16 + 8 + 2*4 + 8
-    assert!(core::mem::offset_of!(Io, state) == 104);
-    assert!(size_of::<Io>() == 104 + 8 * STAGE_WORDS * MAX_STAGES);
+    // 4*4 + 8 + 4*4 + 8 + 16 + 16 + 8 + 2*4 + 8 + 2*4
+    assert!(core::mem::offset_of!(Io, state) == 112);
+    assert!(size_of::<Io>() == 112 + 8 * STAGE_WORDS * MAX_STAGES);
     // 2*4 + 16 + 2*4 + 3*8
     assert!(size_of::<StageTable>() == 56);
     assert!(size_of::<HostTable>() == 24);

@@ -1,16 +1,18 @@
 //! The loop that takes an I/O down through the stages and up again.
 
 use alloc::boxed::Box;
-use core::ffi::c_void;
+use core::{cmp::Reverse, ffi::c_void};
 
 use crate::{
     abi::{ABI_VERSION, Direction, Io, MAX_STAGES, Needs, StageTable, Status, Verdict},
+    handshake,
+    registration::{Kind, Outside, Place},
     stage::Stage,
     stats::StageStats,
     thunk, try_box,
 };
 
-/// Stages in order, first the one that sees a request first. Built while no I/O flows.
+/// Stages in order, first the one that sees a request first. Built, and changed, while no I/O is inside.
 #[derive(Debug, Default)]
 pub struct Chain {
     // On the heap: a slot's counters take 600 bytes, and a chain is passed by value on kernel stacks.
@@ -23,7 +25,35 @@ pub struct Chain {
 pub struct Slot {
     table: StageTable,
     context: *const c_void,
+    rank: Rank,
+    /// Whose it is, if another driver has registered it.
+    outside: Option<Ticket>,
     stats: StageStats,
+}
+
+/// Which stages stand above which. The volume's own stand in the order in which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u8, Reverse<u32>);
+
+impl Rank {
+    const OWN: Self = Self(1, Reverse(0));
+
+    fn of(outside: &Outside) -> Self {
+        Self(if outside.place == Place::ABOVE { 0 } else { 2 }, Reverse(outside.altitude))
+    }
+}
+
+/// What is known of a stage that another driver has registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which registration.
+    pub handle: u64,
+    /// Whether it may change data.
+    pub kind: Kind,
+    /// Which side of the volume's own stages it is on.
+    pub place: Place,
+    /// Its place among others there.
+    pub altitude: u32,
 }
 
 // SAFETY: a stage's functions may be called on any thread, several at once (`StageTable`'s contract), and the
@@ -74,11 +104,41 @@ impl Chain {
         if table.version >> 16 != ABI_VERSION >> 16 || (table.size as usize) < size_of::<StageTable>() {
             return Err(ChainFull::Version);
         }
-        let slot = self.slots.get_mut(self.count).ok_or(ChainFull::Full)?;
-        let filled = Slot { table, context, stats: StageStats::new() };
-        *slot = Some(try_box(filled).ok_or(ChainFull::NoMemory)?);
+        if self.count == MAX_STAGES {
+            return Err(ChainFull::Full);
+        }
+        let slot = Slot { table, context, rank: Rank::OWN, outside: None, stats: StageStats::new() };
+        self.insert(try_box(slot).ok_or(ChainFull::NoMemory)?)
+    }
+
+    /// Adds a stage where its rank says. Takes no memory.
+    ///
+    /// # Errors
+    /// [`ChainFull::Full`].
+    pub fn insert(&mut self, slot: Box<Slot>) -> Result<(), ChainFull> {
+        let at = self.slots().take_while(|other| other.rank <= slot.rank).count();
+        let moved = self.slots.get_mut(at..=self.count).ok_or(ChainFull::Full)?;
+        moved.rotate_right(1);
+        if let Some(place) = moved.first_mut() {
+            *place = Some(slot);
+        }
         self.count += 1;
         Ok(())
+    }
+
+    /// Takes out the stage of registration `handle`.
+    pub fn remove(&mut self, handle: u64) -> Option<Box<Slot>> {
+        let at =
+            self.slots().position(|slot| slot.outside.is_some_and(|outside| outside.handle == handle))?;
+        let moved = self.slots.get_mut(at..self.count)?;
+        moved.rotate_left(1);
+        self.count -= 1;
+        moved.last_mut()?.take()
+    }
+
+    /// What is known of the stage of registration `handle`, if it is in here.
+    pub fn holds(&self, handle: u64) -> Option<&Ticket> {
+        self.slots().filter_map(|slot| slot.outside.as_ref()).find(|outside| outside.handle == handle)
     }
 
     /// Adds a stage below those already there, and owns it from now on.
@@ -114,6 +174,7 @@ impl Chain {
         if self.count == 0 {
             return Outcome::Through;
         }
+        handshake::begin(io);
         for state in &mut io.state[..self.count] {
             *state = Default::default();
         }
@@ -130,7 +191,7 @@ impl Chain {
         self.up(io)
     }
 
-    /// Goes on with an I/O that a stage kept, given the stage's answer.
+    /// Goes on with an I/O that a stage kept, given the stage's answer. After [`Chain::take_back`] has said so.
     pub fn resume(&self, io: &mut Io, verdict: Verdict) -> Outcome {
         let going_down = io.phase == DOWN;
         if let Some(outcome) = self.step(io, verdict) {
@@ -139,19 +200,30 @@ impl Chain {
         if going_down { self.down(io) } else { self.up(io) }
     }
 
+    /// A stage gives back an I/O that it kept. `true`: it is the caller's now, who goes on with [`Chain::resume`].
+    /// `false`: the stage's function has not returned yet, and whoever called it goes on when it does; or it was given
+    /// back already, and this does nothing.
+    ///
+    /// # Safety
+    /// `io` points to an I/O whose stage answers, or has answered, [`Verdict::PENDING`].
+    pub unsafe fn take_back(io: *mut Io, verdict: Verdict) -> bool {
+        // SAFETY: the caller's contract. No reference to the whole: a frame of `down` or `up` may have one.
+        handshake::take_back(unsafe { &(*io).handshake }, verdict)
+    }
+
     /// Whether the I/O is on the way down.
     pub fn is_going_down(io: &Io) -> bool {
         io.phase == DOWN
     }
 
+    // Not inlined: an empty chain has no need of its registers.
+    #[inline(never)]
     fn down(&self, io: &mut Io) -> Outcome {
         while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
             io.entered = slot.enter(io);
             // SAFETY: table and context belong together (`push`); the `Io` is ours until the call.
             let verdict = unsafe { (slot.table.request)(slot.context, io) };
-            if verdict == Verdict::PENDING {
-                return Outcome::Pending;
-            }
+            let Some(verdict) = handshake::settle(io, verdict) else { return Outcome::Pending };
             if let Some(outcome) = self.step(io, verdict) {
                 return outcome;
             }
@@ -159,6 +231,7 @@ impl Chain {
         Outcome::Through
     }
 
+    #[inline(never)]
     fn up(&self, io: &mut Io) -> Outcome {
         while io.position > 0 {
             io.position -= 1;
@@ -168,9 +241,7 @@ impl Chain {
             io.entered = slot.enter(io);
             // SAFETY: as in `down`.
             let verdict = unsafe { (slot.table.completion)(slot.context, io) };
-            if verdict == Verdict::PENDING {
-                return Outcome::Pending;
-            }
+            let Some(verdict) = handshake::settle(io, verdict) else { return Outcome::Pending };
             self.step(io, verdict);
         }
         Outcome::Through
@@ -178,7 +249,15 @@ impl Chain {
 
     /// Takes the answer of the stage that has the I/O; `Some` ends the way down.
     fn step(&self, io: &mut Io, verdict: Verdict) -> Option<Outcome> {
-        if let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
+        let slot = self.slots.get(io.position as usize).and_then(Option::as_deref);
+        if io.phase == UP {
+            if !matches!(verdict, Verdict::CONTINUE | Verdict::DONE) {
+                io.status = Status::INTERNAL;
+            }
+        } else if verdict == Verdict::DONE && io.status == Status::OK && slot.is_some_and(Slot::observes) {
+            io.status = Status::INTERNAL; // it says that it has moved the data, which is not for it to do
+        }
+        if let Some(slot) = slot {
             slot.leave(io);
         }
         if io.phase == UP {
@@ -199,6 +278,30 @@ impl Chain {
 }
 
 impl Slot {
+    /// A stage of another driver, for a chain. `None` when memory has run out.
+    ///
+    /// # Safety
+    /// As for [`Chain::push`].
+    pub unsafe fn outside(handle: u64, outside: &Outside) -> Option<Box<Self>> {
+        let Outside { kind, place, altitude, table, context, .. } = *outside;
+        try_box(Self {
+            table,
+            context,
+            rank: Rank::of(outside),
+            outside: Some(Ticket { handle, kind, place, altitude }),
+            stats: StageStats::new(),
+        })
+    }
+
+    /// What is known of it if another driver has registered it.
+    pub fn ticket(&self) -> Option<&Ticket> {
+        self.outside.as_ref()
+    }
+
+    fn observes(&self) -> bool {
+        self.outside.is_some_and(|outside| outside.kind == Kind::OBSERVER)
+    }
+
     /// The stage's name.
     pub fn name(&self) -> &[u8; 16] {
         &self.table.name
@@ -227,7 +330,8 @@ impl Slot {
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        for slot in self.slots.iter().flatten() {
+        // A stage of another driver may be in other chains: its last call is made when it is unregistered.
+        for slot in self.slots.iter().flatten().filter(|slot| slot.outside.is_none()) {
             // SAFETY: whoever drops the chain has drained it; this is the last use of the context.
             unsafe { (slot.table.detach)(slot.context) };
         }

@@ -23,7 +23,10 @@ pub mod abi;
 mod boxed;
 pub mod bytes;
 mod chain;
+mod handshake;
 pub mod io;
+pub mod registration;
+pub mod registry;
 pub mod rundown;
 mod stage;
 pub mod stats;
@@ -31,6 +34,6 @@ pub mod thunk;
 
 pub use abi::{Direction, Flags, Io, Segment, StageTable, Status, Verdict};
 pub use boxed::{try_box, try_zeros};
-pub use chain::{Chain, ChainFull, Outcome, Slot};
+pub use chain::{Chain, ChainFull, Outcome, Slot, Ticket};
 pub use io::{Payload, StageIo};
 pub use stage::Stage;

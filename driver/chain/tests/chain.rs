@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     ptr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use sluice_chain::{
@@ -98,6 +98,8 @@ fn io(direction: Direction, segments: &[Segment], spare: Segment) -> Io {
         position: 7,
         phase: 7,
         entered: 0,
+        handshake: AtomicU32::new(0),
+        reserved: 0,
         state: [[9; STAGE_WORDS]; MAX_STAGES],
     }
 }
@@ -145,6 +147,8 @@ fn a_pending_stage_resumes_where_it_stood() {
     let mut io = io(Direction::FLUSH, &[], Segment::EMPTY);
     assert_eq!(chain.request(&mut io), Outcome::Pending);
     assert_eq!(seen(), "av bv");
+    // SAFETY: the stage has kept it.
+    assert!(unsafe { Chain::take_back(&raw mut io, Verdict::CONTINUE) });
     assert_eq!(chain.resume(&mut io, Verdict::CONTINUE), Outcome::Through);
     assert_eq!(seen(), "cv");
     assert_eq!(chain.completion(&mut io), Outcome::Through);

@@ -22,12 +22,26 @@ pub struct PointCounters {
     pub latency: [u64; BUCKETS],
 }
 
+/// Whose a stage is.
+pub mod stage {
+    /// The volume's own.
+    pub const OWN: u32 = 0;
+    /// Another driver's, which looks.
+    pub const OBSERVER: u32 = 1;
+    /// Another driver's, which changes data.
+    pub const TRANSFORMER: u32 = 2;
+}
+
 /// What has passed one stage.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct StageCounters {
     /// ASCII, padded with zeros.
     pub name: [u8; 16],
+    /// Whose it is: see [`stage`].
+    pub kind: u32,
+    /// Another driver's: its place among other drivers' stages on its side of ours.
+    pub altitude: u32,
     /// On the way down.
     pub request: PointCounters,
     /// On the way up.
@@ -56,7 +70,7 @@ pub struct Statistics {
     pub stages: [StageCounters; MAX_STAGES],
 }
 
-// 3*8 + 32*8; 16 + 2*280; 4*4 + 8 + 2*280 + 8*576
+// 3*8 + 32*8; 16 + 2*4 + 2*280; 4*4 + 8 + 2*280 + 8*584
 const _: () = assert!(size_of::<PointCounters>() == 280);
-const _: () = assert!(size_of::<StageCounters>() == 576);
-const _: () = assert!(size_of::<Statistics>() == 5192);
+const _: () = assert!(size_of::<StageCounters>() == 584);
+const _: () = assert!(size_of::<Statistics>() == 5256);

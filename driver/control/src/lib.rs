@@ -11,13 +11,13 @@ mod list;
 mod refusal;
 mod request;
 
-pub use counters::{BUCKETS, MAX_STAGES, PointCounters, StageCounters, Statistics};
+pub use counters::{BUCKETS, MAX_STAGES, PointCounters, StageCounters, Statistics, stage};
 pub use list::{DiskEntry, ListHeader, ListWriter, entries, state};
 pub use refusal::Refusal;
 pub use request::{DiskRequest, Request, RequestError, UnlockRequest};
 
 /// Version of every structure here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Where programs open the device.
 pub const DEVICE_PATH: &str = r"\\.\SluiceControl";

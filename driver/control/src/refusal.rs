@@ -40,11 +40,13 @@ pub enum Refusal {
     NotEncrypted,
     /// No key was given, and the volume is encrypted.
     Encrypted,
+    /// The stage of another driver that the volume's data has passed is not registered.
+    NoStage,
 }
 
 impl Refusal {
     /// Every refusal: the NTSTATUS (ntstatus.h) and the Win32 error that RtlNtStatusToDosError makes of it.
-    const TABLE: [(Self, u32, u32); 17] = [
+    const TABLE: [(Self, u32, u32); 18] = [
         (Self::WrongKey, 0xc000_006a, 86), // STATUS_WRONG_PASSWORD, ERROR_INVALID_PASSWORD
         (Self::NoSuchSlot, 0xc000_0225, 1168), // STATUS_NOT_FOUND, ERROR_NOT_FOUND
         (Self::Tampered, 0xc000_0032, 1393), // STATUS_DISK_CORRUPT_ERROR, ERROR_DISK_CORRUPT
@@ -62,6 +64,7 @@ impl Refusal {
         (Self::DiskFull, 0xc000_007f, 112), // STATUS_DISK_FULL, ERROR_DISK_FULL
         (Self::NotEncrypted, 0xc000_0291, 6007), // STATUS_FILE_NOT_ENCRYPTED, ERROR_FILE_NOT_ENCRYPTED
         (Self::Encrypted, 0xc000_0293, 6002), // STATUS_FILE_ENCRYPTED, ERROR_FILE_ENCRYPTED
+        (Self::NoStage, 0xc000_007a, 127), // STATUS_PROCEDURE_NOT_FOUND, ERROR_PROC_NOT_FOUND
     ];
 
     /// What the driver completes the IRP with. Not a warning or success: nothing is copied back to the caller.
@@ -97,7 +100,7 @@ mod tests {
             assert_eq!(refusal.nt_status(), status as i32);
             assert_eq!(Refusal::from_win32(error), Some(refusal));
         }
-        assert_eq!(Refusal::TABLE.len(), Refusal::Encrypted as usize + 1);
+        assert_eq!(Refusal::TABLE.len(), Refusal::NoStage as usize + 1);
         assert_eq!(Refusal::from_win32(5), None);
     }
 }

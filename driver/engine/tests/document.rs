@@ -36,7 +36,7 @@ fn tables() -> Vec<Vec<(usize, usize, String)>> {
 fn the_tables_are_the_types() {
     let header = fields!(RawHeader: magic version incompatible read_only_compatible compatible sequence uuid kind
         cipher sector_size reserved1 disk_bytes copy_b_offset data_offset volume_bytes stages created label mac
-        checksum journal_bytes segment_bytes index_bytes level discard open_key index_area reserved2 slots);
+        checksum journal_bytes segment_bytes index_bytes level discard open_key index_area stage_name stage_place reserved2 slots);
     let slot = fields!(RawSlot: kind kdf memory_kib iterations lanes reserved1 salt wrapped_key label created
         reserved2);
     // No field is missing: each begins where the one before ends, up to the end of the type.

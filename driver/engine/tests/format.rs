@@ -1,10 +1,11 @@
 //! The header against damage, crashes and headers that nobody should have written.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
+use sluice_chain::registration::Place;
 use sluice_engine::{
     format::{
-        COPY_BYTES, Copy, CopyRead, Damage, Draft, DraftError, Geometry, Header, NewVolume, OtherCopy, Probe,
-        Problem, RawHeader, Second, SlotKind, SlotSecret, copy_b_offset,
+        COPY_BYTES, Copy, CopyRead, Damage, Draft, DraftError, ForeignStage, Geometry, Header, NewVolume,
+        OtherCopy, Probe, Problem, RawHeader, Second, SlotKind, SlotSecret, copy_b_offset,
         plan::{self, NoGoodHeader, Step},
         probe, read_second,
     },
@@ -36,7 +37,8 @@ fn secret(label: &str) -> SlotSecret<'_> {
 
 fn draft(uuid: u8) -> Draft {
     let geometry = Geometry::for_disk(DISK, 512).unwrap();
-    let volume = NewVolume { geometry, mapped: None, uuid: [uuid; 16], label: "a label", created: 99 };
+    let volume =
+        NewVolume { geometry, mapped: None, stage: None, uuid: [uuid; 16], label: "a label", created: 99 };
     let mut draft = Draft::new(&volume).unwrap();
     draft.fill(0, &secret("first"), &kek(1), &key()).unwrap();
     draft
@@ -107,7 +109,14 @@ fn mapped() -> Mapped {
 
 fn mapped_header(mapped: Mapped) -> Bytes {
     let geometry = Geometry::for_disk(DISK, mapped.sector_size).unwrap();
-    let volume = NewVolume { geometry, mapped: Some(mapped), uuid: [8; 16], label: "mapped", created: 99 };
+    let volume = NewVolume {
+        geometry,
+        mapped: Some(mapped),
+        stage: None,
+        uuid: [8; 16],
+        label: "mapped",
+        created: 99,
+    };
     let mut draft = Draft::new(&volume).unwrap();
     draft.leave_open(&key());
     *draft.seal(&key())
@@ -404,10 +413,46 @@ fn copy_b_is_found_on_a_disk_that_has_grown_although_copy_a_is_torn() {
 }
 
 #[test]
+fn the_stage_that_all_data_has_passed_is_named_and_nonsense_there_is_refused() {
+    let good = header();
+    assert_eq!(checked(&good).foreign_stage(), None);
+    let named = |name: &[u8; 16], place: u32| {
+        forged(&good, |raw| {
+            raw.incompatible = 4.into();
+            raw.stage_name = *name;
+            raw.stage_place = place.into();
+        })
+    };
+    for place in [Place::ABOVE, Place::BELOW] {
+        let wanted = ForeignStage::new("xor", place);
+        let copy = named(b"xor\0\0\0\0\0\0\0\0\0\0\0\0\0", place.0);
+        assert_eq!(checked(&copy).foreign_stage(), wanted);
+        assert_eq!(wanted.map(|stage| stage.name().to_owned()).as_deref(), Some("xor"));
+    }
+    let refused = |copy: &Bytes| Header::check(RawHeader::ref_from_bytes(copy).unwrap()).err();
+    let long = [b'x'; 16];
+    for (name, place) in
+        [(&long, 0), (&long, 3), (&[0; 16], 1), (b"xor\0x\0\0\0\0\0\0\0\0\0\0\0", 1), (&[0x80; 16], 1)]
+    {
+        let copy = named(name, place);
+        assert_eq!(refused(&copy), Some(Problem::Inconsistent), "{name:?} {place}");
+    }
+    // Nothing is below the chain of a mapped volume.
+    let below = forged(&mapped_header(mapped()), |raw| {
+        raw.incompatible = 4.into();
+        raw.stage_name = long;
+        raw.stage_place = 2.into();
+    });
+    assert_eq!(refused(&below), Some(Problem::Inconsistent));
+    assert_eq!(ForeignStage::new("", Place::ABOVE), None);
+    assert_eq!(ForeignStage::new("seventeen letters", Place::ABOVE), None);
+}
+
+#[test]
 fn a_newer_version_is_told_from_damage() {
     let good = header();
     let newer = forged(&good, |raw| raw.version = 2.into());
-    let feature = forged(&good, |raw| raw.incompatible = 4.into());
+    let feature = forged(&good, |raw| raw.incompatible = 8.into());
     for copy in [newer, feature] {
         let found = judge(&copy, &copy);
         assert!(matches!(found, Probe::Damaged(Damage::Newer)), "{found:?}");

@@ -100,7 +100,14 @@ fn mapped() -> Mapped {
 
 fn small() -> Bytes {
     let geometry = Geometry::for_disk(SMALL, 512).unwrap();
-    let volume = NewVolume { geometry, mapped: Some(mapped()), uuid: [8; 16], label: "grows", created: 99 };
+    let volume = NewVolume {
+        geometry,
+        mapped: Some(mapped()),
+        stage: None,
+        uuid: [8; 16],
+        label: "grows",
+        created: 99,
+    };
     *Draft::new(&volume).unwrap().seal(&key())
 }
 
@@ -153,6 +160,6 @@ fn nothing_grows_without_a_good_header_or_in_place() {
     let steps = lost.look(|found| plan::grow(found, NEW_B, &small()).err());
     assert_eq!(steps, Some(NoGoodHeader), "copy B is not where it is searched on the larger disk");
     let geometry = Geometry::for_disk(SMALL, 512).unwrap();
-    let volume = NewVolume { geometry, mapped: None, uuid: [8; 16], label: "", created: 0 };
+    let volume = NewVolume { geometry, mapped: None, stage: None, uuid: [8; 16], label: "", created: 0 };
     assert_eq!(Draft::new(&volume).unwrap().remap(&mapped(), LARGE), Err(DraftError::NotMapped));
 }

@@ -17,7 +17,7 @@ use wdk_sys::{
 
 use crate::{
     child_io,
-    nt::{cancel, irp::Irp, is_success},
+    nt::{cancel, event::Event, irp::Irp, is_success},
     requests,
     role::Role,
 };
@@ -43,11 +43,22 @@ pub(crate) trait Served: Sync {
 /// The host of a unit: its callers are IRPs of `device`.
 pub(crate) struct Callers {
     device: &'static dyn Served,
+    /// Set when the unit is held to be changed and no request is under way any more.
+    pub(crate) drained: Event,
 }
 
 impl Callers {
     pub(crate) fn new(device: &'static dyn Served) -> Self {
-        Self { device }
+        Self { device, drained: Event::uninit() }
+    }
+
+    /// Makes it usable.
+    ///
+    /// # Safety
+    /// Once, at the address where it stays.
+    pub(crate) unsafe fn initialize(&self) {
+        // SAFETY: the caller's contract.
+        unsafe { self.drained.initialize() };
     }
 }
 
@@ -84,6 +95,10 @@ unsafe impl Host for Callers {
     fn left(&self) {
         // SAFETY: `requests::enter` forgot one for each request that the unit took.
         self.device.leave(unsafe { Inside::remembered() });
+    }
+
+    fn drained(&self) {
+        self.drained.set();
     }
 
     fn release(&self, request: &Request) {

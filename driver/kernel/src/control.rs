@@ -10,8 +10,8 @@ use sluice_chain::stats::PointStats;
 use sluice_control::{DiskEntry, ListWriter, PointCounters, Refusal, Request, Statistics, VERSION, state};
 use wdk_sys::{
     DEVICE_OBJECT, DO_DEVICE_INITIALIZING, FILE_DEVICE_UNKNOWN, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE,
-    IRP_MJ_DEVICE_CONTROL, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_SUCCESS,
+    IRP_MJ_DEVICE_CONTROL, IRP_MJ_INTERNAL_DEVICE_CONTROL, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
     ntddk::{IoCreateSymbolicLink, IoDeleteSymbolicLink, IoGetDeviceProperty},
 };
 use zerocopy::{FromBytes, FromZeros};
@@ -20,7 +20,8 @@ use crate::{
     disk::{Disk, DiskState},
     identity,
     nt::{device, event::CriticalRegion, irp::Irp, irql::Passive, is_success, security, string::utf16},
-    registry,
+    registry::{self, Next},
+    stages,
 };
 
 static DEVICE: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
@@ -78,6 +79,8 @@ pub(crate) unsafe fn delete() {
 pub(crate) fn dispatch(irp: Irp, at: Passive<'_>) -> NTSTATUS {
     match u32::from(irp.stack().MajorFunction) {
         IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(STATUS_SUCCESS, 0),
+        // Kernel callers only: the I/O manager makes no such request for a program.
+        IRP_MJ_INTERNAL_DEVICE_CONTROL => stages::interface(irp),
         IRP_MJ_DEVICE_CONTROL => match serve_in_region(&irp, at) {
             Ok(written) => irp.complete(STATUS_SUCCESS, written),
             Err(refusal) => irp.complete(refusal.nt_status(), 0),
@@ -120,7 +123,7 @@ fn serve(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
         }
         Request::UnlockOpen(number) => found(number)?.disk().unlock(None, at).map(|()| 0),
         Request::Lock(number) => found(number)?.lock(at).map(|()| 0),
-        Request::Statistics(number) => statistics(found(number)?.disk(), answer),
+        Request::Statistics(number) => statistics(found(number)?.disk(), answer, at),
     }
 }
 
@@ -128,23 +131,16 @@ fn list(answer: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
     let mut list = ListWriter::new(answer).ok_or(Refusal::NoRoom)?;
     // One at a time from the oldest: the list is not locked while a disk describes itself.
     let mut after = 0;
-    while let Some(disk) = next_after(after) {
-        after = disk.id;
-        list.push(&describe(&disk, at));
+    while let Some(next) = registry::next_after(after) {
+        after = match next {
+            Next::Disk(disk) => {
+                list.push(&describe(&disk, at));
+                disk.id
+            }
+            Next::Going(number) => number,
+        };
     }
     Ok(list.finish())
-}
-
-/// The disk with the lowest number above `number`.
-fn next_after(number: u32) -> Option<registry::Held> {
-    let mut lowest = u32::MAX;
-    registry::find(|disk| {
-        if disk.id > number {
-            lowest = lowest.min(disk.id);
-        }
-        false
-    });
-    registry::find(|disk| disk.id == lowest)
 }
 
 fn describe(disk: &Disk, at: Passive<'_>) -> DiskEntry {
@@ -189,7 +185,8 @@ fn name(disk: &Disk, entry: &mut DiskEntry) {
     }
 }
 
-fn statistics(disk: &Disk, answer: &mut [u8]) -> Result<usize, Refusal> {
+fn statistics(disk: &Disk, answer: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
+    let _turn = disk.turn.take(at); // the chain does not change meanwhile
     // Filled in where it goes: it is too large for a kernel stack.
     let place = answer.get_mut(..size_of::<Statistics>()).ok_or(Refusal::NoRoom)?;
     place.fill(0);
@@ -204,6 +201,9 @@ fn statistics(disk: &Disk, answer: &mut [u8]) -> Result<usize, Refusal> {
         copy(&unit.stats().completed, &mut out.completed);
         for (slot, stage) in unit.chain().slots().zip(&mut out.stages) {
             stage.name = *slot.name();
+            if let Some(ticket) = slot.ticket() {
+                (stage.kind, stage.altitude) = (ticket.kind.0, ticket.altitude);
+            }
             copy(&slot.stats().request, &mut stage.request);
             copy(&slot.stats().completion, &mut stage.completion);
             out.stage_count += 1;

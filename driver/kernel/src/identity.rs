@@ -19,6 +19,7 @@ use crate::{
     mapped::{Hosted, Start},
     nt::{event::TurnGuard, irql::Passive},
     probe::{Adapter, Capacity, Probe, Silence},
+    stages,
     volume::{Miniport, REQUESTS, Volume},
 };
 use sluice_control::Refusal;
@@ -117,7 +118,7 @@ impl Disk {
         let header = identity.header().ok_or(Refusal::WrongState)?;
         let volume_key = volume_key(&header, kek.as_ref())?;
         let (sector, adapter) = (header.sector_size(), identity.adapter);
-        let (chain, miniport) = match header.kind() {
+        let (mut chain, miniport) = match header.kind() {
             Kind::InPlace(place) => {
                 let chain = place.chain(volume_key.as_bytes(), Backend::detect_xmm());
                 let below = Below { device: self.lower(), kind: adapter.kind };
@@ -131,6 +132,8 @@ impl Disk {
                 (Chain::new(), Miniport::Mapped(hosted))
             }
         };
+        let mapped = matches!(miniport, Miniport::Mapped(_));
+        stages::join(self.id, header.foreign_stage(), mapped, &mut chain)?;
         let volume = Volume::start(self, chain, sector, miniport);
         self.open_volume(volume.map_err(|_| Refusal::NoMemory)?);
         identity.last_error = 0;
@@ -142,17 +145,29 @@ impl Disk {
     /// # Errors
     /// The disk stays as it was.
     pub(crate) fn lock(&self, at: Passive<'_>) -> Result<(), Refusal> {
-        let _turn = self.turn.take(at);
+        let turn = self.turn.take(at);
         if self.state() != DiskState::Unlocked {
             return Err(Refusal::WrongState);
         }
-        if self.holds_paging_file() {
+        self.lock_now(&turn, at)
+    }
+
+    /// As [`Self::lock`], of a disk that has a volume in use, whatever has become of the device.
+    pub(crate) fn lock_now(&self, _turn: &TurnGuard<'_>, at: Passive<'_>) -> Result<(), Refusal> {
+        if self.holds_paging_file() && self.state() == DiskState::Unlocked {
             return Err(Refusal::InUse);
         }
         // From here on new requests are refused as those of a locked disk.
         self.set_state(DiskState::Locked);
         self.close_volume(at);
         Ok(())
+    }
+
+    /// Whether a mapped volume lies on the disk, locked or not.
+    pub(crate) fn is_mapped(&self, at: Passive<'_>) -> bool {
+        let mut turn = self.turn.take(at);
+        let header = self.identity.with(&mut turn).header();
+        header.is_some_and(|header| matches!(header.kind(), Kind::Mapped(_)))
     }
 }
 

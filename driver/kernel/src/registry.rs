@@ -1,27 +1,20 @@
 //! The disks that this driver filters: what the control device lists.
 
 use core::{
-    cell::UnsafeCell,
     ptr,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-use sluice_shim::platform::LockWord;
-use wdk_sys::ntddk::{KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock};
+use crate::{disk::Disk, nt::spin::Spin, pnp};
 
-use crate::{disk::Disk, pnp};
+/// The first of a list through [`Disk::next`].
+struct First(*const Disk);
 
-/// A list through [`Disk::next`], behind its own spin lock. Lock order: taken alone.
-struct Registry {
-    lock: LockWord,
-    first: UnsafeCell<*const Disk>,
-}
+// SAFETY: disks are shared by all threads.
+unsafe impl Send for First {}
 
-// SAFETY: `first` is touched with the lock held only.
-unsafe impl Sync for Registry {}
-
-static DISKS: Registry =
-    Registry { lock: LockWord(AtomicUsize::new(0)), first: UnsafeCell::new(ptr::null()) };
+/// Lock order: taken alone.
+static DISKS: Spin<First> = Spin::new(First(ptr::null()));
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 /// A number for a new disk, never used again while the driver is loaded.
@@ -102,13 +95,27 @@ pub(crate) fn find(mut wanted: impl FnMut(&Disk) -> bool) -> Option<Held> {
     })
 }
 
+/// What [`next_after`] has found.
+pub(crate) enum Next {
+    /// A disk.
+    Disk(Held),
+    /// The disk of this number, which is being removed, and may still have a volume.
+    Going(u32),
+}
+
+/// The disk with the lowest number above `number`: to go through all of them without a lock held meanwhile.
+pub(crate) fn next_after(number: u32) -> Option<Next> {
+    let mut lowest = u32::MAX;
+    find(|disk| {
+        if disk.id > number {
+            lowest = lowest.min(disk.id);
+        }
+        false
+    });
+    let found = find(|disk| disk.id == lowest);
+    (lowest < u32::MAX).then(|| found.map_or(Next::Going(lowest), Next::Disk))
+}
+
 fn locked<R>(body: impl FnOnce(&mut *const Disk) -> R) -> R {
-    // SAFETY: a lock word is a KSPIN_LOCK; `first` is touched here only, under the lock.
-    unsafe {
-        let word = DISKS.lock.0.as_ptr().cast();
-        let old = KeAcquireSpinLockRaiseToDpc(word);
-        let result = body(&mut *DISKS.first.get());
-        KeReleaseSpinLock(word, old);
-        result
-    }
+    DISKS.with(|first| body(&mut first.0))
 }

@@ -5,7 +5,13 @@ use core::ptr::NonNull;
 
 use sluice_chain::{Chain, try_box};
 use sluice_miniport_lower::Lower;
-use sluice_shim::{adapter::Adapter, miniport::Hw, request::Request, spare::Spares, unit::Unit};
+use sluice_shim::{
+    adapter::Adapter,
+    miniport::Hw,
+    request::Request,
+    spare::Spares,
+    unit::{Hold, Unit},
+};
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
 use crate::{
@@ -92,8 +98,11 @@ impl Volume {
         let adapter = try_box(Adapter::new(borrowed.miniport.hw(), &borrowed.platform))?;
         // SAFETY: as above, dropped after the unit.
         let host: &'static Adapter = unsafe { NonNull::from(&*adapter).as_ref() };
-        // SAFETY: once, at its final address; `stop` settles the DPC before the adapter goes.
-        unsafe { parts.platform.initialize(host) };
+        // SAFETY: once, at their final address; `stop` settles the DPC before the adapter goes.
+        unsafe {
+            parts.platform.initialize(host);
+            parts.callers.initialize();
+        }
         let (mut memory, mut spares) = (Vec::new(), Spares::new(SMALL.1, MAX_TRANSFER as usize));
         add_buffers(&mut memory, &mut spares, false, SMALL.0, SMALL.1)?;
         add_buffers(&mut memory, &mut spares, true, LARGE_COUNT, MAX_TRANSFER as usize)?;
@@ -109,12 +118,30 @@ impl Volume {
         }
         let requests = core::mem::take(&mut requests.0);
         let unit = try_box(Unit::new(host, &borrowed.callers, chain, sector_size, requests, spares))?;
-        try_box(Self { unit, adapter: adapter, parts, _memory: memory })
+        try_box(Self { unit, adapter, parts, _memory: memory })
     }
 
     /// The unit, to submit to.
     pub(crate) fn unit(&self) -> &Unit {
         &self.unit
+    }
+
+    /// Whether it is a mapped one.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.parts.miniport, Miniport::Mapped(_))
+    }
+
+    /// Changes the chain while no request is under way; those that come meanwhile wait. Only with the disk's turn.
+    pub(crate) fn change_chain<R>(&self, at: Passive<'_>, change: impl FnOnce(&mut Chain) -> R) -> R {
+        let unit = self.unit();
+        self.parts.callers.drained.clear();
+        if !unit.hold(Hold::CHANGING) {
+            self.parts.callers.drained.wait(at);
+        }
+        // SAFETY: held and drained; who looks at a chain or changes it has the disk's turn.
+        let result = change(unsafe { unit.chain_mut() });
+        unit.go_on(Hold::CHANGING);
+        result
     }
 
     /// Completions of requests that the miniport did not have.

@@ -16,7 +16,7 @@ use sluice_engine::{
 
 static GOOD: LazyLock<[u8; COPY_BYTES]> = LazyLock::new(|| {
     let geometry = Geometry::for_disk(64 << 20, 512).expect("64 MiB hold a volume");
-    let volume = NewVolume { geometry, mapped: None, uuid: [7; 16], label: "fuzz", created: 1 };
+    let volume = NewVolume { geometry, mapped: None, stage: None, uuid: [7; 16], label: "fuzz", created: 1 };
     let mut draft = Draft::new(&volume).expect("a short label");
     let (key, kek) = (VolumeKey::from_random(&mut [5; 64]), Kek::from_bytes(&mut [6; 32]));
     let (kind, salt) = (SlotKind::Passphrase, [1; 32]);

@@ -259,7 +259,7 @@ impl Subject for Mapped {
         let geometry =
             Geometry::for_disk(setup.device, setup.sector).map_err(|error| format!("{error:?}"))?;
         let mapped = Some(recorded(setup)?);
-        let volume = NewVolume { geometry, mapped, uuid: uuid(setup), label: "", created: 0 };
+        let volume = NewVolume { geometry, mapped, stage: None, uuid: uuid(setup), label: "", created: 0 };
         let mut draft = Draft::new(&volume).map_err(|error| format!("header: {error:?}"))?;
         draft.leave_open(&key);
         if let Some(secret) = setup.keys.0[0].filter(|_| setup.encrypt) {

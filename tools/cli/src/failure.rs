@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     Found { report: Box<Report> },
     #[error("the volume is not encrypted: it has no keys")]
     NoKeys,
+    #[error("its data has passed the stage {0:?} of another driver, and means nothing without it")]
+    StageNeeded(String),
     #[error("{path} holds a volume in place, not a mapped one")]
     NotMapped { path: PathBuf },
     #[error("the volume has {now} bytes, more than {size}")]
@@ -172,7 +174,8 @@ impl Failure {
             | Self::Driver(_)
             | Self::NoServer { .. }
             | Self::Bench { .. }
-            | Self::NoTerminal => self.system_advice(),
+            | Self::NoTerminal
+            | Self::StageNeeded(_) => self.system_advice(),
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.advice(),
             #[cfg(unix)]
@@ -238,6 +241,9 @@ impl Failure {
             Self::NoServer { .. } => "Install the package nbdkit, or do as it says. The volume is as it was.",
             Self::Bench { .. } => "`sluice bench --help` tells what it needs. Nothing is left of it.",
             Self::NoTerminal => "Give --json or --prometheus.",
+            Self::StageNeeded(_) => {
+                "Unlock it in Windows, with the driver of that stage loaded. Its keys and header can be changed here as ever."
+            }
             _ => "`sluice status` shows the disk's state.",
         }
     }
@@ -301,6 +307,7 @@ impl Failure {
             Self::Chunk { .. } => "chunk_damaged",
             Self::Found { .. } => "problems_found",
             Self::NoKeys => "not_encrypted",
+            Self::StageNeeded(_) => "stage_needed",
             Self::NotMapped { .. } => "not_mapped",
             Self::Shrink { .. } => "shrink",
             Self::Off { .. } => "off",

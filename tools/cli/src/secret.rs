@@ -142,7 +142,7 @@ impl SecretSource {
     }
 }
 
-/// The volume key: from whatever secret is given or typed, or of a volume without encryption from its header.
+/// The volume key, for whoever goes to the data: from whatever secret is given or typed, or of a volume without encryption from its header.
 pub(crate) fn volume_key(header: &Header<'_>, source: &SecretSource) -> Result<Box<VolumeKey>, Failure> {
     key_by(header, || Secret::obtain(source))
 }
@@ -151,6 +151,9 @@ fn key_by<S: Borrow<Secret>>(
     header: &Header<'_>,
     secret: impl FnOnce() -> Result<S, Failure>,
 ) -> Result<Box<VolumeKey>, Failure> {
+    if let Some(stage) = header.foreign_stage() {
+        return Err(Failure::StageNeeded(stage.name().to_owned()));
+    }
     let mut key = Box::new(VolumeKey::zeroed());
     if header.is_open() {
         header.open(&mut key).map_err(|_| Failure::Tampered)?;

@@ -12,8 +12,8 @@ use crate::{
 
 use super::{
     geometry::Geometry,
-    header::{Header, IN_PLACE, SlotKind},
-    raw::{COPY_BYTES, LABEL_BYTES, MAGIC, RawHeader, RawSlot, VERSION},
+    header::{ForeignStage, Header, IN_PLACE, SlotKind},
+    raw::{COPY_BYTES, LABEL_BYTES, MAGIC, RawHeader, RawSlot, STAGE, VERSION},
 };
 
 /// What a new volume in place is, or with `mapped`, a mapped one. All randomness comes from the caller.
@@ -23,6 +23,8 @@ pub struct NewVolume<'a> {
     pub geometry: Geometry,
     /// How it is mapped; where it lies is then said here.
     pub mapped: Option<Mapped>,
+    /// The stage of another driver that all data passes.
+    pub stage: Option<ForeignStage>,
     /// Its UUID, random.
     pub uuid: [u8; 16],
     /// Its label; at most 64 bytes.
@@ -95,6 +97,11 @@ impl Draft {
         raw.stages = [1, 2, 0, 0, 0, 0, 0, 0];
         if let Some(mapped) = volume.mapped {
             mapped.record(&mut raw);
+        }
+        if let Some(stage) = volume.stage {
+            raw.incompatible.set(STAGE);
+            raw.stage_name = stage.name;
+            raw.stage_place.set(stage.place.0);
         }
         raw.created.set(volume.created);
         raw.label = label(volume.label)?;

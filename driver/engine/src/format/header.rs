@@ -7,7 +7,8 @@ use crate::{
 
 use sluice_xts::wipe_stack;
 
-use super::raw::{MAGIC, RawHeader, RawSlot, SLOTS, VERSION};
+use super::raw::{MAGIC, RawHeader, RawSlot, SLOTS, STAGE, VERSION};
+use sluice_chain::registration::{Place, is_name};
 
 /// A header whose checksum, version and numbers make sense together. It has not been authenticated: that takes
 /// the key ([`Self::unlock`]).
@@ -55,7 +56,7 @@ impl<'a> Header<'a> {
         if raw.version.get() > VERSION {
             return Err(Problem::Newer);
         }
-        if raw.incompatible.get() != 0 || raw.read_only_compatible.get() != 0 {
+        if raw.incompatible.get() & !STAGE != 0 || raw.read_only_compatible.get() != 0 {
             return Err(Problem::Newer);
         }
         if !matches!(raw.kind.get(), IN_PLACE | MAPPED) {
@@ -86,6 +87,7 @@ impl<'a> Header<'a> {
         raw.version.get() == VERSION
             && matches!(raw.sector_size.get(), 512 | 4096)
             && b.checked_add(super::COPY_BYTES as u64).is_some_and(|end| end <= raw.disk_bytes.get())
+            && self.foreign_stage().is_none_or(|stage| stage.fits(raw.kind.get()))
             && match raw.kind.get() {
                 MAPPED => Mapped::of(raw).is_consistent(raw),
                 _ => self.is_consistent_in_place(),
@@ -158,6 +160,12 @@ impl<'a> Header<'a> {
         })
     }
 
+    /// The stage of another driver without which the data means nothing, if there is one.
+    pub fn foreign_stage(&self) -> Option<ForeignStage> {
+        let there = self.raw.incompatible.get() & STAGE != 0;
+        there.then(|| ForeignStage { name: self.raw.stage_name, place: Place(self.raw.stage_place.get()) })
+    }
+
     /// Whether it opens without a secret: nothing is encrypted.
     pub fn is_open(&self) -> bool {
         self.raw.cipher.get() == 0
@@ -203,6 +211,34 @@ impl<'a> Header<'a> {
         });
         wipe_stack();
         result.inspect_err(|_| key.wipe())
+    }
+}
+
+/// A stage of another driver that changes all data of a volume: it is never opened without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignStage {
+    /// Under which name it is registered.
+    pub name: [u8; 16],
+    /// On which side of the volume's own stages.
+    pub place: Place,
+}
+
+impl ForeignStage {
+    /// A stage of this name; `None` if no stage can have it.
+    pub fn new(name: &str, place: Place) -> Option<Self> {
+        let mut padded = [0; 16];
+        padded.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        is_name(&padded).then_some(Self { name: padded, place })
+    }
+
+    /// Its name as text.
+    pub fn name(&self) -> &str {
+        text(&self.name)
+    }
+
+    /// Whether a volume of this kind can have it: nothing is below the chain of a mapped one.
+    fn fits(&self, kind: u32) -> bool {
+        is_name(&self.name) && (self.place == Place::ABOVE || self.place == Place::BELOW && kind == IN_PLACE)
     }
 }
 

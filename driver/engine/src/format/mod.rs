@@ -19,6 +19,6 @@ mod raw;
 pub use draft::{Draft, DraftError, NewVolume, SlotSecret};
 pub use geometry::{DATA_OFFSET, Geometry, GeometryError, MAX_VOLUME_BYTES, copy_b_offset};
 pub(crate) use header::MAPPED;
-pub use header::{Header, Problem, Slot, SlotKind};
+pub use header::{ForeignStage, Header, Problem, Slot, SlotKind};
 pub use probe::{Copy, CopyRead, Damage, OtherCopy, Probe, Second, probe, read_second};
 pub use raw::{COPY_BYTES, LABEL_BYTES, RawHeader, RawSlot, SLOTS};

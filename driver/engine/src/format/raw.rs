@@ -17,6 +17,8 @@ pub const LABEL_BYTES: usize = 64;
 pub(super) const MAGIC: [u8; 8] = *b"\xf5SLUICE\n";
 /// Version of the format that this code writes.
 pub(super) const VERSION: u32 = 1;
+/// A bit of [`RawHeader::incompatible`]: without another driver's stage, the data means nothing.
+pub(super) const STAGE: u32 = 4;
 
 /// One copy of the header.
 #[repr(C)]
@@ -76,8 +78,12 @@ pub struct RawHeader {
     pub open_key: [u8; 64],
     /// Mapped: bytes behind the journal in which the index of de-duplication is kept while the volume is closed.
     pub index_area: U64,
+    /// With the feature [`STAGE`]: the name of the stage of another driver that has changed all data.
+    pub stage_name: [u8; 16],
+    /// With it: on which side of the volume's own stages; 1 above, 2 below.
+    pub stage_place: U32,
     /// Zeros.
-    pub reserved2: [u8; 1704],
+    pub reserved2: [u8; 1684],
     /// The key slots.
     pub slots: [RawSlot; SLOTS],
 }
@@ -123,6 +129,7 @@ const _: () = {
     assert!(offset_of!(RawHeader, journal_bytes) == 208 + 32);
     // 240 + 3*8 + 2*4
     assert!(offset_of!(RawHeader, open_key) == 272);
+    assert!(offset_of!(RawHeader, stage_name) == 344);
     assert!(offset_of!(RawHeader, slots) == 2048);
     assert!(size_of::<RawHeader>() == COPY_BYTES);
     // 6*4 + 32

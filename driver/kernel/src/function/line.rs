@@ -47,8 +47,11 @@ impl Line {
         let adapter = try_box(Adapter::new(unsafe { hosted.unit(pdo.address)? }, &borrowed.platform))?;
         // SAFETY: as above, dropped after the unit.
         let host: &'static Adapter = unsafe { NonNull::from(&*adapter).as_ref() };
-        // SAFETY: once, at its final address; `settle` is called before the adapter goes.
-        unsafe { parts.platform.initialize(host) };
+        // SAFETY: once, at their final address; `settle` is called before the adapter goes.
+        unsafe {
+            parts.platform.initialize(host);
+            parts.callers.initialize();
+        }
         let [(small_count, small), (large_count, large)] = LISTS;
         let (mut memory, mut spares) = (Vec::new(), Spares::new(small, large));
         add_buffers(&mut memory, &mut spares, false, small_count, small)?;

@@ -19,6 +19,7 @@ pub(crate) mod processor;
 pub(crate) mod registers;
 pub(crate) mod remove_lock;
 pub(crate) mod security;
+pub(crate) mod spin;
 pub(crate) mod string;
 pub(crate) mod thread;
 

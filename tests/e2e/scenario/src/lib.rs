@@ -27,6 +27,7 @@ mod ntfs;
 mod report;
 mod scan;
 mod scenario;
+mod stages;
 mod suites;
 mod wine;
 
@@ -133,6 +134,7 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
             scenario::run(&bench, report)?;
             mapped::all(&bench, report)?;
             discards::all(&bench, report)?;
+            stages::all(&bench, report)?;
             suites::all(&bench, report)?;
             adapter::all(&bench, report, options.long)?;
             memory::run(&bench, report, options.long)

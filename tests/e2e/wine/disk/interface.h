@@ -63,6 +63,9 @@
 #define TEST_ADAPTER_CONTROL TEST_CODE(23)
 /* test_pnp -> ULONG status, ULONG length, bytes: a PnP query of the disk's stack and its answer */
 #define TEST_QUERY TEST_CODE(24)
+/* test_service -> ULONG status: loads or unloads a driver, in the host where the disks are */
+#define TEST_LOAD TEST_CODE(25)
+#define TEST_UNLOAD TEST_CODE(26)
 
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
@@ -80,6 +83,8 @@ typedef struct test_create {
     WCHAR filter[32];     /* service of the filter driver; empty: none */
     WCHAR image[260];     /* NT path of the image file */
 } test_create;
+
+typedef struct test_service { WCHAR name[32]; } test_service;
 
 typedef struct test_created {
     ULONG disk;

@@ -7,8 +7,9 @@ use std::{
 };
 
 use serde_json::json;
+use sluice_chain::registration::Place;
 use sluice_engine::{
-    format::{COPY_BYTES, DATA_OFFSET, Draft, Geometry, NewVolume, Probe, SlotSecret, plan},
+    format::{COPY_BYTES, DATA_OFFSET, Draft, ForeignStage, Geometry, NewVolume, Probe, SlotSecret, plan},
     keys::VolumeKey,
     volume::Mapped,
 };
@@ -91,7 +92,10 @@ pub(super) fn seal<'a>(
 ) -> Result<New<'a>, Failure> {
     let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
     let now = now();
-    let volume = NewVolume { geometry, mapped, uuid: new_uuid()?, label: &args.wanted.label, created: now };
+    let place = if args.stage_below { Place::BELOW } else { Place::ABOVE };
+    let stage = args.stage.as_deref().and_then(|name| ForeignStage::new(name, place));
+    let volume =
+        NewVolume { geometry, mapped, stage, uuid: new_uuid()?, label: &args.wanted.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
     let key = VolumeKey::from_random(&mut random::<64>()?);
     let keys = if encrypted {

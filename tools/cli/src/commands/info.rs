@@ -1,6 +1,7 @@
 //! `sluice info`: what a disk or image is. Needs no key.
 
 use serde_json::{Value, json};
+use sluice_chain::registration::Place;
 use sluice_engine::{
     format::{Copy, Header, OtherCopy, Probe},
     volume::{Kind, Mapped},
@@ -44,6 +45,13 @@ pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
     if other != OtherCopy::Same {
         text += "           `sluice header repair` writes it anew\n";
     }
+    if let Some(stage) = header.foreign_stage() {
+        let side = if stage.place == Place::ABOVE { "above" } else { "below" };
+        text += &format!(
+            "  stage    {} of another driver, {side} ours: it is never opened without\n",
+            stage.name()
+        );
+    }
     for slot in header.slots() {
         text += &format!("  key {}    {} {}\n", slot.index, kind_name(slot.kind), slot.label());
     }
@@ -60,6 +68,9 @@ pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
         "copy_in_use": good,
         "other_copy": other_copy_text(other),
         "slots": slots,
+        "foreign_stage": header.foreign_stage().map(|stage| {
+            json!({ "name": stage.name(), "below": stage.place == Place::BELOW })
+        }),
     });
     if let Kind::Mapped(mapped) = header.kind() {
         text += &mapped_text(&mapped);
@@ -79,7 +90,7 @@ pub(crate) fn run(args: &Info) -> Result<Report, Failure> {
 
 /// What it holds, if it can be opened without asking.
 fn usage(args: &Info, image: &Image, header: &Header<'_>, mapped: &Mapped) -> Result<Option<Usage>, Failure> {
-    if !header.is_open() && !args.secret.is_given() {
+    if header.foreign_stage().is_some() || !header.is_open() && !args.secret.is_given() {
         return Ok(None);
     }
     let key = volume_key(header, &args.secret)?;

@@ -21,7 +21,9 @@ use sluice_shim::{
 };
 use wdk_sys::{
     DEVICE_OBJECT, KDPC, KTIMER, LARGE_INTEGER, NTSTATUS, PVOID, STATUS_INSUFFICIENT_RESOURCES,
-    ntddk::{KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeInsertQueueDpc, KeSetTimer},
+    ntddk::{
+        KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeInsertQueueDpc, KeSetTimer,
+    },
 };
 
 use super::linked::Linked;

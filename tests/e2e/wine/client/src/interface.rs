@@ -32,6 +32,9 @@ pub(crate) const ADAPTER_SETTING: u32 = code(22);
 pub(crate) const ADAPTER_CONTROL: u32 = code(23);
 pub(crate) const QUERY: u32 = code(24);
 
+pub(crate) const LOAD: u32 = code(25);
+pub(crate) const UNLOAD: u32 = code(26);
+
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;
 pub(crate) const CREATE_OWN_WRITES: u32 = 4;
@@ -49,6 +52,12 @@ pub(crate) struct Create {
     pub(crate) image: [u16; 260],
 }
 const _: () = assert!(size_of::<Create>() == 16 + 64 + 520);
+
+#[repr(C)]
+#[derive(FromZeros, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Service {
+    pub(crate) name: [u16; 32],
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Debug)]

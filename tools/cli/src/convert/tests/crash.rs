@@ -59,7 +59,7 @@ impl Case {
             data_offset: shift,
             volume_bytes: volume,
         };
-        let new = NewVolume { geometry, mapped: None, uuid: [7; 16], label: "case", created: 0 };
+        let new = NewVolume { geometry, mapped: None, stage: None, uuid: [7; 16], label: "case", created: 0 };
         let mut draft = Draft::new(&new).unwrap();
         let header = *draft.seal(&key);
         let place = Place::of(&Header::check(zerocopy::transmute_ref!(&header)).unwrap()).unwrap();

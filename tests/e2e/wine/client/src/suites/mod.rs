@@ -10,6 +10,7 @@ pub(crate) mod linked;
 mod mapped;
 mod miniport;
 mod policy;
+pub(crate) mod stages;
 
 use crate::{disk::Disk, report};
 use policy::State;
