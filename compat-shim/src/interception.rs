@@ -77,6 +77,7 @@ fn went_down(unit: &Unit, mut request: Owned, outcome: Outcome) {
     }
 }
 
+#[inline]
 fn went_up(unit: &Unit, mut request: Owned, outcome: Outcome) {
     if outcome == Outcome::Pending {
         return request.forget();

@@ -106,10 +106,10 @@ struct Slab {
 
 struct Pool {
     free: *mut Request,
-    /// Requests that are not free.
-    busy: usize,
     /// None is taken: what comes, waits.
     held: bool,
+    /// While held: the requests that are still under way.
+    busy: usize,
     waiting: Fifo,
     spares: Spares,
 }
@@ -152,7 +152,7 @@ impl Unit {
             spare_on_write,
             largest_spare: spares.largest(),
             requests,
-            pool: SpinLock::new(Pool { free, busy: 0, held: false, waiting: Fifo::new(), spares }),
+            pool: SpinLock::new(Pool { free, held: false, busy: 0, waiting: Fifo::new(), spares }),
             stats: UnitStats::default(),
         }
     }
@@ -221,6 +221,7 @@ impl Unit {
     pub fn hold(&self) -> bool {
         let mut pool = self.lock();
         pool.held = true;
+        pool.busy = self.requests.length - pool.count_free();
         pool.busy == 0
     }
 
@@ -284,6 +285,7 @@ impl Unit {
     }
 
     /// Tells the host, then gives the request to whoever waits.
+    #[inline]
     pub(crate) fn finish(&self, mut request: Owned) {
         let host = self.host;
         if let Some(waiting) = NonNull::new(request.waiting) {
@@ -292,11 +294,20 @@ impl Unit {
         request.waiting = ptr::null_mut();
         let mut pool = self.lock();
         pool.give(request);
-        if pool.held && pool.busy == 0 {
-            host.drained();
+        if pool.held {
+            self.one_less(&mut pool);
         }
         self.start_waiting(pool);
         host.left();
+    }
+
+    /// A request has ended while the unit is held.
+    #[cold]
+    fn one_less(&self, pool: &mut Pool) {
+        pool.busy -= 1;
+        if pool.busy == 0 {
+            self.host.drained();
+        }
     }
 
     /// Starts waiting requests while there is room. Does not recurse: what ends at once ends in the DPC.
@@ -375,16 +386,24 @@ impl Pool {
             self.free = request.as_ref().next;
             Owned::taken(request)
         };
-        self.busy += 1;
         request.held = held;
         Some(request)
+    }
+
+    fn count_free(&self) -> usize {
+        let (mut count, mut at) = (0, self.free);
+        while let Some(request) = NonNull::new(at) {
+            count += 1;
+            // SAFETY: requests on the free list are owned by the pool.
+            at = unsafe { request.as_ref().next };
+        }
+        count
     }
 
     fn give(&mut self, mut request: Owned) {
         if let Some(held) = request.held.take() {
             self.spares.give(held);
         }
-        self.busy -= 1;
         request.next = self.free;
         self.free = request.forget_into().as_ptr();
     }

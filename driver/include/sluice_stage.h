@@ -173,7 +173,7 @@ static inline uint8_t *sluice_private_payload(sluice_io *io)
 #if defined(_NTDDK_) || defined(_WDMDDK_)
 /* Asks Sluice for its interface. PASSIVE_LEVEL. The file object keeps sluice.sys loaded: give it back with
  * ObDereferenceObject after the last stage has been unregistered. */
-static inline NTSTATUS sluice_get_interface(sluice_stage_interface *interface, PFILE_OBJECT *file)
+static inline NTSTATUS sluice_get_interface(sluice_stage_interface *out, PFILE_OBJECT *file)
 {
     UNICODE_STRING name;
     PDEVICE_OBJECT device;
@@ -186,8 +186,8 @@ static inline NTSTATUS sluice_get_interface(sluice_stage_interface *interface, P
     status = IoGetDeviceObjectPointer(&name, FILE_READ_DATA, file, &device);
     if (!NT_SUCCESS(status)) return status;
     KeInitializeEvent(&done, NotificationEvent, FALSE);
-    irp = IoBuildDeviceIoControlRequest(SLUICE_GET_INTERFACE, device, &version, sizeof version, interface,
-                                        sizeof *interface, TRUE, &done, &answer);
+    irp = IoBuildDeviceIoControlRequest(SLUICE_GET_INTERFACE, device, &version, sizeof version, out,
+                                        sizeof *out, TRUE, &done, &answer);
     status = STATUS_INSUFFICIENT_RESOURCES;
     if (irp) {
         status = IoCallDriver(device, irp);

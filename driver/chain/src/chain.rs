@@ -216,6 +216,8 @@ impl Chain {
         io.phase == DOWN
     }
 
+    // Not inlined: an empty chain has no need of its registers.
+    #[inline(never)]
     fn down(&self, io: &mut Io) -> Outcome {
         while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
             io.entered = slot.enter(io);
@@ -229,6 +231,7 @@ impl Chain {
         Outcome::Through
     }
 
+    #[inline(never)]
     fn up(&self, io: &mut Io) -> Outcome {
         while io.position > 0 {
             io.position -= 1;

@@ -1,6 +1,6 @@
 //! `driver/include/sluice_stage.h` says in C what `abi` and `registration` say in Rust: the compiler of the drivers that
 //! include it is asked about every size, offset and number.
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
 
 use std::{
     fmt::Write as _,
@@ -154,6 +154,15 @@ fn compile(target: &str, program: &str) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.success(), said.is_empty(), "{said}");
     said
+}
+
+#[test]
+fn the_example_of_the_page_is_the_driver_that_is_tested() {
+    let page = include_str!("../../../docs/stages.md");
+    let driver = include_str!("../../../tests/e2e/wine/stage/count.c");
+    let example = page.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```"));
+    assert_eq!(example.map(|(example, _)| example), Some(driver));
+    assert!(driver.lines().count() <= 50, "the page promises 50 lines");
 }
 
 #[test]

@@ -20,7 +20,8 @@ use crate::{
     disk::{Disk, DiskState},
     identity,
     nt::{device, event::CriticalRegion, irp::Irp, irql::Passive, is_success, security, string::utf16},
-    registry, stages,
+    registry::{self, Next},
+    stages,
 };
 
 static DEVICE: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
@@ -130,9 +131,14 @@ fn list(answer: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
     let mut list = ListWriter::new(answer).ok_or(Refusal::NoRoom)?;
     // One at a time from the oldest: the list is not locked while a disk describes itself.
     let mut after = 0;
-    while let Some(disk) = registry::next_after(after) {
-        after = disk.id;
-        list.push(&describe(&disk, at));
+    while let Some(next) = registry::next_after(after) {
+        after = match next {
+            Next::Disk(disk) => {
+                list.push(&describe(&disk, at));
+                disk.id
+            }
+            Next::Going(number) => number,
+        };
     }
     Ok(list.finish())
 }

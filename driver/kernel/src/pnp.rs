@@ -46,16 +46,17 @@ fn surprise_removal(disk: &'static Disk, mut irp: Irp) -> NTSTATUS {
     irp.pass(disk.lower())
 }
 
-/// The device object goes. From here on nobody finds the disk, and its key is wiped.
+/// The device object goes. From here on nobody gets hold of the disk, and its key is wiped.
 fn remove(disk: &'static Disk, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let tag = irp.tag();
-    registry::forget(disk);
     disk.gone();
     let lower = disk.lower();
     // Requests under way end below, whose device has gone; an administrator may just be unlocking. All hold the
     // remove lock. Only then the volume, which an unlocking may have opened until now.
     disk.remove_lock.release_and_wait(tag, at);
     disk.close_volume(at);
+    // Not before: who takes a stage out of every chain waits for disks that are going.
+    registry::forget(disk);
     irp.set_status(wdk_sys::STATUS_SUCCESS);
     let status = irp.pass(lower);
     // SAFETY: removed from the registry and the remove lock drained: no other reference is left.

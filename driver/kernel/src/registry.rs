@@ -95,8 +95,16 @@ pub(crate) fn find(mut wanted: impl FnMut(&Disk) -> bool) -> Option<Held> {
     })
 }
 
+/// What [`next_after`] has found.
+pub(crate) enum Next {
+    /// A disk.
+    Disk(Held),
+    /// The disk of this number, which is being removed, and may still have a volume.
+    Going(u32),
+}
+
 /// The disk with the lowest number above `number`: to go through all of them without a lock held meanwhile.
-pub(crate) fn next_after(number: u32) -> Option<Held> {
+pub(crate) fn next_after(number: u32) -> Option<Next> {
     let mut lowest = u32::MAX;
     find(|disk| {
         if disk.id > number {
@@ -104,7 +112,8 @@ pub(crate) fn next_after(number: u32) -> Option<Held> {
         }
         false
     });
-    find(|disk| disk.id == lowest)
+    let found = find(|disk| disk.id == lowest);
+    (lowest < u32::MAX).then(|| found.map_or(Next::Going(lowest), Next::Disk))
 }
 
 fn locked<R>(body: impl FnOnce(&mut *const Disk) -> R) -> R {

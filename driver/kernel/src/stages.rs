@@ -31,8 +31,13 @@ use wdk_sys::{
 
 use crate::{
     disk::Disk,
-    nt::{event::CriticalRegion, irp::Irp, irql::Passive, spin::Spin},
-    registry,
+    nt::{
+        event::{CriticalRegion, pause},
+        irp::Irp,
+        irql::Passive,
+        spin::Spin,
+    },
+    registry::{self, Next},
 };
 
 /// What is registered.
@@ -155,7 +160,7 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
     let handle = STAGES.with(|stages| stages.add(outside))?;
     // Who changes data enters no volume that is in use.
     if outside.kind == Kind::OBSERVER {
-        if let Err(refused) = each_disk(|disk| disk.admit(handle, outside, at)) {
+        if let Err(refused) = each_disk(at, |disk| disk.admit(handle, outside, at)) {
             // Nobody knows the handle yet, and what observes can always be taken out.
             let _ = STAGES.with(|stages| stages.part(handle));
             let _ = withdraw(handle, at);
@@ -168,15 +173,25 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
 
 /// Takes registration `handle` out of every chain.
 fn withdraw(handle: u64, at: Passive<'_>) -> Result<(), Refused> {
-    each_disk(|disk| disk.expel(handle, at))
+    each_disk(at, |disk| disk.expel(handle, at))
 }
 
-/// Visits every disk, until one fails. A disk that comes meanwhile is not unlocked yet, or is visited.
-fn each_disk(mut visit: impl FnMut(&'static Disk) -> Result<(), Refused>) -> Result<(), Refused> {
+/// Visits every disk, until one fails. A disk that comes meanwhile is not unlocked yet, or is visited. One that is being
+/// removed lets nobody in, and its chain may still be in use: it is waited for.
+fn each_disk(
+    at: Passive<'_>,
+    mut visit: impl FnMut(&'static Disk) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    const PAUSE_MS: u32 = 10;
     let mut after = 0;
-    while let Some(held) = registry::next_after(after) {
-        after = held.id;
-        visit(held.disk())?;
+    while let Some(next) = registry::next_after(after) {
+        match next {
+            Next::Disk(held) => {
+                after = held.id;
+                visit(held.disk())?;
+            }
+            Next::Going(_) => pause(PAUSE_MS, at),
+        }
     }
     Ok(())
 }

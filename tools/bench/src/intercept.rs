@@ -254,6 +254,8 @@ fn points(case: Case, buffer: &mut [u8], count: u64) -> Result<u64, String> {
         position: 0,
         phase: 0,
         entered: 0,
+        handshake: 0.into(),
+        reserved: 0,
         state: Default::default(),
     };
     // By pointers, as the shim has them.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use sluice_chain::registration::Place;
+use sluice_engine::format::ForeignStage;
 
 /// Encryption below the file system: volumes, keys, and reading them anywhere.
 #[derive(Debug, Parser)]
@@ -150,7 +152,7 @@ pub(crate) struct Format {
     pub recovery_code: bool,
     /// All data passes this stage of another Windows driver, which changes it: without it the volume is never opened, and
     /// nowhere but in the driver.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = stage_name)]
     pub stage: Option<String>,
     /// That stage sees what the disk sees, not what the file system does.
     #[arg(long, requires = "stage", conflicts_with = "mapped")]
@@ -197,6 +199,11 @@ pub(crate) struct Mapped {
 }
 
 /// `500G`: powers of 1024.
+fn stage_name(text: &str) -> Result<String, String> {
+    let name = ForeignStage::new(text, Place::ABOVE).map(|_| text.to_owned());
+    name.ok_or_else(|| "a name has 1 to 16 printable ASCII characters".into())
+}
+
 fn bytes(text: &str) -> Result<u64, parse_size::Error> {
     parse_size::Config::new().with_binary().parse_size(text)
 }

@@ -175,6 +175,9 @@ mod windows {
             Some(Refusal::DiskFull) => "the disk has no room for what opening the volume must write".into(),
             Some(Refusal::NotEncrypted) => "the volume is not encrypted: leave the key out".into(),
             Some(Refusal::Encrypted) => "the volume is encrypted: it takes a key".into(),
+            Some(Refusal::NoStage) => {
+                "the volume's data has passed a stage of another driver, which is not registered".into()
+            }
             Some(Refusal::Version | Refusal::Code | Refusal::Length) => {
                 "it speaks another version; update the driver or sluice".into()
             }

@@ -48,8 +48,6 @@ pub(crate) enum Failure {
     NoKeys,
     #[error("its data has passed the stage {0:?} of another driver, and means nothing without it")]
     StageNeeded(String),
-    #[error("no stage can be called {0:?}")]
-    StageName(String),
     #[error("{path} holds a volume in place, not a mapped one")]
     NotMapped { path: PathBuf },
     #[error("the volume has {now} bytes, more than {size}")]
@@ -177,8 +175,7 @@ impl Failure {
             | Self::NoServer { .. }
             | Self::Bench { .. }
             | Self::NoTerminal
-            | Self::StageNeeded(_)
-            | Self::StageName(_) => self.system_advice(),
+            | Self::StageNeeded(_) => self.system_advice(),
             #[cfg(unix)]
             Self::Of { failure, .. } => failure.advice(),
             #[cfg(unix)]
@@ -247,7 +244,6 @@ impl Failure {
             Self::StageNeeded(_) => {
                 "Unlock it in Windows, with the driver of that stage loaded. Its keys and header can be changed here as ever."
             }
-            Self::StageName(_) => "A name has 1 to 16 printable ASCII characters. Nothing was changed.",
             _ => "`sluice status` shows the disk's state.",
         }
     }
@@ -311,6 +307,7 @@ impl Failure {
             Self::Chunk { .. } => "chunk_damaged",
             Self::Found { .. } => "problems_found",
             Self::NoKeys => "not_encrypted",
+            Self::StageNeeded(_) => "stage_needed",
             Self::NotMapped { .. } => "not_mapped",
             Self::Shrink { .. } => "shrink",
             Self::Off { .. } => "off",

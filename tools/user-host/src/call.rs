@@ -3,7 +3,7 @@
 use std::{
     cell::UnsafeCell,
     ptr::NonNull,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     thread::{self, Thread},
 };
 
@@ -132,6 +132,8 @@ impl Call {
 /// The host of one unit. Its callers are threads.
 #[derive(Debug, Default)]
 pub(crate) struct Callers {
+    /// Set when the unit is held and nothing is under way.
+    drained: AtomicBool,
     /// Requests of which the unit has not let go.
     inside: AtomicUsize,
     /// Requests whose words the unit has released.
@@ -165,6 +167,16 @@ impl Callers {
         unsafe { Call::finish(NonNull::from(call), Answer::refused(Status::CANCELLED)) };
         self.left();
         true
+    }
+
+    /// Holds `unit` and calls `wait` until no request is under way. By one caller at a time.
+    pub(crate) fn await_drained(&self, unit: &Unit, mut wait: impl FnMut()) {
+        self.drained.store(false, Ordering::Relaxed);
+        if !unit.hold() {
+            while !self.drained.load(Ordering::Acquire) {
+                wait();
+            }
+        }
     }
 
     /// Whether the unit has let go of all requests.
@@ -206,6 +218,10 @@ unsafe impl Host for Callers {
 
     fn left(&self) {
         self.inside.fetch_sub(1, Ordering::Release);
+    }
+
+    fn drained(&self) {
+        self.drained.store(true, Ordering::Release);
     }
 
     fn release(&self, _request: &Request) {

@@ -6,7 +6,7 @@ use std::{
     mem,
     ptr::NonNull,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -135,6 +135,7 @@ pub struct Disk {
     adapter: Leaked<Adapter>,
     callers: Leaked<Callers>,
     platform: Leaked<User>,
+    changing: Mutex<()>,
     _spares: Vec<Vec<u128>>,
     _miniport: Arc<dyn Any + Send + Sync>,
 }
@@ -181,7 +182,16 @@ impl Disk {
             // SAFETY: the thread is joined before anything is dropped.
             unsafe { Dpc::start(platform.outlived(), adapter.outlived()) }
         });
-        Self { dpc, unit, adapter, callers, platform, _spares: memory, _miniport: owner }
+        Self {
+            dpc,
+            unit,
+            adapter,
+            callers,
+            platform,
+            changing: Mutex::new(()),
+            _spares: memory,
+            _miniport: owner,
+        }
     }
 
     /// The unit, for its statistics and its chain's.
@@ -194,6 +204,19 @@ impl Disk {
     #[must_use]
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Changes the chain while no operation is under way; those that come meanwhile wait. Waits.
+    pub fn change_chain<R>(&self, change: impl FnOnce(&mut Chain) -> R) -> R {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.callers.await_drained(&self.unit, || {
+            self.run_until_idle();
+            thread::yield_now();
+        });
+        // SAFETY: held and drained, and one at a time.
+        let result = change(unsafe { self.unit.chain_mut() });
+        self.unit.release();
+        result
     }
 
     /// Starts an operation. Any number may be under way.

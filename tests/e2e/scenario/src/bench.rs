@@ -75,6 +75,10 @@ impl Bench {
             "building the test disk driver",
             Command::new("sh").arg(wine.join("disk/build.sh")).arg(&parts).arg(parts.join("sluicetest.sys")),
         )?;
+        must(
+            "building the stage drivers",
+            Command::new("sh").arg(wine.join("stage/build.sh")).arg(&parts).arg(&parts),
+        )?;
         let stub = parts.join("bcryptprimitives.c");
         fs::write(&stub, RANDOM_STUB)?;
         must(
@@ -106,7 +110,9 @@ impl Bench {
         for name in ["ntoskrnx.exe", "bcryptprimitives.dll"] {
             copy(&self.parts.join(name), system.join(name))?;
         }
-        copy(&self.parts.join("sluicetest.sys"), drivers.join("sluicetest.sys"))?;
+        for name in ["sluicetest.sys", "sluicecount.sys", "sluicestage.sys"] {
+            copy(&self.parts.join(name), drivers.join(name))?;
+        }
         copy(&self.products.client, drivers.join("e2e-client.exe"))?;
         if self.products.driver.is_some() {
             copy(&self.parts.join("sluice.sys"), drivers.join("sluice.sys"))?;

@@ -62,6 +62,12 @@ pub(crate) fn format_discarding(bench: &Bench, image: &Path, sector: u32, size: 
     format_as(bench, image, sector, &args)
 }
 
+/// The same for a volume whose data passes a stage of another driver.
+pub(crate) fn format_with_stage(bench: &Bench, image: &Path, name: &str, below: bool) -> Result<()> {
+    let args = ["--stage", name, "--stage-below"];
+    format_as(bench, image, 512, if below { &args } else { &args[..2] })
+}
+
 /// And without encryption: it has no key.
 pub(crate) fn format_unencrypted(bench: &Bench, image: &Path, size: &str) -> Result<()> {
     let args = ["format", text(image)?, "--yes", "--quiet", "--mapped", "--size", size, "--no-encryption"];
@@ -142,6 +148,11 @@ pub(crate) fn unlock_keyless(session: &Session<'_>) -> Result<(bool, String)> {
 /// `sluice.exe lock` under Wine.
 pub(crate) fn lock(session: &Session<'_>) -> Result<(bool, String)> {
     windows(session, &["lock".to_owned()])
+}
+
+/// `sluice.exe status` under Wine: what it says.
+pub(crate) fn status(session: &Session<'_>) -> Result<String> {
+    Ok(windows(session, &["status".to_owned()])?.1)
 }
 
 /// Any subcommand of `sluice.exe` under Wine.

@@ -26,6 +26,7 @@ mod ntfs;
 mod report;
 mod scan;
 mod scenario;
+mod stages;
 mod suites;
 mod wine;
 
@@ -127,6 +128,7 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
             scenario::run(&bench, report)?;
             mapped::all(&bench, report)?;
             discards::all(&bench, report)?;
+            stages::all(&bench, report)?;
             suites::all(&bench, report)?;
             memory::run(&bench, report, options.long)
         }

@@ -68,15 +68,23 @@ void disk_free(disk *d)
     ExFreePoolWithTag(d, TAG);
 }
 
+/* Loads or unloads a service's driver. */
+static NTSTATUS load(const WCHAR *service, BOOLEAN unload)
+{
+    WCHAR text[128];
+    UNICODE_STRING name;
+    _snwprintf(text, 128, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\%.31s", service);
+    RtlInitUnicodeString(&name, text);
+    return unload ? ZwUnloadDriver(&name) : ZwLoadDriver(&name);
+}
+
 /* Loads the filter's service and lets it attach to the PDO, as PnP would. */
 static void add_filter(disk *d, const WCHAR *service, test_created *out)
 {
     WCHAR text[128];
     UNICODE_STRING name;
     PDRIVER_OBJECT driver;
-    _snwprintf(text, 128, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\%s", service);
-    RtlInitUnicodeString(&name, text);
-    out->load_status = ZwLoadDriver(&name);
+    out->load_status = load(service, FALSE);
     if (out->load_status == (ULONG)STATUS_IMAGE_ALREADY_LOADED) out->load_status = STATUS_SUCCESS;
     if (!NT_SUCCESS(out->load_status)) return;
     _snwprintf(text, 128, L"\\Driver\\%s", service);
@@ -182,6 +190,7 @@ static ULONG wanted(ULONG code)
 {
     switch (code) {
     case TEST_CREATE: return sizeof(test_create);
+    case TEST_LOAD: case TEST_UNLOAD: return sizeof(test_service);
     case TEST_PNP: case TEST_POWER: return sizeof(test_pnp);
     case TEST_PORT_MODE: return sizeof(test_port_mode);
     case TEST_CLASS_MODE: return sizeof(test_class_mode);
@@ -234,6 +243,8 @@ NTSTATUS control_dispatch(PIRP irp, PIO_STACK_LOCATION at)
     switch (code) {
     case TEST_CREATE:
         return out < sizeof(test_created) ? finish(irp, STATUS_BUFFER_TOO_SMALL, 0) : hand_over(irp);
+    case TEST_LOAD: case TEST_UNLOAD:
+        return out < 4 ? finish(irp, STATUS_BUFFER_TOO_SMALL, 0) : hand_over(irp);
     case TEST_PNP: case TEST_POWER:
         return out < 4 || !disk_number(*(ULONG *)buffer) ? finish(irp, STATUS_NO_SUCH_DEVICE, 0) : hand_over(irp);
     case TEST_RAW: return raw_start(irp, at);
@@ -259,6 +270,12 @@ static void wait_for(PIRP irp)
         test_create c = *(test_create *)buffer;
         create(&c, buffer);
         finish(irp, STATUS_SUCCESS, sizeof(test_created));
+        return;
+    }
+    if (code == TEST_LOAD || code == TEST_UNLOAD) {
+        test_service s = *(test_service *)buffer;
+        *(ULONG *)buffer = (ULONG)load(s.name, code == TEST_UNLOAD);
+        finish(irp, STATUS_SUCCESS, 4);
         return;
     }
     test_pnp p = *(test_pnp *)buffer;

@@ -49,6 +49,10 @@
 /* ULONG disk -> bytes: header of the DACL of \Device\SluiceControl, if it was set */
 #define TEST_CONTROL_DACL TEST_CODE(17)
 
+/* test_service -> ULONG status: loads or unloads a driver, in the host where the disks are */
+#define TEST_LOAD TEST_CODE(18)
+#define TEST_UNLOAD TEST_CODE(19)
+
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
 #define CREATE_OWN_WRITES 0x4 /* the filter writes on its own account, as for a mapped volume, not for a caller */
@@ -65,6 +69,8 @@ typedef struct test_create {
     WCHAR filter[32];     /* service of the filter driver; empty: none */
     WCHAR image[260];     /* NT path of the image file */
 } test_create;
+
+typedef struct test_service { WCHAR name[32]; } test_service;
 
 typedef struct test_created {
     ULONG disk;

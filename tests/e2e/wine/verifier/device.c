@@ -3,7 +3,7 @@
 
 #define DACL_MAX 1024
 #define DELETED 0xdead /* in Spare1: gone when what is attached to it is */
-typedef struct device_info { ULONG extension, dacl_size; UCHAR dacl[DACL_MAX]; } device_info;
+typedef struct device_info { ULONG extension, dacl_size; UCHAR dacl[DACL_MAX]; WCHAR name[64]; } device_info;
 
 static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, DEVICE_TYPE type, ULONG flags, BOOLEAN exclusive, DEVICE_OBJECT **device, void *caller)
 {
@@ -16,6 +16,7 @@ static NTSTATUS create(DRIVER_OBJECT *d, ULONG extension, UNICODE_STRING *name, 
     (*device)->Flags |= DO_DEVICE_INITIALIZING | (exclusive ? DO_EXCLUSIVE : 0);
     info = heap_alloc(sizeof *info);
     info->extension = extension;
+    if (name) RtlCopyMemory(info->name, name->Buffer, min(name->Length, sizeof info->name - sizeof(WCHAR)));
     object_add(DEVICE, *device, caller, info);
     return st;
 }
@@ -68,6 +69,37 @@ void EXPORT(IoDetachDevice)(DEVICE_OBJECT *target)
     if (!target->AttachedDevice) violation("device.not-attached", CALLER, "IoDetachDevice of %p, to which nothing is attached", target);
     IoDetachDevice(target);
     if (target->Spare1 == DELETED) IoDeleteDevice(target);
+}
+
+typedef struct wanted { const WCHAR *name; DEVICE_OBJECT *found; } wanted;
+static BOOLEAN has_name(object *o, void *context)
+{
+    wanted *w = context;
+    if (_wcsicmp(((device_info *)o->u.ptr)->name, w->name)) return FALSE;
+    w->found = o->key;
+    return TRUE;
+}
+
+/* Wine's own gives a device that is none. A real file object would open the device; an event stands in for it, which
+ * like a file object can be given back. */
+NTSTATUS EXPORT(IoGetDeviceObjectPointer)(UNICODE_STRING *name, ACCESS_MASK access, FILE_OBJECT **file, DEVICE_OBJECT **device)
+{
+    WCHAR text[64] = { 0 };
+    wanted w = { text, NULL };
+    HANDLE handle;
+    NTSTATUS st;
+    irql_at_most(PASSIVE_LEVEL, "IoGetDeviceObjectPointer", CALLER);
+    RtlCopyMemory(text, name->Buffer, min(name->Length, sizeof text - sizeof(WCHAR)));
+    lock_all();
+    object_any(DEVICE, has_name, &w);
+    unlock_all();
+    if (!w.found) return STATUS_OBJECT_NAME_NOT_FOUND;
+    *device = w.found;
+    st = ZwCreateEvent(&handle, EVENT_ALL_ACCESS, NULL, NotificationEvent, FALSE);
+    if (!NT_SUCCESS(st)) return st;
+    st = ObReferenceObjectByHandle(handle, EVENT_ALL_ACCESS, NULL, KernelMode, (void **)file, NULL);
+    ZwClose(handle);
+    return st;
 }
 
 /* Links are told apart by a hash of their upper-cased name. */

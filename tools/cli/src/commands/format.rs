@@ -92,7 +92,8 @@ pub(super) fn seal<'a>(
 ) -> Result<New<'a>, Failure> {
     let encrypted = mapped.is_none_or(|mapped| mapped.encrypted);
     let now = now();
-    let stage = args.stage.as_deref().map(|name| stage(name, args.stage_below)).transpose()?;
+    let place = if args.stage_below { Place::BELOW } else { Place::ABOVE };
+    let stage = args.stage.as_deref().and_then(|name| ForeignStage::new(name, place));
     let volume =
         NewVolume { geometry, mapped, stage, uuid: new_uuid()?, label: &args.wanted.label, created: now };
     let mut draft = Draft::new(&volume).map_err(Failure::Draft)?;
@@ -105,12 +106,6 @@ pub(super) fn seal<'a>(
     };
     let header = Box::new(*draft.seal(&key));
     Ok(New { volume, key, keys, header })
-}
-
-/// The stage of another driver that all data is to pass.
-fn stage(name: &str, below: bool) -> Result<ForeignStage, Failure> {
-    let place = if below { Place::BELOW } else { Place::ABOVE };
-    ForeignStage::new(name, place).ok_or_else(|| Failure::StageName(name.to_owned()))
 }
 
 /// What a new volume's keys are.

@@ -1,7 +1,7 @@
 //! `sluice status`: the driver's disks, and what has passed the interception points and the stages.
 
 use serde_json::{Value, json};
-use sluice_control::{DiskEntry, PointCounters, Statistics, state};
+use sluice_control::{DiskEntry, PointCounters, Statistics, stage, state};
 
 use crate::{
     driver::Driver,
@@ -74,10 +74,23 @@ fn counters_text(counters: &Statistics) -> String {
         line(&format!("{} down", stage_name(&stage.name)), &stage.request);
         line(&format!("{} up", stage_name(&stage.name)), &stage.completion);
     }
+    for stage in counters.stages.iter().take(counters.stage_count as usize).filter(|s| s.kind != stage::OWN) {
+        let name = stage_name(&stage.name);
+        text += &format!("  {name}: of another driver, {} at {}\n", kind_name(stage.kind), stage.altitude);
+    }
     if counters.faults > 0 {
         text += &format!("  the miniport completed {} requests that it did not have\n", counters.faults);
     }
     text
+}
+
+fn kind_name(kind: u32) -> &'static str {
+    match kind {
+        stage::OWN => "own",
+        stage::OBSERVER => "observes",
+        stage::TRANSFORMER => "changes data",
+        _ => "unknown",
+    }
 }
 
 pub(super) fn stage_name(name: &[u8; 16]) -> String {
@@ -116,6 +129,8 @@ fn counters_json(counters: &Statistics) -> Value {
     let stages = counters.stages.iter().take(counters.stage_count as usize).map(|stage| {
         json!({
             "name": stage_name(&stage.name),
+            "kind": kind_name(stage.kind),
+            "altitude": stage.altitude,
             "request": point_json(&stage.request),
             "completion": point_json(&stage.completion),
         })

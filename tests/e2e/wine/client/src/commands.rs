@@ -76,7 +76,9 @@ fn bench() -> Bench {
 fn install(o: &Options) {
     let folder = o.text("drivers");
     must("install sluicetest", service::install("sluicetest", &format!("{folder}\\sluicetest.sys")));
-    must("install sluice", service::install("sluice", &format!("{folder}\\sluice.sys")));
+    for name in ["sluice", "sluicecount", "sluicestage"] {
+        must(&format!("install {name}"), service::install(name, &format!("{folder}\\{name}.sys")));
+    }
     must("start sluicetest", service::start("sluicetest"));
     must("verifier", bench().configure(&Bench::options()));
 }
@@ -218,6 +220,7 @@ pub(crate) fn run(args: &[String]) -> ! {
         }
         "remove" => remove(&o),
         "stop" => stop(),
+        "stages" => suites::stages::run(o.text("name"), o.disk(), o.text("image")),
         "suite" => suites::run(o.text("name"), o.disk(), o.number_or("volume", 0)),
         _ => report::fatal(format!("unknown subcommand {command}")),
     }

@@ -44,6 +44,10 @@ impl Bench {
         self.0.control(code, input, 0).map(|_| ())
     }
 
+    pub(crate) fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+        self.0.control(code, input, room)
+    }
+
     pub(crate) fn bytes(&self, code: u32, room: usize) -> Result<Vec<u8>, Error> {
         self.0.control(code, &[], room)
     }

@@ -5,7 +5,7 @@ use sluice_control::{DiskEntry, DiskRequest, MAX_STAGES, PointCounters, Statisti
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    device::{Device, Error},
+    device::{Device, Error, TIMED_OUT},
     report,
 };
 
@@ -18,6 +18,34 @@ pub(crate) fn open() -> Result<Device, Error> {
 pub(crate) fn disks(device: &Device) -> Result<Vec<DiskEntry>, Error> {
     let list = device.control(code::LIST, &[], 65536)?;
     Ok(entries(&list).map(|(_, all)| all.collect()).unwrap_or_default())
+}
+
+/// A stage in a chain.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) kind: u32,
+    pub(crate) altitude: u32,
+    /// On the way down.
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The stages of the disk with this number, top to bottom.
+pub(crate) fn stages(disk: u32) -> Result<Vec<Stage>, Error> {
+    let ask = DiskRequest::new(disk);
+    let bytes = open()?.control(code::STATISTICS, ask.as_bytes(), size_of::<Statistics>())?;
+    let s = Statistics::read_from_bytes(&bytes).map_err(|_| TIMED_OUT)?;
+    let stages = s.stages[..MAX_STAGES.min(s.stage_count as usize)].iter();
+    Ok(stages
+        .map(|stage| Stage {
+            name: String::from_utf8_lossy(&stage.name).trim_end_matches('\0').to_owned(),
+            kind: stage.kind,
+            altitude: stage.altitude,
+            requests: stage.request.requests,
+            bytes: stage.request.bytes,
+        })
+        .collect())
 }
 
 fn point(p: &PointCounters) -> Value {

@@ -25,6 +25,9 @@ pub(crate) const VERIFIER_RESET: u32 = code(15);
 pub(crate) const VERIFIER_LEAKS: u32 = code(16);
 pub(crate) const CONTROL_DACL: u32 = code(17);
 
+pub(crate) const LOAD: u32 = code(18);
+pub(crate) const UNLOAD: u32 = code(19);
+
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;
 pub(crate) const CREATE_OWN_WRITES: u32 = 4;
@@ -42,6 +45,12 @@ pub(crate) struct Create {
     pub(crate) image: [u16; 260],
 }
 const _: () = assert!(size_of::<Create>() == 16 + 64 + 520);
+
+#[repr(C)]
+#[derive(FromZeros, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct Service {
+    pub(crate) name: [u16; 32],
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Debug)]

@@ -15,9 +15,13 @@ mod driver;
 #[cfg(windows)]
 mod interface;
 #[cfg(windows)]
+mod load;
+#[cfg(windows)]
 mod report;
 #[cfg(windows)]
 mod service;
+#[cfg(windows)]
+mod stage;
 #[cfg(windows)]
 mod starve;
 #[cfg(windows)]

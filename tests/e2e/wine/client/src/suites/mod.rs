@@ -8,6 +8,7 @@ mod lies;
 mod mapped;
 mod miniport;
 mod policy;
+pub(crate) mod stages;
 
 use crate::{disk::Disk, report};
 use policy::State;
