@@ -8,6 +8,7 @@
  *   queue.c       the rings, interrupts, DPCs; the disk in memory
  *   control.c     adapter and unit control, reset, surprise removal
  *   services.c    IO_CONTROL, WMI, timers, workers, telling of events
+ *   exercise.c    the rest of the interface
  */
 #ifndef PLAIN_H
 #define PLAIN_H
@@ -88,5 +89,7 @@ VOID PlainStopServices(PLAIN *Plain);
 VOID PlainDefer(PLAIN *Plain, PVOID Srb);
 VOID PlainIoControl(PLAIN *Plain, PVOID Srb);
 VOID PlainWmi(PLAIN *Plain, PVOID Srb);
+/* Calls what nothing else here calls. PASSIVE_LEVEL. */
+VOID PlainExercise(PLAIN *Plain);
 
 #endif
