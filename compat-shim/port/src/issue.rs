@@ -69,7 +69,7 @@ impl Port {
 
     /// The channel of the calling processor.
     pub(crate) fn channel_of(&self, channels: u32) -> usize {
-        usize::from(self.system().processor().number) % (channels as usize).min(CHANNELS)
+        usize::from(self.system().processor().number) % (channels as usize).clamp(1, CHANNELS)
     }
 
     /// Copies the SRB, and puts into it what is the port's to say.

@@ -143,6 +143,21 @@ impl Port {
         }
     }
 
+    /// Calls `routine` under the StartIo lock and those of all channels: while nothing is being started.
+    pub(crate) fn under_all<R>(&self, routine: impl FnOnce() -> R) -> R {
+        let channels = self.locks().channels.get(..self.channels() as usize).unwrap_or(&[]);
+        self.under(Under::StartIo, || {
+            // At DISPATCH_LEVEL already, to which each of them goes back.
+            let old = channels.iter().fold(None, |_, word| Some(self.system().acquire(word)));
+            let result = routine();
+            for (word, old) in channels.iter().rev().zip(core::iter::repeat(old).flatten()) {
+                // SAFETY: acquired just now.
+                unsafe { self.system().release(word, old) };
+            }
+            result
+        })
+    }
+
     /// Calls `routine` on behalf of an interrupt, whose lock the host has taken.
     pub(crate) fn owning<R>(&self, lock: InterruptLock, routine: impl FnOnce() -> R) -> R {
         let owner = self.locks().interrupt_owner(lock);

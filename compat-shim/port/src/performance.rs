@@ -99,10 +99,11 @@ impl Port {
             0 => 0,
             channels => self.channel_of(channels) as u32,
         };
+        let message = channel.checked_rem(self.messages()).unwrap_or(0);
         // SAFETY: `size` covers the structure.
         unsafe {
             (*parameters).channel_number = channel;
-            (*parameters).message_number = if self.messages() == 0 { 0 } else { channel % self.messages() };
+            (*parameters).message_number = message;
         }
         StorStatus::SUCCESS
     }

@@ -18,7 +18,6 @@ use sluice_shim::storport::{SrbFunction, SrbRequest, SrbStatus};
 
 use crate::{
     faults::count,
-    locks::Under,
     port::Port,
     services::Event,
     slots::{Origin, Slot},
@@ -148,11 +147,13 @@ impl Port {
             unit.recovery_due.store(due, Relaxed);
             unit.recovery.store(level::BUS, Release);
         }
-        let lock = if self.is_half_duplex() { self.common_interrupt() } else { Under::StartIo };
         // SAFETY: the miniport's own function and extension.
-        let done = self.under(lock, || unsafe {
-            (self.registration().reset_bus())(self.extension(), u32::from(path)) != 0
-        });
+        let reset = || unsafe { (self.registration().reset_bus())(self.extension(), u32::from(path)) != 0 };
+        let done = if self.is_half_duplex() {
+            self.under(self.common_interrupt(), reset)
+        } else {
+            self.under_all(reset)
+        };
         if !done {
             self.services().event(Event::AdapterFailed);
         }

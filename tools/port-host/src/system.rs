@@ -175,8 +175,14 @@ unsafe impl System for Host {
         MARK.with(|mark| std::ptr::from_ref(mark) as usize)
     }
 
+    /// Threads are told apart: each has a processor for itself, as far as there are any.
     fn processor(&self) -> Processor {
-        Processor::default()
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static NUMBER: usize = THREADS.fetch_add(1, Relaxed);
+        }
+        let processors = self.topology().processors as usize;
+        Processor { group: 0, number: (NUMBER.with(|number| *number) % processors) as u8 }
     }
 
     fn topology(&self) -> Topology {
