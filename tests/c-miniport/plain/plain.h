@@ -46,7 +46,7 @@ typedef struct {
     ULONG Queues;
     ULONG Messages;
     BOOLEAN Channels;
-    BOOLEAN Removed;
+    volatile BOOLEAN Removed;
     PVOID Timer;
     PVOID Worker;
     volatile LONG Working;
@@ -77,8 +77,10 @@ FORCEINLINE REQUEST *PlainRequest(PVOID Srb)
 VOID PlainComplete(PLAIN *Plain, PVOID Srb);
 VOID PlainCompleteWith(PLAIN *Plain, PVOID Srb, UCHAR Status);
 
-/* Gives the request to the adapter or to the disk in memory. FALSE: there is no room. StartIo's context. */
-BOOLEAN PlainSubmit(PLAIN *Plain, PVOID Srb);
+/*
+ * Gives the request to the adapter or to the disk in memory. SRB_STATUS_PENDING: it has it; else why not. StartIo's context.
+ */
+UCHAR PlainSubmit(PLAIN *Plain, PVOID Srb);
 /* Takes back what is under way; everything is completed with Status. In StartIo's context, or without any lock. */
 VOID PlainAbort(PLAIN *Plain, UCHAR Status, BOOLEAN InStartIo);
 VOID PlainEnable(PLAIN *Plain, BOOLEAN Enable);
