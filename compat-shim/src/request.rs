@@ -15,6 +15,7 @@ use sluice_chain::{
 use crate::{
     discard,
     queue::Waiting,
+    same,
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
@@ -44,6 +45,8 @@ pub struct Incoming {
     pub length: u32,
     /// The payload in system addresses; for DISCARD the UNMAP parameter list (SBC-4 5.35). May change under us.
     pub payload: Segment,
+    /// WRITE: the payload is one sector, to be written to each (WRITE SAME); without a payload it is zeros.
+    pub same: bool,
     /// What the miniport's SRB takes over from the caller's.
     pub carry: Carry,
 }
@@ -57,6 +60,7 @@ impl Incoming {
         sector: 0,
         length: 0,
         payload: Segment::EMPTY,
+        same: false,
         carry: Carry::NONE,
     };
 }
@@ -301,7 +305,8 @@ impl Owned {
         io.length = incoming.length;
         io.transferred = 0;
         io.position = 0;
-        io.segment_count = u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE));
+        io.segment_count =
+            u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE | Direction::STATUS));
         // SAFETY: fields of the live request. Not through `request`, whose borrow ends with this function.
         let (whole, private) = unsafe { (&raw const (*pointer).segment, &raw const (*pointer).io.private) };
         io.segments = whole;
@@ -315,6 +320,10 @@ impl Owned {
                 }
                 io.segments = private;
                 io.segment_count = 1;
+            }
+            Some(held) if incoming.same => {
+                io.private = same::expand(incoming.payload, unit.sector_size(), incoming.length, held);
+                io.segments = private;
             }
             Some(held) => io.spare = Segment { address: held.address().as_ptr(), length: held.size() },
             None => {}
@@ -408,12 +417,12 @@ impl Request {
     /// The one stretch of memory that an SRB can name.
     fn find_transfer(&mut self) -> Result<Segment, Status> {
         match self.io.direction {
-            Direction::READ | Direction::WRITE if self.io.segment_count == 1 => {
+            Direction::READ | Direction::WRITE | Direction::STATUS if self.io.segment_count == 1 => {
                 // SAFETY: points at `segment`, at `io.private`, or where a stage has put one segment.
                 Ok(unsafe { *self.io.segments })
             }
             // Scatter lists reach miniports that ask for them later; a stage that splits a payload is refused.
-            Direction::READ | Direction::WRITE => Err(Status::INTERNAL),
+            Direction::READ | Direction::WRITE | Direction::STATUS => Err(Status::INTERNAL),
             Direction::DISCARD => {
                 let held = self.held.as_mut().ok_or(Status::INTERNAL)?;
                 discard::pack(self.io.private, held, self.segment.length).ok_or(Status::INTERNAL)
@@ -434,6 +443,7 @@ impl Request {
             Direction::DISCARD => {
                 Cdb::unmap(u16::try_from(self.transfer.length).map_err(|_| Status::INVALID)?)
             }
+            Direction::STATUS => Cdb::get_lba_status(io.sector, io.length),
             Direction::FLUSH if self.carry.function != SrbFunction::EXECUTE_SCSI => return Ok(None),
             // All of the cache, whatever range the caller named: more than asked is allowed.
             Direction::FLUSH => Cdb::synchronize_cache(BlockRange::default(), form),
@@ -444,7 +454,7 @@ impl Request {
 
 fn data_flags(direction: Direction) -> SrbFlags {
     match direction {
-        Direction::READ => SrbFlags::DATA_IN,
+        Direction::READ | Direction::STATUS => SrbFlags::DATA_IN,
         Direction::WRITE | Direction::DISCARD => SrbFlags::DATA_OUT,
         _ => SrbFlags(0),
     }

@@ -302,7 +302,12 @@ impl Unit {
         let aligned = incoming.length.is_multiple_of(self.sector_size);
         let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
         let whole = match incoming.direction {
+            Direction::WRITE if incoming.same => {
+                let sector = incoming.payload.length;
+                aligned && (sector == 0 || mapped && sector >= self.sector_size as usize)
+            }
             Direction::READ | Direction::WRITE => aligned && mapped,
+            Direction::STATUS => mapped,
             Direction::VERIFY => aligned,
             Direction::DISCARD => mapped,
             Direction::FLUSH => true,
@@ -314,7 +319,7 @@ impl Unit {
 
     fn spare_bytes(&self, incoming: &Incoming) -> usize {
         match incoming.direction {
-            Direction::WRITE if self.spare_on_write => incoming.length as usize,
+            Direction::WRITE if self.spare_on_write || incoming.same => incoming.length as usize,
             Direction::DISCARD => crate::discard::spare_bytes(incoming.length),
             _ => 0,
         }

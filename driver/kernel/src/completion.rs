@@ -104,6 +104,9 @@ fn answer(disk: &'static Disk, irp: Irp, result: &Finished<'_>) {
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
         return disk.remove_lock.release(tag);
     };
+    if requests::quiesces(view.function()) {
+        return requests::quiesced(disk, irp, view.function());
+    }
     match (Refusal::of(result.status), &result.device) {
         (None, Some(device)) => {
             let status = take_over(disk, &mut view, device, result.transferred);

@@ -27,6 +27,7 @@ mod completion;
 mod control;
 mod disk;
 mod dispatch;
+mod edited;
 mod identity;
 mod ioctl;
 mod mapped;

@@ -70,14 +70,24 @@ pub struct Operation {
     pub length: u32,
     /// See [`Incoming::carry`].
     pub carry: Carry,
-    /// The payload; at least `length` bytes where there is one.
+    /// The payload; at least `length` bytes where there is one, or a sector if that is to be repeated.
     pub buffer: Vec<u8>,
+    /// See [`Incoming::same`].
+    pub same: bool,
 }
 
 impl Operation {
     fn new(direction: Direction, sector: u64, buffer: Vec<u8>) -> Self {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        Self { direction, flags: Flags::default(), sector, length, carry: Carry::default(), buffer }
+        Self {
+            direction,
+            flags: Flags::default(),
+            sector,
+            length,
+            carry: Carry::default(),
+            buffer,
+            same: false,
+        }
     }
 
     /// Reads `length` bytes.
@@ -110,8 +120,20 @@ impl Operation {
         Self::new(Direction::DISCARD, 0, list)
     }
 
+    /// Writes `sector` to all the sectors of `length` bytes; zeros if it is empty.
+    #[must_use]
+    pub fn write_same(first: u64, sector: Vec<u8>, length: u32) -> Self {
+        Self { length, same: true, ..Self::new(Direction::WRITE, first, sector) }
+    }
+
+    /// Asks which sectors hold data, from `sector` on; as much of an answer as `length` bytes hold.
+    #[must_use]
+    pub fn status(sector: u64, length: u32) -> Self {
+        Self::new(Direction::STATUS, sector, vec![0; length as usize])
+    }
+
     fn incoming(&mut self) -> Incoming {
-        let has_payload = !matches!(self.direction, Direction::VERIFY | Direction::FLUSH);
+        let has_payload = !self.same && !matches!(self.direction, Direction::VERIFY | Direction::FLUSH);
         assert!(
             !has_payload || self.length as usize <= self.buffer.len(),
             "a buffer of less than its length"
@@ -123,6 +145,7 @@ impl Operation {
             sector: self.sector,
             length: self.length,
             payload: Segment { address, length: self.buffer.len() },
+            same: self.same,
             carry: self.carry,
         }
     }
@@ -244,6 +267,7 @@ impl Disk {
             sector,
             length: u32::try_from(length).unwrap_or(u32::MAX), // no multiple of a sector: refused
             payload: Segment { address: at, length },
+            same: false,
             carry: Carry::default(),
         };
         let call = Call::new(incoming);

@@ -1,7 +1,7 @@
-//! Tests of commands, of the table, and of answers.
+//! Tests of commands, and of answers.
 
 mod answers;
 mod cdb;
-mod policy;
+mod edit;
 mod provisioning;
 mod unmap;
