@@ -15,6 +15,7 @@ use sluice_chain::{
 use crate::{
     discard,
     queue::Waiting,
+    retired::{is_untouched, retire},
     same,
     scsi::{
         cdb::{BlockRange, Form},
@@ -174,7 +175,7 @@ unsafe impl Sync for Request {}
 impl Request {
     /// A free request. `host` is for the host's own use.
     pub fn new(host: [usize; 4]) -> Self {
-        Self {
+        let mut new = Self {
             io: fresh_io(),
             segment: Segment::EMPTY,
             transfer: Segment::EMPTY,
@@ -189,7 +190,10 @@ impl Request {
             srb: SrbStorage::new(),
             sense: [0; SENSE_BYTES],
             host,
-        }
+        };
+        retire(new.srb.bytes_mut());
+        retire(&mut new.sense);
+        new
     }
 
     /// The host's words.
@@ -290,6 +294,9 @@ impl Owned {
     pub(crate) fn prepare(&mut self, incoming: &Incoming, waiting: *mut Waiting, unit: &Unit) {
         let pointer = self.0.as_ptr();
         let request = &mut **self;
+        if request.held.as_mut().is_some_and(|held| !is_untouched(held.rest())) {
+            unit.adapter().faults().touched.fetch_add(1, Ordering::Relaxed);
+        }
         request.segment = Segment { address: incoming.payload.address, length: incoming.length as usize };
         request.transfer = Segment::EMPTY;
         request.waiting = waiting;
@@ -336,6 +343,9 @@ impl Owned {
     /// If no SRB can say it.
     pub(crate) fn build_srb(&mut self, unit: &Unit) -> Result<(), Status> {
         let request = &mut **self;
+        if !is_untouched(request.srb.bytes()) || !is_untouched(&request.sense) {
+            unit.adapter().faults().touched.fetch_add(1, Ordering::Relaxed);
+        }
         request.transfer = request.find_transfer()?;
         let cdb = request.cdb()?;
         let (io, carry) = (&request.io, request.carry);
@@ -360,11 +370,22 @@ impl Owned {
     pub(crate) fn take_result(&mut self, kind: SrbKind) {
         let request = &mut **self;
         let answer = request.srb.answer(kind);
+        request.retire();
         let good = matches!(answer.srb_status.code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN)
             || request.has_recovered(&answer);
         request.answer = Some(answer);
         request.io.transferred = if good { answer.data_transfer_length.min(request.io.length) } else { 0 };
         request.io.status = if good { Status::OK } else { Status::DEVICE };
+    }
+
+    /// The last of a request: what it held goes back to where nobody may touch it.
+    pub(crate) fn end(&mut self) {
+        let request = &mut **self;
+        request.waiting = ptr::null_mut();
+        retire(&mut request.sense);
+        if let Some(held) = &mut request.held {
+            retire(held.rest());
+        }
     }
 
     /// How it went, for the caller.
@@ -404,6 +425,11 @@ impl DerefMut for Owned {
 }
 
 impl Request {
+    /// The SRB is the miniport's no more.
+    pub(crate) fn retire(&mut self) {
+        retire(self.srb.bytes_mut());
+    }
+
     /// Whether the device reports an error that it has overcome: the data has moved, and class drivers take it for a
     /// success (SPC-5 4.4.8, RECOVERED ERROR).
     fn has_recovered(&self, answer: &SrbAnswer) -> bool {

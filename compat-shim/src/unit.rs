@@ -251,7 +251,7 @@ impl Unit {
         if let Some(waiting) = NonNull::new(request.waiting) {
             host.finish(waiting, &request.finished());
         }
-        request.waiting = ptr::null_mut();
+        request.end();
         let mut pool = self.lock();
         pool.give(request);
         self.start_waiting(pool);

@@ -8,8 +8,9 @@ mod support;
 use std::sync::Arc;
 
 use sluice_chain::{Chain, Status};
+use sluice_checker::Disk;
 use sluice_miniport_ram::Ram;
-use sluice_user_host::{Disk, Operation, Setup};
+use sluice_user_host::{Operation, Setup};
 use support::{KINDS, SECTOR, Xor, mask};
 
 #[test]

@@ -23,6 +23,7 @@ use sluice_shim::{
 };
 
 use crate::{
+    Watch,
     call::{Answer, Call, Callers},
     leaked::Leaked,
     platform::User,
@@ -38,7 +39,7 @@ pub enum Executor {
 }
 
 /// What a disk is given to work with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Setup {
     /// Requests that run at once.
     pub requests: usize,
@@ -48,12 +49,20 @@ pub struct Setup {
     pub large: (usize, usize),
     /// Who runs the completion DPC.
     pub executor: Executor,
+    /// Who looks on.
+    pub watch: Option<&'static dyn Watch>,
 }
 
 impl Default for Setup {
     /// For tests and tools: enough in flight, 2 MiB of private memory.
     fn default() -> Self {
-        Self { requests: 32, small: (32 << 10, 32), large: (1 << 20, 1), executor: Executor::Thread }
+        Self {
+            requests: 32,
+            small: (32 << 10, 32),
+            large: (1 << 20, 1),
+            executor: Executor::Thread,
+            watch: None,
+        }
     }
 }
 
@@ -188,8 +197,8 @@ impl Disk {
         chain: Chain,
         setup: &Setup,
     ) -> Self {
-        let platform = Leaked::new(User::new());
-        let callers = Leaked::new(Callers::default());
+        let platform = Leaked::new(setup.watch.map_or_else(User::new, User::watched));
+        let callers = Leaked::new(Callers::new(setup.watch));
         let (spares, memory) = spares(setup);
         let requests = (0..setup.requests).map(|_| Request::new([0; 4])).collect();
         // SAFETY: all of these are dropped in the order of `Disk`'s fields, after `Drop` has seen to it that no

@@ -1,0 +1,155 @@
+//! Each allocation of setting something up fails in turn: an error, and nothing left behind. What is set up needs no more
+//! memory for anything it is asked.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+use std::sync::{Arc, Mutex};
+
+use sluice_chain::{Chain, Flags, Status};
+use sluice_checker::{Disk, Pending, heap, platform};
+use sluice_engine::volume::InPlace;
+use sluice_mapped::{
+    Options, Volume,
+    disk::Disk as Medium,
+    io::{DeviceError, DeviceIo},
+    layout::Layout,
+    seal::Sealer,
+};
+use sluice_miniport_mapped::{Device, Ended, Engine};
+use sluice_miniport_ram::Ram;
+use sluice_miniport_virtio_blk as virtio;
+use sluice_shim::storport::SrbKind;
+use sluice_user_host::{Operation, Setup};
+use sluice_virtio_model::{Behaviour, Line, Task};
+use sluice_xts::Backend;
+
+const SECTOR: u32 = 512;
+const KEY: [u8; 64] = {
+    let mut key = [0; 64];
+    let mut at = 0;
+    while at < 64 {
+        key[at] = at as u8;
+        at += 1;
+    }
+    key
+};
+
+#[test]
+fn a_ram_disk() {
+    let set_up = || Ram::new(64, SECTOR, SrbKind::Extended);
+    let count = heap::each_in_turn(set_up, |ram, lacked| assert_eq!(ram.is_none(), lacked));
+    assert!(count > 0);
+}
+
+fn chain() -> Result<Chain, ()> {
+    let place = InPlace { sector_size: SECTOR, first_sector: 16, sectors: 1024 };
+    place.chain(&KEY, Backend::detect_xmm()).map_err(drop)
+}
+
+#[test]
+fn the_chain_of_a_volume_in_place() {
+    let count = heap::each_in_turn(chain, |chain, lacked| assert_eq!(chain.is_err(), lacked));
+    assert!(count >= 2, "{count}");
+}
+
+/// What the chain and the shim do for an I/O they do without the heap: this thread starts all of it, and one of the
+/// checker's gives it to the miniport.
+#[test]
+fn an_encrypted_volume_in_use() {
+    let ram = Arc::new(Ram::new(2048, SECTOR, SrbKind::Extended).unwrap());
+    let setup = Setup { requests: 4, ..Setup::default() };
+    let disk = Disk::new(Pending::new(Arc::clone(&ram)), SECTOR, chain().unwrap(), &setup);
+    let data: Vec<u8> = (0..64 * 512).map(|at| (at % 251) as u8).collect();
+    let mut back = vec![0; data.len()];
+    for first in [0, 100, 700] {
+        assert_eq!(disk.write(first, &data, Flags::default()).status, Status::OK);
+        assert_eq!(disk.read(first, &mut back).status, Status::OK);
+        assert_eq!(back, data);
+    }
+    assert_eq!(disk.start(Operation::write_same(40, vec![7; 512], 4096)).wait().0.status, Status::OK);
+    assert_eq!((disk.flush().status, disk.verify(0, 4096).status), (Status::OK, Status::OK));
+    assert_eq!(disk.write(1020, &data, Flags::default()).status, Status::OUT_OF_RANGE);
+}
+
+#[test]
+fn a_virtio_device() {
+    for packed in [false, true] {
+        let line = Line::new(Behaviour::new(packed), 1 << 20);
+        let settings = virtio::Settings {
+            queues: 1,
+            descriptors: 16,
+            requests: 8,
+            waiting: 8,
+            copy: 4096,
+            ..virtio::Settings::default()
+        };
+        let set_up = || {
+            let shared = &mut line.0.shared();
+            virtio::Device::<Line, Task>::new(line.clone(), platform(), shared, settings)
+        };
+        let count = heap::each_in_turn(set_up, |device, lacked| assert_eq!(device.is_none(), lacked));
+        assert!(count > 5, "{count}");
+    }
+}
+
+const DEVICE: usize = 24 << 20;
+
+#[derive(Clone)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Medium for Memory {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        buffer.copy_from_slice(&self.0.lock().unwrap()[offset as usize..][..buffer.len()]);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        self.0.lock().unwrap()[offset as usize..][..buffer.len()].copy_from_slice(buffer);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Takes nothing: what the engine is made with.
+struct Idle;
+
+impl Device for Idle {
+    fn start(&mut self, io: DeviceIo) -> Result<(), DeviceIo> {
+        Err(io)
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        None
+    }
+
+    fn is_idle(&self) -> bool {
+        true
+    }
+}
+
+fn parts() -> Option<(Layout, Sealer)> {
+    let layout = Layout::new(DEVICE as u64, 512, 2048, 256 << 10, 64 << 10).unwrap();
+    Some((layout, Sealer::new(&KEY, &[3; 16], true, Backend::detect_xmm()).ok()?))
+}
+
+#[test]
+fn a_mapped_volume() {
+    let mut memory = Memory(Arc::new(Mutex::new(vec![0; DEVICE])));
+    let format = || {
+        let (layout, sealer) = parts()?;
+        Volume::format(&mut memory.clone(), &layout, &sealer).ok()
+    };
+    let count = heap::each_in_turn(format, |formatted, lacked| assert_eq!(formatted.is_none(), lacked));
+    assert!(count > 0);
+    let open = || {
+        let (layout, sealer) = parts()?;
+        let options = Options::new(1 << 20, 1 << 18, Some(1));
+        let volume = Volume::open(&mut memory, layout, sealer, options).ok()?;
+        Engine::new(volume, Idle, 16, SECTOR)
+    };
+    let count = heap::each_in_turn(open, |engine, lacked| assert_eq!(engine.is_none(), lacked));
+    assert!(count > 50, "{count}");
+}
