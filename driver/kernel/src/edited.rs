@@ -7,8 +7,9 @@ use sluice_shim::{
     scsi::{
         edit::{Edit, FRONT},
         policy::Treatment,
+        sense::Refusal,
     },
-    storport::{SrbStatus, SrbView},
+    storport::{SrbFlags, SrbStatus, SrbView},
 };
 use wdk_sys::{
     NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
@@ -74,8 +75,12 @@ unsafe extern "C" fn edit_property<const WHICH: usize>(
 
 /// Passes an SRB and edits the answer. The remove lock is held, and released when it is back. Up to DISPATCH_LEVEL.
 pub(crate) fn pass_srb(disk: &'static Disk, irp: Irp, mut srb: SrbView) -> NTSTATUS {
-    // Mapped now, so that nothing can fail when the answer is there.
     let length = srb.data_transfer_length();
+    // The memory of a sender that means to send is only read.
+    if length > 0 && !srb.flags().contains(SrbFlags::DATA_IN) {
+        return refuse(disk, irp, &mut srb, Refusal::InvalidField);
+    }
+    // Mapped now, so that nothing can fail when the answer is there.
     if let Err(refusal) = payload(&irp, &srb, length) {
         return refuse(disk, irp, &mut srb, refusal);
     }

@@ -22,7 +22,9 @@ use sluice_shim::{
     storport::{SrbFlags, SrbFunction, SrbStatus, srb::SrbView},
     unit::{Checked, Unit},
 };
-use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
+use wdk_sys::{
+    NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
+};
 
 use crate::{
     completion,
@@ -107,10 +109,20 @@ fn follow_queue(disk: &Disk, function: SrbFunction) {
 /// Passes a LOCK_QUEUE or QUIESCE_DEVICE before which the engine has been flushed, and releases the remove lock. That
 /// flush failing changes nothing: power goes anyway.
 pub(crate) fn quiesced(disk: &'static Disk, irp: Irp, function: SrbFunction) {
-    let tag = irp.tag();
     follow_queue(disk, function);
-    irp.pass(disk.lower());
-    disk.remove_lock.release(tag);
+    // Not skipped: this driver's location is marked pending, and the device below may answer at once.
+    // SAFETY: the routine takes the disk, which the remove lock holds until it has run.
+    unsafe {
+        irp.pass_and_see(disk.lower(), Some(let_go), core::ptr::from_ref(disk).cast_mut().cast());
+    }
+}
+
+/// Completion routine of [`quiesced`]. Up to DISPATCH_LEVEL.
+unsafe extern "C" fn let_go(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: `quiesced` gave the disk.
+    unsafe { (*context.cast::<Disk>()).remove_lock.release(irp.cast()) };
+    // STATUS_CONTINUE_COMPLETION
+    STATUS_SUCCESS
 }
 
 /// Whether it is a request that waits for the engine before it goes down.
@@ -239,6 +251,9 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
         }
         Command::WriteSame(same) => write_same(irp, &view, &same, sector_size),
         Command::GetLbaStatus { lba, allocation } => {
+            if !view.flags().contains(SrbFlags::DATA_IN) {
+                return Err(Refusal::InvalidField);
+            }
             let list = payload(irp, &view, view.data_transfer_length().min(allocation))?;
             Ok(incoming(Direction::STATUS, flags, lba, list, Carry::of(&view, Form::Sixteen, false)))
         }
@@ -394,6 +409,10 @@ fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTS
         Answer::Provisioning => limits(sector_size).write(page::PROVISIONING, &mut data, allocation(&view)),
     };
     let length = length.min(view.data_transfer_length() as usize);
+    // The memory of a sender that means to send is only read.
+    if length > 0 && !view.flags().contains(SrbFlags::DATA_IN) {
+        return refuse(disk, irp, &mut view, Refusal::InvalidField);
+    }
     let segment = match payload(&irp, &view, length as u32) {
         Ok(segment) => segment,
         Err(refusal) => return refuse(disk, irp, &mut view, refusal),

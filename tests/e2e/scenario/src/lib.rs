@@ -70,7 +70,12 @@ pub struct Options {
     pub products: Products,
     /// Fail every single allocation in turn, not only the first few dozen.
     pub long: bool,
+    /// Of [`PARTS`], those that are run; all if there are none.
+    pub only: Vec<String>,
 }
+
+/// What [`Mode::Test`] consists of, in this order.
+pub const PARTS: [&str; 6] = ["bench", "scenario", "mapped", "discards", "suites", "memory"];
 
 /// Why the run could not go on.
 #[derive(Debug)]
@@ -123,12 +128,16 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
         Mode::Bench => suites::bench_alone(&bench, report),
         Mode::Demo => scenario::run(&bench, report),
         Mode::Test => {
-            suites::bench_alone(&bench, report)?;
-            scenario::run(&bench, report)?;
-            mapped::all(&bench, report)?;
-            discards::all(&bench, report)?;
-            suites::all(&bench, report)?;
-            memory::run(&bench, report, options.long)
+            let wanted =
+                |part: &&&str| options.only.is_empty() || options.only.iter().any(|only| only == *part);
+            PARTS.iter().filter(wanted).try_for_each(|part| match *part {
+                "bench" => suites::bench_alone(&bench, report),
+                "scenario" => scenario::run(&bench, report),
+                "mapped" => mapped::all(&bench, report),
+                "discards" => discards::all(&bench, report),
+                "suites" => suites::all(&bench, report),
+                _ => memory::run(&bench, report, options.long),
+            })
         }
     }
 }

@@ -128,6 +128,9 @@ fn unencrypted(bench: &Bench, report: &mut Report) -> Result<()> {
 fn trouble(report: &mut Report, session: Session<'_>, disk: Disk) -> Result<()> {
     report.section("A mapped volume: durable, discarded, disturbed, full");
     session.suite(report, disk, "mapped")?;
+    session.suite(report, disk, "unlocked")?;
+    session.suite(report, disk, "answers-mapped")?;
+    session.suite(report, disk, "doors")?;
     report.section("A mapped volume: the device fails a write");
     session.suite(report, disk, "mapped-fails")?;
     let (locked, said) = command::lock(&session)?;

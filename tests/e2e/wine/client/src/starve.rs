@@ -2,13 +2,12 @@
 //! well before one fails: whatever was asked for then fails cleanly or works,
 //! and once memory is back everything works and nothing written is lost.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use crate::{
     device::{Error, TIMED_OUT},
     disk::{self, Bench, Disk},
+    driver::Keys,
     interface::*,
     report,
 };
@@ -20,7 +19,7 @@ const LENGTH: usize = 200 * 1024;
 struct Life<'a> {
     bench: &'a Bench,
     image: &'a str,
-    passphrase: &'a str,
+    keys: &'a Keys,
     /// The volume is mapped: its filter writes on its own account, and copies what is sent, which takes memory.
     mapped: bool,
     n: u32,
@@ -51,10 +50,7 @@ impl Life<'_> {
     }
 
     fn unlock(&self) -> bool {
-        let run = Command::new("C:\\drv\\sluice.exe")
-            .args(["unlock", "--passphrase-file", self.passphrase])
-            .output();
-        run.is_ok_and(|o| o.status.success())
+        self.keys.unlock()
     }
 
     fn said(&self, what: &str, ok: bool, detail: String) {
@@ -158,9 +154,9 @@ impl Life<'_> {
 
 /// Up to `most` lives, until no allocation is left to fail; of `step` allocations, one does.
 pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, mapped: bool, most: u32, step: u32) {
-    let mut lives = 0;
+    let (keys, mut lives) = (Keys::of(passphrase), 0);
     for n in (0..=most).map(|life| life * step.max(1)) {
-        let life = Life { bench, image, passphrase, mapped, n };
+        let life = Life { bench, image, keys: &keys, mapped, n };
         report::progress("starve", n.into(), (most * step).into());
         match life.live() {
             Ok(false) if n > 0 => break,

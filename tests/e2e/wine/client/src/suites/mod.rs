@@ -1,7 +1,9 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
+mod answers;
 mod control;
 mod discards;
+mod doors;
 mod endings;
 mod faults;
 mod lies;
@@ -19,6 +21,12 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "locked" => policy::run(&disk, State::Locked, volume),
         "unlocked" => policy::run(&disk, State::Unlocked, volume),
         "plain" => policy::run(&disk, State::Plain, volume),
+        "answers-locked" => answers::run(&disk, answers::Kind::Locked),
+        "answers-in-place" => answers::run(&disk, answers::Kind::InPlace),
+        "answers-mapped" => answers::run(&disk, answers::Kind::Mapped),
+        "doors" => doors::run(&disk, State::Unlocked),
+        "doors-damaged" => doors::run(&disk, State::Damaged),
+        "doors-locked" => doors::run(&disk, State::Locked),
         "lies" => lies::run(&disk, volume),
         "locked-reads" => policy::reads_locked(&disk),
         "damaged" => policy::damaged(&disk),
