@@ -116,19 +116,24 @@ pub struct Options {
     pub level: Option<i32>,
     /// Whether the device is told what is free.
     pub discard: bool,
+    /// Whether a change is answered once it is in memory, as by a disk with a volatile cache; if not, once it has been written.
+    /// Either way it is durable after the next flush, or at once with FUA. A host that wants this calls [`Volume::write_out`] some
+    /// time after [`Volume::holds_back`].
+    pub write_back: bool,
     /// The mistake to make.
     #[cfg(feature = "mutants")]
     pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Options {
-    /// Without mistakes, and without telling the device what is free.
+    /// Without mistakes, without telling the device what is free, and with changes written when they are answered.
     pub const fn new(cache_bytes: usize, index_bytes: usize, level: Option<i32>) -> Self {
         Self {
             cache_bytes,
             index_bytes,
             level,
             discard: false,
+            write_back: false,
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -267,6 +272,8 @@ pub struct Volume {
     pub(crate) replayed: u64,
     /// Pages that may wait for a checkpoint.
     pub(crate) dirty_most: usize,
+    /// What is gathered is to be written although nobody waits for it.
+    pub(crate) write_out: bool,
     /// A write failed: nothing more is written until the volume is opened again.
     pub(crate) failed: bool,
     pub(crate) stats: Stats,

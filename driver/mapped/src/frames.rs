@@ -221,12 +221,33 @@ impl Volume {
         self.for_frames.join(&mut self.ready);
     }
 
-    /// Closes the frame if no other is on its way: whoever comes while it is shares the next.
+    /// Closes the frame if no other is on its way: whoever comes while it is shares the next. If changes are answered before
+    /// they are written, it gathers until it is full, or somebody needs it on the device.
     pub(crate) fn close_if_idle(&mut self) -> bool {
-        self.flying.is_empty() && !self.gathering.records.is_empty() && self.close_frame().is_ok()
+        let needed = !self.options.write_back
+            || self.write_out
+            || !self.for_frames.is_empty()
+            || !self.stalled.is_empty()
+            || self.cleaning.is_some();
+        let closed = self.flying.is_empty()
+            && needed
+            && !self.gathering.records.is_empty()
+            && self.close_frame().is_ok();
+        self.write_out &= !closed && !self.gathering.records.is_empty();
+        closed
     }
 
-    /// Waits until the frames that speak of a request are written; durable, if it asked for that.
+    /// Whether a change has been answered that is only in memory, and goes to the device when more come or somebody says so.
+    pub fn holds_back(&self) -> bool {
+        self.options.write_back && !self.gathering.records.is_empty() && !self.failed
+    }
+
+    /// What is held back is written now. It is not durable before a flush.
+    pub fn write_out(&mut self) {
+        self.write_out = true;
+    }
+
+    /// Waits until the frames that speak of a request are written, if it is to wait for that; durable, if it asked for it.
     pub(crate) fn arrived(&mut self, op: &mut Op, slot: u32) -> Result<(), Stop> {
         let durable = matches!(op.what, What::Flush | What::Write { fua: true, .. });
         if durable && op.lsn.is_none() {
@@ -235,7 +256,9 @@ impl Volume {
         }
         let durable = durable && !(matches!(op.what, What::Write { .. }) && self.errs(Mutant::FuaIgnored));
         let reached = if durable { self.durable } else { self.written };
-        if op.lsn.is_none_or(|lsn| lsn <= reached) {
+        let early =
+            self.options.write_back && !matches!(op.what, What::Flush | What::Write { fua: true, .. });
+        if early || op.lsn.is_none_or(|lsn| lsn <= reached) {
             return Ok(());
         }
         if self.failed {

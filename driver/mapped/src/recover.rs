@@ -237,6 +237,7 @@ impl Volume {
             recovering: true,
             replayed: 0,
             dirty_most,
+            write_out: false,
             failed: false,
             stats: Stats::default(),
             layout,

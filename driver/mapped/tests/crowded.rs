@@ -163,6 +163,7 @@ fn run(seed: u64) {
     let level = if random.bool() { None } else { Some(1) };
     let options = Options {
         discard: random.bool(),
+        write_back: random.bool(),
         ..Options::new(cache, [0, 1 << 12, 1 << 16][random.usize(..3)], level)
     };
     let name = format!(

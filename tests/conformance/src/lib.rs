@@ -207,6 +207,11 @@ impl Server {
         &self.socket
     }
 
+    /// The process that serves, until `sluice serve` starts another.
+    pub fn nbdkit(&self) -> i32 {
+        self.nbdkit.as_raw_nonzero().get()
+    }
+
     /// Stops it as an administrator would; it must end well.
     pub fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().cast_signed());
@@ -227,6 +232,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = kill_process(self.nbdkit, Signal::KILL);
+        // It may have started another, which ends with it.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

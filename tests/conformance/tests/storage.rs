@@ -233,3 +233,41 @@ fn clients_that_vanish_in_mid_request_harm_nobody() {
         bench.check();
     }
 }
+
+/// Written, and not flushed.
+const UNFLUSHED: &str = r#"
+import nbd, os, random, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+for turn in range(500):
+    h.pwrite(random.Random(turn).randbytes(4096), turn * 4096)
+os.kill(int(sys.argv[2]), 6)
+"#;
+
+/// See [`UNFLUSHED`].
+const STILL_THERE: &str = r#"
+import nbd, random, sys, time
+for attempt in range(100):
+    try:
+        h = nbd.NBD()
+        h.connect_uri(sys.argv[1])
+        break
+    except nbd.Error:
+        time.sleep(0.1)
+for turn in range(500):
+    assert h.pread(4096, turn * 4096) == random.Random(turn).randbytes(4096), turn
+"#;
+
+#[test]
+fn a_server_that_aborts_takes_nothing_with_it_that_it_has_acknowledged() {
+    for kind in KINDS {
+        for _ in 0..5 {
+            let bench = Bench::new("abort", kind, 96);
+            let server = bench.serve(&[]);
+            python(UNFLUSHED, &[&server.uri(), &server.nbdkit().to_string()]);
+            python(STILL_THERE, &[&server.uri()]);
+            server.stop();
+            bench.check();
+        }
+    }
+}

@@ -202,6 +202,7 @@ fn options(setup: &Setup) -> Options {
         index_bytes: if setup.dedup { (setup.memory as usize / 4).max(4096) } else { 0 },
         level: setup.compress.then_some(1),
         discard: discards(setup),
+        write_back: setup.identity & 4 != 0,
         mutant: setup.mutant.and_then(mistake),
     }
 }
@@ -337,6 +338,10 @@ impl Subject for Mapped {
     }
 
     fn submit(&mut self, user: u64, request: Request) {
+        // Now and then, as a host does by the clock.
+        if user.is_multiple_of(16) {
+            self.volume.write_out();
+        }
         let taken = self.volume.submit(user, request);
         assert!(taken.is_ok(), "there are far fewer than a volume takes");
     }

@@ -38,6 +38,8 @@ pub struct Backend {
     lower: Lower,
     bytes: u64,
     sector_size: Option<u32>,
+    /// Nothing of it is ever waited for.
+    in_memory: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,8 @@ impl Backend {
     #[cfg(unix)]
     fn connect(name: &Path, write: bool, at_once: usize) -> Result<Self, OpenError> {
         let disk = nbd::Disk::open(name.to_str().unwrap_or_default(), write, at_once)?;
-        Ok(Self { bytes: disk.bytes(), sector_size: disk.sector_size(), lower: Lower::Nbd(disk) })
+        let (bytes, sector_size) = (disk.bytes(), disk.sector_size());
+        Ok(Self { lower: Lower::Nbd(disk), bytes, sector_size, in_memory: false })
     }
 
     #[cfg(not(unix))]
@@ -118,7 +121,8 @@ impl Backend {
     /// Its size is not known.
     pub fn of(file: File) -> io::Result<Self> {
         let (bytes, sector_size) = system::size(&file)?;
-        Ok(Self { lower: Lower::File(file), bytes, sector_size })
+        let in_memory = system::is_in_memory(&file);
+        Ok(Self { lower: Lower::File(file), bytes, sector_size, in_memory })
     }
 
     /// Its size in bytes.
@@ -152,6 +156,17 @@ impl Backend {
             Lower::File(file) => system::read_at(file, offset, into),
             #[cfg(unix)]
             Lower::Nbd(disk) => disk.read(offset, into),
+        }
+    }
+
+    /// The same, if what is wanted lies in memory; `None` if it would have to be waited for, or nobody can say.
+    #[must_use]
+    pub fn read_now(&self, offset: u64, into: &mut [u8]) -> Option<io::Result<()>> {
+        match &self.lower {
+            Lower::File(file) if self.in_memory => Some(system::read_at(file, offset, into)),
+            Lower::File(file) => system::read_now(file, offset, into).then_some(Ok(())),
+            #[cfg(unix)]
+            Lower::Nbd(_) => None,
         }
     }
 

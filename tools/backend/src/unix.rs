@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
-    io::{self, Seek, SeekFrom},
+    io::{self, IoSliceMut, Seek, SeekFrom},
     os::unix::{
         ffi::OsStrExt,
         fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::{FallocateFlags, OFlags},
-    io::Errno,
+    io::{Errno, ReadWriteFlags},
 };
 
 /// How to open it. With O_EXCL a block device that is mounted cannot be opened for writing (open(2)).
@@ -49,6 +49,31 @@ pub(super) fn size(mut file: &File) -> io::Result<(u64, Option<u32>)> {
 
 pub(super) fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
     file.read_exact_at(into, offset)
+}
+
+/// Reads what lies in the page cache; `false` if not all of it does, or the kernel cannot tell (preadv2(2)).
+#[cfg(target_os = "linux")]
+pub(super) fn read_now(file: &File, offset: u64, into: &mut [u8]) -> bool {
+    let length = into.len();
+    let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT);
+    read == Ok(length)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_now(_file: &File, _offset: u64, _into: &mut [u8]) -> bool {
+    false
+}
+
+/// Whether it lies on tmpfs, where the kernel cannot tell, and need not.
+#[cfg(target_os = "linux")]
+pub(super) fn is_in_memory(file: &File) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994; // statfs(2)
+    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type as u64 == TMPFS_MAGIC)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_in_memory(_file: &File) -> bool {
+    false
 }
 
 pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {

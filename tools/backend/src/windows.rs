@@ -75,6 +75,15 @@ pub(super) fn read_at(file: &File, mut offset: u64, mut into: &mut [u8]) -> io::
     Ok(())
 }
 
+/// The system does not tell what it has in memory.
+pub(super) fn read_now(_file: &File, _offset: u64, _into: &mut [u8]) -> bool {
+    false
+}
+
+pub(super) fn is_in_memory(_file: &File) -> bool {
+    false
+}
+
 pub(super) fn write_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.seek_write(bytes, offset)? {

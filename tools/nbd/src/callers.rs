@@ -1,40 +1,79 @@
-//! What nbdkit's threads and the engine's thread say to each other. A thread that asks always has the same channel for its
-//! answers, and what requests carry lies in buffers that come back: nothing is allocated for each.
+//! How nbdkit's threads ask, and wait for answers. A thread that asks always has the same place for its answers, and what
+//! requests carry lies in buffers that come back: nothing is allocated for each.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, Thread},
+};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_queue::ArrayQueue;
 use sluice_mapped::{io::Error, limits::REQUEST};
+
+use crate::turns::Turns;
 
 /// Requests that a thread has under way at once.
 const WINDOW: usize = 8;
 /// Bytes of buffers: a block, many blocks, the longest request; and how many of each are kept.
 const SIZES: [(usize, usize); 3] = [(4 << 10, 256), (64 << 10, 64), (REQUEST, 16)];
 
-/// How a request has ended.
-struct Answer {
-    place: usize,
-    result: Result<(), Error>,
-    buffer: Option<Vec<u8>>,
+/// How a request has ended. `None`: the volume is closed.
+type Answer = Option<(Result<(), Error>, Option<Vec<u8>>)>;
+
+/// Where a thread finds its answers. It sleeps when there is none: a channel would have it look again and again before, which
+/// takes more of a processor than many requests do.
+struct Letterbox {
+    thread: Thread,
+    answers: ArrayQueue<(usize, Answer)>,
+    sleeping: AtomicBool,
 }
 
 thread_local! {
-    static ANSWERS: (Sender<Option<Answer>>, Receiver<Option<Answer>>) = bounded(WINDOW);
+    static LETTERBOX: Arc<Letterbox> = Arc::new(Letterbox {
+        thread: thread::current(),
+        answers: ArrayQueue::new(WINDOW),
+        sleeping: AtomicBool::new(false),
+    });
+}
+
+impl Letterbox {
+    fn put(&self, place: usize, answer: Answer) {
+        let _ = self.answers.push((place, answer)); // there is room for all that are under way
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+
+    /// By its own thread.
+    fn take(&self) -> (usize, Answer) {
+        loop {
+            if let Some(answer) = self.answers.pop() {
+                return answer;
+            }
+            self.sleeping.store(true, Ordering::SeqCst);
+            if self.answers.is_empty() {
+                thread::park();
+            }
+            self.sleeping.store(false, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Owed to a thread that waits. It is answered in any case.
 pub(crate) struct Reply {
     place: usize,
     /// Taken by the answer.
-    to: Option<Sender<Option<Answer>>>,
+    to: Option<Arc<Letterbox>>,
 }
 
 impl Reply {
     /// The request has ended; here is its buffer.
     pub(crate) fn send(mut self, result: Result<(), Error>, buffer: Option<Vec<u8>>) {
         if let Some(to) = self.to.take() {
-            let _ = to.send(Some(Answer { place: self.place, result, buffer })); // its thread waits
+            to.put(self.place, Some((result, buffer)));
         }
     }
 }
@@ -43,7 +82,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if let Some(to) = self.to.take() {
-            let _ = to.send(None);
+            to.put(self.place, None);
         }
     }
 }
@@ -74,15 +113,16 @@ impl Buffers {
     }
 }
 
-/// Has each piece of a request asked for by `ask`, and waits for all answers. `done` is told of each piece that ended well,
-/// with its buffer.
+/// Has each piece of a request asked for by `ask`, and sees to it that all are answered. `done` is told of each piece that
+/// ended well, with its buffer.
 pub(crate) fn each<P>(
+    turns: &Turns,
     buffers: &Buffers,
     pieces: impl Iterator<Item = P>,
     mut ask: impl FnMut(&P, Reply),
     mut done: impl FnMut(P, &[u8]),
 ) -> io::Result<()> {
-    ANSWERS.with(|(to, answers)| {
+    LETTERBOX.with(|letterbox| {
         let mut asked: [Option<P>; WINDOW] = [const { None }; WINDOW];
         let mut pieces = pieces.fuse();
         let (mut under_way, mut result) = (0, Ok(()));
@@ -90,16 +130,19 @@ pub(crate) fn each<P>(
             for (place, slot) in asked.iter_mut().enumerate().filter(|(_, slot)| slot.is_none()) {
                 // After a failure nothing more is asked for.
                 let Some(piece) = (if result.is_ok() { pieces.next() } else { None }) else { break };
-                ask(&piece, Reply { place, to: Some(to.clone()) });
+                ask(&piece, Reply { place, to: Some(Arc::clone(letterbox)) });
                 *slot = Some(piece);
                 under_way += 1;
             }
             if under_way == 0 {
                 return result;
             }
-            let answer = answers.recv().map_err(|_| closed())?; // `to` is ours: it cannot fail
+            if letterbox.answers.is_empty() {
+                turns.attend(&|| !letterbox.answers.is_empty());
+            }
+            let (place, answer) = letterbox.take();
             under_way -= 1;
-            let Some(Answer { place, result: ended, buffer }) = answer else {
+            let Some((ended, buffer)) = answer else {
                 result = Err(closed());
                 continue;
             };

@@ -1,8 +1,6 @@
-//! Who carries out what a mapped volume's engine asks of its image: a few threads, or the kernel by way of io_uring.
+//! Who carries out what has to be waited for: a few threads, or the kernel by way of io_uring.
 //!
-//! Threads unless asked otherwise. With the image in the page cache io_uring takes less processor time, because the engine's
-//! thread has what it asked for when the call returns (random reads of 4 KiB: 4.9 s/GiB instead of 7.8). But where that was
-//! measured it was never faster, and read at random from the disk at half the speed or less.
+//! Threads unless asked otherwise. Where that was measured, io_uring was never faster.
 
 use std::{
     io,
@@ -11,16 +9,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use sluice_mapped::{
-    io::{Buffer, DeviceError, DeviceIo, DeviceOp, IoId},
-    limits::IOS,
-};
+use sluice_mapped::io::{Buffer, DeviceError, DeviceIo, DeviceOp};
 
-use crate::{image::Image, ring::Ring, stages::Stages};
+use crate::{
+    host::Message,
+    image::Image,
+    ring::{Bell, Ring},
+    soon::Soon,
+    stages::Stages,
+    tasks::Tasks,
+    turns::Turns,
+};
 
 /// Threads that do I/O on the image, and so I/Os at once.
 pub(crate) const WORKERS: usize = 8;
@@ -45,71 +47,105 @@ impl FromStr for How {
     }
 }
 
-/// Takes what has ended; false if nobody wants to know any more.
-pub(crate) trait Ended:
-    Fn(IoId, Result<(), DeviceError>, Option<Buffer>) -> bool + Send + 'static
-{
-}
-impl<F: Fn(IoId, Result<(), DeviceError>, Option<Buffer>) -> bool + Send + 'static> Ended for F {}
-
-/// See above.
-pub(crate) enum Carrier {
-    Ring(Box<Ring>),
-    Threads(Sender<DeviceIo>),
+/// The way to them. They end when it is dropped.
+pub(crate) struct Carrier {
+    tasks: Arc<Tasks>,
+    image: Arc<Image>,
+    /// Wakes a thread that waits for the kernel.
+    bell: Option<Arc<Bell>>,
+    soon: Arc<Soon>,
 }
 
 impl Carrier {
-    /// Sets it up.
-    pub(crate) fn start(
-        image: Arc<Image>,
-        how: How,
-        stages: Arc<Stages>,
-        ended: impl Ended + Clone,
-    ) -> io::Result<Self> {
-        let image = Watched { image, stages, said: AtomicBool::new(false) };
-        if matches!(how, How::Uring) {
-            let ring = Ring::new(image).map_err(|error| {
-                io::Error::new(error.kind(), format!("io_uring cannot be used ({error}): leave --io out"))
-            })?;
-            return Ok(Self::Ring(Box::new(ring)));
-        }
-        let image = Arc::new(image);
-        let (work, tasks) = bounded(IOS);
-        for number in 0..WORKERS {
-            let (image, tasks, ended) = (Arc::clone(&image), tasks.clone(), ended.clone());
-            thread::Builder::new()
-                .name(format!("image {number}"))
-                .spawn(move || work_off(&image, &tasks, &ended))?;
-        }
-        Ok(Self::Threads(work))
+    /// Has [`Message::WriteOut`] come in a while.
+    pub(crate) fn write_out_soon(&self) {
+        self.soon.wind();
     }
 
-    /// Asks for something; [`Self::begin`] follows.
-    pub(crate) fn ask(&mut self, io: DeviceIo) {
-        match self {
-            Self::Ring(ring) => ring.ask(io),
-            Self::Threads(work) => {
-                // The threads are there as long as this is.
-                let _ = work.send(io);
-            }
-        }
-    }
-
-    /// Everything asked for up to here is begun.
-    pub(crate) fn begin(&mut self) {
-        if let Self::Ring(ring) = self {
-            ring.begin();
+    /// Asks for something.
+    pub(crate) fn ask(&self, io: DeviceIo) {
+        let short = self.image.is_short(&io.op);
+        self.tasks.put(io, short);
+        if let Some(bell) = &self.bell {
+            bell.ring();
         }
     }
 }
 
-/// A thread's life: until nothing is asked for any more.
-fn work_off(image: &Watched, tasks: &Receiver<DeviceIo>, ended: &impl Ended) {
-    for DeviceIo { id, op } in tasks {
-        let (stage, bytes) = image.stages.of(&op);
-        let (result, buffer) = stage.time(bytes, || image.carry_out(op));
-        if !ended(id, result, buffer) {
-            return;
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.tasks.end();
+        self.soon.end();
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+}
+
+/// Starts them, and says so to the host.
+pub(crate) fn start(turns: &Arc<Turns>, how: How) -> io::Result<Vec<JoinHandle<()>>> {
+    let image = Watched {
+        image: Arc::clone(turns.image()),
+        stages: Arc::clone(turns.stages()),
+        said: AtomicBool::new(false),
+    };
+    let tasks = Arc::<Tasks>::default();
+    let (mut threads, bell) = match how {
+        How::Uring => {
+            let ring = Ring::new(image).map_err(|error| {
+                io::Error::new(error.kind(), format!("io_uring cannot be used ({error}): leave --io out"))
+            })?;
+            let (bell, tasks, turns) = (ring.bell(), Arc::clone(&tasks), Arc::clone(turns));
+            let live = move || with_ring(ring, &tasks, &turns);
+            (vec![thread::Builder::new().name("ring".into()).spawn(live)?], Some(bell))
+        }
+        How::Threads => {
+            let image = Arc::new(image);
+            let threads = (0..WORKERS).map(|number| {
+                let (image, tasks, turns) = (Arc::clone(&image), Arc::clone(&tasks), Arc::clone(turns));
+                let live = move || tasks.work_off(|io| carry_out(&image, io, &turns));
+                thread::Builder::new().name(format!("image {number}")).spawn(live)
+            });
+            (threads.collect::<Result<Vec<_>, _>>()?, None)
+        }
+    };
+    let soon = Arc::<Soon>::default();
+    let (clock, late) = (Arc::clone(&soon), Arc::clone(turns));
+    let write_out = move || {
+        late.put(Message::WriteOut);
+        late.attend(&|| false);
+    };
+    threads.push(thread::Builder::new().name("soon".into()).spawn(move || clock.run(write_out))?);
+    turns.lock().employ(Carrier { tasks, image: Arc::clone(turns.image()), bell, soon });
+    Ok(threads)
+}
+
+/// Does what is asked, and tells the engine.
+fn carry_out(image: &Watched, io: DeviceIo, turns: &Turns) {
+    let DeviceIo { id, op } = io;
+    let (stage, bytes) = image.stages.of(&op);
+    let (result, buffer) = stage.time(bytes, || image.carry_out(op));
+    turns.put(Message::Ended(id, result, buffer));
+    turns.attend(&|| false);
+}
+
+/// A thread's life: everything at once.
+fn with_ring(mut ring: Ring, tasks: &Tasks, turns: &Turns) {
+    ring.enable();
+    while !tasks.have_ended() {
+        while let Some(io) = tasks.take() {
+            ring.ask(io);
+        }
+        ring.begin();
+        let mut any = false;
+        while let Some((id, result, buffer)) = ring.next_ended() {
+            turns.put(Message::Ended(id, result, buffer));
+            any = true;
+        }
+        if any {
+            turns.attend(&|| false);
+        } else {
+            ring.wait(|| tasks.is_empty());
         }
     }
 }

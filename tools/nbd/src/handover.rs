@@ -8,6 +8,7 @@
 //! | `key=N` | a pipe with the 64 bytes of the volume key |
 //! | `header=N` | a pipe with the 4096 bytes of the header that counts |
 //! | `io=uring`, `io=threads` | who carries out a mapped volume's I/O |
+//! | `write_back=1` | changes of a mapped volume are answered before they are written, which they are soon, or by the next flush |
 //! | `write=1` | it may be written to; without this it is only looked at |
 //! | `ready=N` | a pipe that gets a byte when all volumes are open |
 //! | `say=1` | when a volume has been closed, that is said on standard error |
@@ -46,6 +47,7 @@ struct Numbers {
     key: Option<u32>,
     header: Option<u32>,
     write: bool,
+    write_back: bool,
 }
 
 static VOLUMES: Mutex<Vec<Numbers>> = Mutex::new(Vec::new());
@@ -76,6 +78,7 @@ pub(crate) struct Handover {
     pub(crate) uuid: [u8; 16],
     pub(crate) key: VolumeKey,
     pub(crate) write: bool,
+    pub(crate) write_back: bool,
     pub(crate) io: How,
 }
 
@@ -110,6 +113,7 @@ impl Numbers {
             "key" => self.key = Some(number()?),
             "header" => self.header = Some(number()?),
             "write" => self.write = number()? == 1,
+            "write_back" => self.write_back = number()? == 1,
             _ => {
                 return Err(invalid(format!(
                     "there is no parameter {name}; `sluice serve` gives those there are"
@@ -169,5 +173,7 @@ fn read(numbers: &Numbers) -> io::Result<Handover> {
         }
     };
     let (name, path) = (numbers.name.clone(), path.to_string_lossy().into_owned());
-    Ok(Handover { name, path, image, kind: header.kind(), uuid: header.uuid(), key, write, io: numbers.io })
+    let (kind, uuid) = (header.kind(), header.uuid());
+    let Numbers { write_back, io, .. } = *numbers;
+    Ok(Handover { name, path, image, kind, uuid, key, write, write_back, io })
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use sluice_backend::{Backend, Overlay};
-use sluice_mapped::{disk::Disk, io::DeviceError};
+use sluice_mapped::{
+    disk::Disk,
+    io::{DeviceError, DeviceOp},
+};
 
 /// An image. One that is only looked at keeps in memory what opening its volume writes.
 pub(crate) struct Image {
@@ -24,10 +27,28 @@ impl Image {
 
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.backend.read(offset, into)?;
+        self.cover(offset, into);
+        Ok(())
+    }
+
+    /// Whether the system only copies it into its memory, and not much of it.
+    pub(crate) fn is_short(&self, op: &DeviceOp) -> bool {
+        const MUCH: usize = 64 << 10;
+        let short = matches!(op, DeviceOp::Write { length, .. } if *length <= MUCH);
+        short && self.backend.file().is_some()
+    }
+
+    /// Reads, if that does not have to be waited for; if it has to be, `None`.
+    pub(crate) fn read_now(&self, offset: u64, into: &mut [u8]) -> Option<io::Result<()>> {
+        let result = self.backend.read_now(offset, into)?;
+        self.cover(offset, into);
+        Some(result)
+    }
+
+    fn cover(&self, offset: u64, into: &mut [u8]) {
         if let Some(shadow) = &self.shadow {
             shadow.lock().unwrap_or_else(PoisonError::into_inner).cover(offset, into);
         }
-        Ok(())
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

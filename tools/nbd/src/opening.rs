@@ -16,6 +16,7 @@ pub(crate) struct Opening {
     pub(crate) uuid: [u8; 16],
     pub(crate) key: VolumeKey,
     pub(crate) image: Arc<Image>,
+    pub(crate) write_back: bool,
 }
 
 impl Opening {
@@ -28,7 +29,11 @@ impl Opening {
         let sealer = Sealer::new(self.key.as_bytes(), &self.uuid, mapped.encrypted, Backend::detect());
         let sealer = sealer.map_err(|error| problem(format!("the key: {error:?}")))?;
         let index = mapped.index_bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let options = Options { discard: mapped.discard, ..Options::new(CACHE, index, mapped.level) };
+        let options = Options {
+            discard: mapped.discard,
+            write_back: self.write_back,
+            ..Options::new(CACHE, index, mapped.level)
+        };
         let engine = Engine::open(&mut &*self.image, layout, sealer, options);
         wipe_stack();
         engine.map_err(|error| problem(format!("the volume does not open ({error:?}); see `sluice check`")))

@@ -10,7 +10,7 @@ use nbdkit::{
 };
 
 use crate::{
-    handover,
+    abort, handover,
     losses::{Known, Losses},
     publish, volume,
     volume::Volume,
@@ -67,6 +67,7 @@ impl Server for Connection {
             Ok(Exported { volume: volume::open(given, &losses)?, losses })
         })?;
         VOLUMES.set(volumes).map_err(|_| Error::new(libc::EBUSY, io::Error::other("opened twice")))?;
+        abort::wait_for_writes()?;
         publish::start();
         Ok(handover::say_ready()?)
     }

@@ -1,7 +1,5 @@
 //! The work behind requests, counted, and what a mapped volume's engine says of itself.
 
-use std::{sync::Arc, time::Instant};
-
 use sluice_mapped::{Volume as Engine, io::DeviceOp};
 use sluice_statistics::{Counter, Engine as Counts, Log, Mapped, Memory, Space, Stage};
 
@@ -17,8 +15,7 @@ pub(crate) struct Stages {
     pub(crate) device_write: Counter,
     pub(crate) device_flush: Counter,
     pub(crate) device_discard: Counter,
-    engine_busy: Counter,
-    engine_waits: Counter,
+    pub(crate) engine_busy: Counter,
 }
 
 impl Stages {
@@ -40,41 +37,13 @@ impl Stages {
             self.device_flush.stage("device_flush"),
         ];
         let mut all = if mapped {
-            vec![self.engine_busy.stage("engine_busy"), self.engine_waits.stage("engine_waits_for_device")]
+            vec![self.engine_busy.stage("engine_busy")]
         } else {
             vec![self.encrypt.stage("encrypt"), self.decrypt.stage("decrypt")]
         };
         all.extend(device);
         all.extend(mapped.then(|| self.device_discard.stage("device_discard")));
         all
-    }
-}
-
-/// How an engine's thread spends its time.
-pub(crate) struct Pace {
-    stages: Arc<Stages>,
-    since: Instant,
-}
-
-impl Pace {
-    pub(crate) fn new(stages: Arc<Stages>) -> Self {
-        Self { stages, since: Instant::now() }
-    }
-
-    /// It has something to do. `device`: it waited while I/O was under way, and not only for clients.
-    pub(crate) fn wake(&mut self, device: bool) {
-        let now = Instant::now();
-        if device {
-            self.stages.engine_waits.add(0, now - self.since);
-        }
-        self.since = now;
-    }
-
-    /// It has done what it could.
-    pub(crate) fn rest(&mut self) {
-        let now = Instant::now();
-        self.stages.engine_busy.add(0, now - self.since);
-        self.since = now;
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) trait Volume: Send + Sync {
 pub(crate) fn open(given: Handover, losses: &Arc<Losses>) -> io::Result<Box<dyn Volume>> {
     let served = Served::new(&given);
     let stages = Arc::new(Stages::default());
-    let Handover { image, kind, uuid, key, write, io, .. } = given;
+    let Handover { image, kind, uuid, key, write, write_back, io, .. } = given;
     let image = Image::new(image, write);
     let (volume, tell): (Box<dyn Volume>, Teller) = match kind {
         Kind::InPlace(place) => (
@@ -56,7 +56,7 @@ pub(crate) fn open(given: Handover, losses: &Arc<Losses>) -> io::Result<Box<dyn 
             Box::new(|| None),
         ),
         Kind::Mapped(mapped) => {
-            let opening = Opening { mapped, uuid, key, image: Arc::new(image) };
+            let opening = Opening { mapped, uuid, key, image: Arc::new(image), write_back };
             let volume = Mapped::open(opening, io, Arc::clone(losses), &stages)?;
             let tell = volume.teller();
             (Box::new(volume), tell)

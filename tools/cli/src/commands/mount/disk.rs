@@ -49,8 +49,10 @@ impl<'a> Disk<'a> {
         record.forget_what_was_said().map_err(failed)?;
         let log = record.give_lock().map_err(failed)?;
         let disk = Self { record, folder: how.folder, let_go: false };
+        // FUSE programs do not pass on every sync: what they are told is written has been.
+        let (write_back, behind, io) = (false, true, "threads");
         let start_it =
-            Start { plugin, place, volumes, read_only, io: "threads", behind: true, options, parameters };
+            Start { plugin, place, volumes, read_only, write_back, io, behind, options, parameters };
         let (_, ready) = start(start_it, |nbdkit| nbdkit.stderr(log))?;
         if !wait_until_ready(ready) {
             return Err(Failure::NoServer { what: disk.record.last_words() });

@@ -241,14 +241,16 @@ fn serve(
         options.extend(["--tls=require".into(), "--tls-certificates".into(), certificates.into()]);
     }
     let (read_only, io, parameters) = (args.read_only, args.io.as_str(), Vec::new());
-    let start_it = Start { plugin, place, volumes, read_only, io, behind: false, options, parameters };
+    // NBD knows flushes: its clients do not take for durable what they have not flushed.
+    let (write_back, behind) = (true, false);
+    let start_it = Start { plugin, place, volumes, read_only, write_back, io, behind, options, parameters };
     start(start_it, |nbdkit| nbdkit)
 }
 
 /// What a volume's nbdkit needs of it: the ends of two pipes, and the parameters that lead to them and to the image.
 type HandedOver = ([PipeReader; 2], Vec<String>);
 
-fn hand_over(volume: &Volume, write: bool, io: &str) -> io::Result<HandedOver> {
+fn hand_over(volume: &Volume, start: &Start<'_>) -> io::Result<HandedOver> {
     let backend = volume.image.backend();
     backend.file().map(inherited).transpose()?;
     // A server may let in one of us at a time: what has read the header leaves before the plugin comes.
@@ -262,8 +264,9 @@ fn hand_over(volume: &Volume, write: bool, io: &str) -> io::Result<HandedOver> {
         ),
         format!("key={}", key.as_raw_fd()),
         format!("header={}", header.as_raw_fd()),
-        format!("write={}", u8::from(write)),
-        format!("io={io}"),
+        format!("write={}", u8::from(!start.read_only)),
+        format!("write_back={}", u8::from(start.write_back)),
+        format!("io={}", start.io),
         // Of the filter that says to clients what there is.
         format!("exportname={}", volume.name),
     ];
@@ -276,6 +279,8 @@ pub(crate) struct Start<'a> {
     pub place: &'a Place,
     pub volumes: &'a [Volume],
     pub read_only: bool,
+    /// Whether a mapped volume's changes are answered before they are written.
+    pub write_back: bool,
     /// Who carries out the I/O of mapped volumes: `threads` or `uring`.
     pub io: &'a str,
     /// It outlives us. (A filter of nbdkit's makes it end with its parent; so it shall have none.)
@@ -303,7 +308,7 @@ pub(crate) fn start(
     let hand_over = || -> io::Result<_> {
         let (ready, told) = pipe()?;
         inherited(&told)?;
-        let volumes = start.volumes.iter().map(|volume| hand_over(volume, !start.read_only, start.io));
+        let volumes = start.volumes.iter().map(|volume| hand_over(volume, &start));
         Ok((ready, told, volumes.collect::<io::Result<Vec<_>>>()?))
     };
     let (ready, told, volumes) = hand_over().map_err(|e| failed("hand the volumes over", e))?;
