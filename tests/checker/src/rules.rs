@@ -10,6 +10,8 @@ use std::{
 use sluice_shim::platform::LockWord;
 use sluice_user_host::Watch;
 
+use crate::heap::apart;
+
 /// The IRQL of DPCs, and of whoever holds a spin lock.
 pub const DISPATCH_LEVEL: u8 = 2;
 
@@ -81,7 +83,7 @@ impl Checker {
         if self.strict && !std::thread::panicking() {
             panic!("{rule}: {how}");
         }
-        open(&self.broken).push((rule, how));
+        apart(|| open(&self.broken).push((rule, how)));
     }
 
     /// What was done against the rules, since this was last asked.
@@ -125,23 +127,24 @@ impl Watch for Checker {
     #[allow(clippy::panic, reason = "the thread would wait for itself")]
     fn acquires(&self, lock: &LockWord) {
         let lock = std::ptr::from_ref(lock).addr();
-        let held = HELD.with_borrow(Clone::clone);
+        let held = apart(|| HELD.with_borrow(Clone::clone));
         if held.contains(&lock) {
             self.breaks("lock.twice", "by the thread that holds it".to_owned());
             panic!("lock.twice");
         }
-        for before in held {
+        let order = |before: usize| {
             let mut order = open(&ORDER);
             order.insert((before, lock));
-            if order.contains(&(lock, before)) {
-                self.breaks("lock.order", "two locks, in both orders".to_owned());
-            }
+            order.contains(&(lock, before))
+        };
+        if apart(|| held.into_iter().any(order)) {
+            self.breaks("lock.order", "two locks, in both orders".to_owned());
         }
     }
 
     fn acquired(&self, lock: &LockWord) {
         let lock = std::ptr::from_ref(lock).addr();
-        HELD.with_borrow_mut(|held| held.push(lock));
+        apart(|| HELD.with_borrow_mut(|held| held.push(lock)));
         LOCKS.set(LOCKS.get() + 1);
     }
 
@@ -159,13 +162,13 @@ impl Watch for Checker {
     }
 
     fn submits(&self, call: usize) {
-        if open(&self.asked).insert(call, Instant::now()).is_some() {
+        if apart(|| open(&self.asked).insert(call, Instant::now())).is_some() {
             self.breaks("request.twice", "submitted before it was answered".to_owned());
         }
     }
 
     fn finishes(&self, call: usize) {
-        if open(&self.asked).remove(&call).is_none() {
+        if apart(|| open(&self.asked).remove(&call)).is_none() {
             self.breaks("request.unknown", "an answer to no question".to_owned());
         }
     }

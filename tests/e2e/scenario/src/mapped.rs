@@ -170,6 +170,9 @@ fn verifier_options(bench: &Bench, report: &mut Report) -> Result<()> {
         let (session, disk) = unlocked(bench, report, Shape::USUAL)?;
         session.call(report, "verifier", &[option.to_owned()])?;
         session.round_trip(report, disk, &plain(bench))?;
+        if option == "force-pending" {
+            session.call(report, "forced", &[])?;
+        }
         session.clean(report)?;
         session.on(report, disk, "remove", &[])?;
         session.stop(report)?;

@@ -117,6 +117,7 @@ NTSTATUS verifier_configure(const verifier_options *o)
     options.target[sizeof options.target - 1] = 0;
     options.disabled[sizeof options.disabled - 1] = 0;
     allocation_number = 0;
+    self()->given_back = 0;
     return STATUS_SUCCESS;
 }
 

@@ -144,6 +144,16 @@ fn verifier(o: &Options) {
     must("verifier", bench().configure(&v));
 }
 
+/// IRPs were made to pend, if that was asked for.
+fn forced() {
+    let counters = must("counters", bench().counters());
+    report::check(
+        "the driver's IRPs were made to pend",
+        counters.forced_pending > 0,
+        counters.forced_pending.to_string(),
+    );
+}
+
 fn write(o: &Options) {
     let (disk, (file, length)) = (o.disk(), o.file());
     match copy::write(
@@ -211,6 +221,7 @@ pub(crate) fn run(args: &[String]) -> ! {
             starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), most, step)
         }
         "verifier" => verifier(&o),
+        "forced" => forced(),
         "clean" => clean(),
         "forget" => {
             must("log", bench().call(LOG_RESET, &[]));
