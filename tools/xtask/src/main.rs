@@ -21,7 +21,7 @@ const HELP: &str = "usage: ./x COMMAND
   windows-cli                 build sluice.exe
   demo                        an NTFS file system through the driver, under Wine; a minute or two
   e2e [--long] [PART...]      the same and every end-to-end suite, or some: bench, scenario, mapped, discards, suites,
-                              memory; --long fails every allocation in turn
+                              memory; --long fails every allocation of a mapped volume
   bench [xts|intercept|parts|mapped|virtio] ...
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves

@@ -68,7 +68,7 @@ pub struct Options {
     pub work: PathBuf,
     /// The things under test.
     pub products: Products,
-    /// Fail every single allocation in turn, not only the first few dozen.
+    /// Fail every single allocation of a mapped volume in turn, not only some.
     pub long: bool,
     /// Of [`PARTS`], those that are run; all if there are none.
     pub only: Vec<String>,

@@ -226,7 +226,7 @@ static VOID NTAPI completer_thread(PVOID context)
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-/* Everything that waits or is ready ends now (surprise removal). */
+/* Everything that waits or is ready ends now (surprise removal, reset). */
 void port_flush_queues(disk *d, UCHAR srb_status, NTSTATUS status)
 {
     KIRQL irql;
@@ -297,7 +297,9 @@ static NTSTATUS steer(disk *d, PIRP irp, const request *r)
     case SRB_FUNCTION_LOCK_QUEUE: case SRB_FUNCTION_QUIESCE_DEVICE: d->locked = TRUE; break;
     case SRB_FUNCTION_UNLOCK_QUEUE: d->locked = FALSE; break;
     case SRB_FUNCTION_RELEASE_QUEUE: case SRB_FUNCTION_FLUSH_QUEUE: d->frozen = FALSE; break;
-    case SRB_FUNCTION_RESET_BUS: case SRB_FUNCTION_RESET_DEVICE: case SRB_FUNCTION_RESET_LOGICAL_UNIT: break;
+    case SRB_FUNCTION_RESET_BUS: case SRB_FUNCTION_RESET_DEVICE: case SRB_FUNCTION_RESET_LOGICAL_UNIT:
+        port_flush_queues(d, SRB_STATUS_BUS_RESET, STATUS_IO_DEVICE_ERROR);
+        break;
     default:
         if (!d->mode.generous) return refuse(irp, r->srb, SRB_STATUS_INVALID_REQUEST, STATUS_INVALID_DEVICE_REQUEST);
         if (r->flags & SRB_FLAGS_DATA_IN && r->data) fill_raw(r->data, *r->length);

@@ -217,8 +217,10 @@ pub(crate) fn run(args: &[String]) -> ! {
         }
         "driver-statistics" => driver::statistics(),
         "starve" => {
-            let (most, step) = (o.number("most") as u32, o.number_or("step", 1) as u32);
-            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), most, step)
+            let number = |name, otherwise| o.number_or(name, otherwise) as u32;
+            let (first, step, most) = (number("first", 1), number("step", 1), o.number("most") as u32);
+            let plan = starve::Plan { first, step, most };
+            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), &plan)
         }
         "verifier" => verifier(&o),
         "forced" => forced(),

@@ -152,15 +152,23 @@ impl Life<'_> {
     }
 }
 
-/// Up to `most` lives, until no allocation is left to fail; of `step` allocations, one does.
-pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, mapped: bool, most: u32, step: u32) {
+/// Which allocations fail: the `first`, and of `step` that follow one, in up to `most` lives.
+pub(crate) struct Plan {
+    pub(crate) first: u32,
+    pub(crate) step: u32,
+    pub(crate) most: u32,
+}
+
+/// A life in which none fails, and then those that are planned, until no allocation is left to fail.
+pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, mapped: bool, plan: &Plan) {
     let (keys, mut lives) = (Keys::of(passphrase), 0);
-    for n in (0..=most).map(|life| life * step.max(1)) {
+    let planned = (0..plan.most).map(|life| plan.first.max(1) + life * plan.step.max(1));
+    for n in std::iter::once(0).chain(planned) {
         let life = Life { bench, image, keys: &keys, mapped, n };
-        report::progress("starve", n.into(), (most * step).into());
+        report::progress("starve", lives.into(), plan.most.into());
         match life.live() {
             Ok(false) if n > 0 => break,
-            Ok(_) => lives = n / step.max(1),
+            Ok(failed) => lives += u32::from(failed),
             Err(e) => report::fatal(format!("allocation {n} fails: error {e} ({e:#x})")),
         }
     }

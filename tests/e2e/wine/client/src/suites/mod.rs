@@ -39,6 +39,8 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "mapped-surprise" => mapped::surprise(&disk),
         "control" => control::run(&disk),
         "control-keyless" => control::keyless(),
+        "reset" => endings::reset(&disk),
+        "reset-mapped" => endings::reset_mapped(&disk),
         "cancel" => endings::cancel(&disk),
         "pnp" => endings::pnp(&disk, true),
         "pnp-plain" => endings::pnp(&disk, false),
