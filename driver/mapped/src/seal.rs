@@ -56,6 +56,15 @@ pub struct Sealer {
     credulous: bool,
 }
 
+/// In registers as wide as the cipher's.
+fn hash_key(key: &[u8; BLOCK], backend: Backend) -> Option<Key> {
+    match backend {
+        #[cfg(feature = "wide")]
+        Backend::Vaes => Key::wide(key),
+        _ => Key::new(key),
+    }
+}
+
 impl Sealer {
     /// Derives the keys of the volume `uuid`. Without encryption the volume key is random all the same, but everybody
     /// can read it in the header: then tags find damage, and not what somebody has forged.
@@ -73,7 +82,7 @@ impl Sealer {
         // HKDF refuses only outputs beyond 255 hashes.
         derive.expand(TAG, &mut *keys).map_err(|_| Error::Length)?;
         let (hash, tag) = keys.split_first_chunk().ok_or(Error::Length)?;
-        let hash = Key::new(hash).ok_or(Error::NoMemory)?;
+        let hash = hash_key(hash, backend).ok_or(Error::NoMemory)?;
         let tag = Aes256::new_from_slice(tag).map_err(|_| Error::Length)?;
         let tag = try_box(tag).ok_or(Error::NoMemory)?;
         let data = if encrypted {

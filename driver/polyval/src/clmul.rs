@@ -58,14 +58,14 @@ impl Powers {
 
 #[target_feature(enable = "pclmulqdq,sse2")]
 #[inline]
-fn load(bytes: &[u8; BLOCK]) -> __m128i {
+pub(crate) fn load(bytes: &[u8; BLOCK]) -> __m128i {
     // SAFETY: 16 readable bytes; unaligned is allowed.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "pclmulqdq,sse2")]
 #[inline]
-fn store(bytes: &mut [u8; BLOCK], value: __m128i) {
+pub(crate) fn store(bytes: &mut [u8; BLOCK], value: __m128i) {
     // SAFETY: 16 writable bytes; unaligned is allowed.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) };
 }
@@ -73,7 +73,7 @@ fn store(bytes: &mut [u8; BLOCK], value: __m128i) {
 /// Divided by x^64: halves swapped, and the low one times q.
 #[target_feature(enable = "pclmulqdq,sse2")]
 #[inline]
-fn divided(value: __m128i) -> __m128i {
+pub(crate) fn divided(value: __m128i) -> __m128i {
     let low_times_q = _mm_clmulepi64_si128::<0x00>(value, _mm_set_epi64x(0, Q));
     _mm_xor_si128(_mm_shuffle_epi32::<0x4e>(value), low_times_q)
 }
@@ -81,7 +81,7 @@ fn divided(value: __m128i) -> __m128i {
 /// R and F of one block and one power.
 #[target_feature(enable = "pclmulqdq,sse2")]
 #[inline]
-fn products(block: __m128i, [power, less]: &[[u8; BLOCK]; 2]) -> (__m128i, __m128i) {
+pub(crate) fn products(block: __m128i, [power, less]: &[[u8; BLOCK]; 2]) -> (__m128i, __m128i) {
     let (power, less) = (load(power), load(less));
     let (low_high, high_high) =
         (_mm_clmulepi64_si128::<0x10>(block, less), _mm_clmulepi64_si128::<0x11>(block, power));

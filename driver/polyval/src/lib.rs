@@ -2,7 +2,7 @@
 //!
 //! The `polyval` crate reduces after each block (0.6), or uses VEX-encoded instructions (0.7), which clear the
 //! upper halves of YMM registers: a kernel that has not saved them may not. Here eight blocks share a reduction and
-//! every instruction is one of SSE. On other processors the work falls back on the crate.
+//! every instruction is one of SSE; in user mode, with the feature `wide`, 32 blocks, in ZMM registers. On other processors the work falls back on the crate.
 //!
 //! Nothing branches on, or indexes by, key or data. Expanded keys lie on the heap and are wiped when dropped.
 #![no_std]
@@ -11,6 +11,8 @@ extern crate alloc;
 
 #[cfg(target_arch = "x86_64")]
 mod clmul;
+#[cfg(all(target_arch = "x86_64", feature = "wide"))]
+mod wide;
 
 use alloc::boxed::Box;
 
@@ -30,6 +32,8 @@ pub struct Key(Expanded);
 enum Expanded {
     #[cfg(target_arch = "x86_64")]
     Clmul(Box<clmul::Powers>),
+    #[cfg(all(target_arch = "x86_64", feature = "wide"))]
+    Wide(Box<wide::Powers>),
     Portable(Box<Bytes>),
 }
 
@@ -42,7 +46,20 @@ impl Drop for Bytes {
 }
 
 impl Key {
-    /// Expands a key. `None` when memory has run out.
+    /// Expands a key, for the widest registers that this machine has. User mode. `None` when memory has run out.
+    #[cfg(feature = "wide")]
+    #[must_use]
+    pub fn wide(key: &[u8; BLOCK]) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if sluice_xts::Backend::detect() == sluice_xts::Backend::Vaes {
+            let mut powers = try_box(wide::Powers::zeroed())?;
+            powers.expand(key);
+            return Some(Self(Expanded::Wide(powers)));
+        }
+        Self::new(key)
+    }
+
+    /// Expands a key, for XMM registers. `None` when memory has run out.
     #[must_use]
     pub fn new(key: &[u8; BLOCK]) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
@@ -68,6 +85,8 @@ impl Key {
         match &self.0 {
             #[cfg(target_arch = "x86_64")]
             Expanded::Clmul(powers) => powers.absorb(state, blocks),
+            #[cfg(all(target_arch = "x86_64", feature = "wide"))]
+            Expanded::Wide(powers) => powers.absorb(state, blocks),
             Expanded::Portable(key) => absorb_portable(key, state, blocks),
         }
     }

@@ -28,6 +28,11 @@ fn hash(key: &Key, blocks: &[[u8; 16]]) -> [u8; 16] {
     state
 }
 
+/// One for each way to hash.
+fn keys(key: &[u8; 16]) -> [Key; 3] {
+    [Key::wide(key).unwrap(), Key::new(key).unwrap(), Key::portable(key).unwrap()]
+}
+
 fn block(hex: &str) -> [u8; 16] {
     u128::from_str_radix(hex, 16).unwrap().to_be_bytes()
 }
@@ -36,7 +41,7 @@ fn block(hex: &str) -> [u8; 16] {
 fn the_example_of_rfc_8452_appendix_a() {
     let key = block("25629347589242761d31f826ba4b757b");
     let blocks = [block("4f4f95668c83dfb6401762bb2d01a262"), block("d1a24ddd2721d006bbe45f20d3c9f362")];
-    for key in [Key::new(&key).unwrap(), Key::portable(&key).unwrap()] {
+    for key in keys(&key) {
         assert_eq!(hash(&key, &blocks), block("f7a3b47b846119fae5b7866cf5e5b77e"));
     }
 }
@@ -50,7 +55,7 @@ fn any_number_of_blocks_in_any_pieces_agrees_with_the_crate() {
         let mut theirs = polyval::Polyval::new(&secret.into());
         blocks.iter().for_each(|block| theirs.update(&[(*block).into()]));
         let expected: [u8; 16] = theirs.finalize().into();
-        for key in [Key::new(&secret).unwrap(), Key::portable(&secret).unwrap()] {
+        for key in keys(&secret) {
             assert_eq!(hash(&key, &blocks), expected, "{count} blocks");
             let mut state = [0; 16];
             let mut left = &blocks[..];

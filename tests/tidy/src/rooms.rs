@@ -56,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver/chain", &[]),
     ("driver/xts", &["sluice-chain"]),
     ("driver/engine", &["sluice-chain", "sluice-xts"]),
-    ("driver/polyval", &["sluice-chain"]),
+    ("driver/polyval", &["sluice-chain", "sluice-xts"]),
     ("driver/mapped", &["sluice-chain", "sluice-engine", "sluice-polyval", "sluice-xts"]),
     ("driver/control", &["sluice-chain"]),
     ("compat-shim", &["sluice-chain"]),

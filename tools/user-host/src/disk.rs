@@ -236,6 +236,17 @@ impl Disk {
         Ticket { disk: self, call, buffer: operation.buffer, _of_this_thread: PhantomData }
     }
 
+    /// Starts a transfer from or into memory of the caller's. Any number may be under way.
+    ///
+    /// # Safety
+    /// `memory` stays mapped, and while it is read into nobody's, until the ticket has been answered or dropped.
+    pub unsafe fn start_at(&self, direction: Direction, sector: u64, memory: Segment) -> Ticket<'_> {
+        let call = Leaked::new(Call::new(incoming(direction, Flags::default(), sector, memory)));
+        // SAFETY: the ticket keeps the call until the answer has come, the caller the memory.
+        unsafe { self.callers.submit(&self.unit, &call) };
+        Ticket { disk: self, call, buffer: Vec::new(), _of_this_thread: PhantomData }
+    }
+
     /// Reads into `buffer` and waits.
     pub fn read(&self, sector: u64, buffer: &mut [u8]) -> Answer {
         self.transfer(Direction::READ, Flags::default(), sector, buffer.as_mut_ptr(), buffer.len())
@@ -270,16 +281,7 @@ impl Disk {
         at: *mut u8,
         length: usize,
     ) -> Answer {
-        let incoming = Incoming {
-            direction,
-            flags,
-            sector,
-            length: u32::try_from(length).unwrap_or(u32::MAX), // no multiple of a sector: refused
-            payload: Segment { address: at, length },
-            same: false,
-            carry: Carry::default(),
-        };
-        let call = Call::new(incoming);
+        let call = Call::new(incoming(direction, flags, sector, Segment { address: at, length }));
         // SAFETY: this function waits for the answer, so that both the call and the caller's bytes stay.
         unsafe { self.callers.submit(&self.unit, &call) };
         self.wait(&call)
@@ -311,6 +313,11 @@ impl Disk {
             None => thread::park_timeout(Duration::from_micros(50)),
         }
     }
+}
+
+fn incoming(direction: Direction, flags: Flags, sector: u64, payload: Segment) -> Incoming {
+    let length = u32::try_from(payload.length).unwrap_or(u32::MAX); // no multiple of a sector: refused
+    Incoming { direction, flags, sector, length, payload, same: false, carry: Carry::default() }
 }
 
 impl Drop for Disk {
