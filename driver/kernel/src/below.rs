@@ -475,6 +475,8 @@ impl Medium for OneByOne<'_> {
     fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
         let mut copy = from_pool(buffer.len())?;
         copy.copy_from_slice(buffer);
+        // What can have several owners cannot be asked for: that there is memory is found out by asking for as much.
+        drop(from_pool(buffer.len() + 64)?);
         let write = DeviceOp::Write { offset, length: buffer.len(), data: Arc::from(copy) };
         self.below.wait_for(write, self.at).result
     }
