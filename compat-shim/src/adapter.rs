@@ -36,12 +36,15 @@ pub struct Adapter {
 pub struct Faults {
     /// Requests completed that the miniport did not have (a second time, or never given to it).
     pub not_owned: AtomicU64,
+    /// Requests whose SRB, sense data or private memory was written to after they were completed. Only looked for with
+    /// the feature `checked`.
+    pub touched: AtomicU64,
 }
 
 impl Adapter {
     /// Hosts the miniport behind `hw`.
     pub const fn new(hw: Hw, platform: &'static dyn Platform) -> Self {
-        let faults = Faults { not_owned: AtomicU64::new(0) };
+        let faults = Faults { not_owned: AtomicU64::new(0), touched: AtomicU64::new(0) };
         Self { hw, platform, completed: Completed::new(), deferring: AtomicUsize::new(0), faults }
     }
 
@@ -74,6 +77,7 @@ impl Adapter {
         if unsafe { pointer.as_ref() }.take_back(given) {
             // SAFETY: the exchange made it ours.
             let mut request = unsafe { Owned::taken(pointer) };
+            request.retire();
             request.io().status = Status::BUSY;
             self.defer(request);
         }

@@ -29,6 +29,8 @@ pub mod miniport;
 pub mod platform;
 pub mod queue;
 pub mod request;
+mod retired;
+mod same;
 pub mod scsi;
 pub mod spare;
 pub mod storport;

@@ -1,10 +1,15 @@
 //! What a miniport is to the shim, and the safe trait for miniports written in Rust.
 
-use core::{ffi::c_void, ptr::NonNull};
+use core::{
+    ffi::c_void,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
 use sluice_chain::bytes::Target;
 
 use crate::{
+    queue::Completed,
     request::Request,
     scsi::sense::Refusal,
     storport::{ScsiStatus, SrbKind, SrbStatus, SrbView},
@@ -71,6 +76,38 @@ unsafe extern "system" fn start_io<M: Miniport>(device_extension: *mut c_void, s
     // SAFETY: `Hw::of` paired this function with an `M` that lives as long as the adapter.
     unsafe { &*device_extension.cast::<M>() }.start_io(Srb(srb));
     1
+}
+
+/// SRBs on their way to a miniport's own thread: any number put some in, one thread takes them. It has room for all there
+/// are, without allocating.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    put: Completed,
+    /// What the thread has taken and not looked at, oldest first.
+    taken: AtomicPtr<Request>,
+}
+
+impl Inbox {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self { put: Completed::new(), taken: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Puts one in. Up to DISPATCH_LEVEL.
+    pub fn put(&self, srb: Srb) {
+        // SAFETY: the miniport has the request, and gives it up to the list. Its link is in use by nobody while it is the
+        // miniport's.
+        unsafe { self.put.push(Request::of_srb(srb.0)) };
+    }
+
+    /// The one that was put in first. For one thread: if there are several, some SRBs may be found by none.
+    pub fn next(&self) -> Option<Srb> {
+        let taken = self.taken.swap(ptr::null_mut(), Ordering::AcqRel);
+        let first = NonNull::new(taken).or_else(|| self.put.take())?;
+        // SAFETY: the list owned it and gave it up.
+        self.taken.store(unsafe { (*first.as_ptr()).next }, Ordering::Release);
+        Some(Srb(Request::srb_of(first)))
+    }
 }
 
 /// An SRB that the miniport has and must complete. Completing consumes it, so it cannot happen twice.

@@ -15,6 +15,8 @@ use sluice_chain::{
 use crate::{
     discard,
     queue::Waiting,
+    retired::{is_untouched, retire},
+    same,
     scsi::{
         cdb::{BlockRange, Form},
         encode::Cdb,
@@ -44,6 +46,8 @@ pub struct Incoming {
     pub length: u32,
     /// The payload in system addresses; for DISCARD the UNMAP parameter list (SBC-4 5.35). May change under us.
     pub payload: Segment,
+    /// WRITE: the payload is one sector, to be written to each (WRITE SAME); without a payload it is zeros.
+    pub same: bool,
     /// What the miniport's SRB takes over from the caller's.
     pub carry: Carry,
 }
@@ -62,6 +66,7 @@ impl Incoming {
         sector: 0,
         length: 0,
         payload: Segment::EMPTY,
+        same: false,
         carry: Carry::NONE,
     };
 }
@@ -182,7 +187,7 @@ unsafe impl Sync for Request {}
 impl Request {
     /// A free request. `host` is for the host's own use.
     pub fn new(host: [usize; 4]) -> Self {
-        Self {
+        let mut new = Self {
             io: fresh_io(),
             segment: Segment::EMPTY,
             transfer: Segment::EMPTY,
@@ -197,7 +202,10 @@ impl Request {
             srb: SrbStorage::new(),
             sense: [0; SENSE_BYTES],
             host,
-        }
+        };
+        retire(new.srb.bytes_mut());
+        retire(&mut new.sense);
+        new
     }
 
     /// The host's words.
@@ -298,6 +306,9 @@ impl Owned {
     pub(crate) fn prepare(&mut self, incoming: &Incoming, waiting: *mut Waiting, unit: &Unit) {
         let pointer = self.0.as_ptr();
         let request = &mut **self;
+        if request.held.as_mut().is_some_and(|held| !is_untouched(held.rest())) {
+            unit.adapter().faults().touched.fetch_add(1, Ordering::Relaxed);
+        }
         request.segment = Segment { address: incoming.payload.address, length: incoming.length as usize };
         request.transfer = Segment::EMPTY;
         request.waiting = waiting;
@@ -313,7 +324,8 @@ impl Owned {
         io.length = incoming.length;
         io.transferred = 0;
         io.position = 0;
-        io.segment_count = u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE));
+        io.segment_count =
+            u32::from(matches!(incoming.direction, Direction::READ | Direction::WRITE | Direction::STATUS));
         // SAFETY: fields of the live request. Not through `request`, whose borrow ends with this function.
         let (whole, private) = unsafe { (&raw const (*pointer).segment, &raw const (*pointer).io.private) };
         io.segments = whole;
@@ -327,6 +339,10 @@ impl Owned {
                 }
                 io.segments = private;
                 io.segment_count = 1;
+            }
+            Some(held) if incoming.same => {
+                io.private = same::expand(incoming.payload, unit.sector_size(), incoming.length, held);
+                io.segments = private;
             }
             Some(held) => io.spare = Segment { address: held.address().as_ptr(), length: held.size() },
             None => {}
@@ -344,6 +360,9 @@ impl Owned {
     /// If no SRB can say it.
     pub(crate) fn build_srb(&mut self, unit: &Unit) -> Result<(), Status> {
         let request = &mut **self;
+        if !is_untouched(request.srb.bytes()) || !is_untouched(&request.sense) {
+            unit.adapter().faults().touched.fetch_add(1, Ordering::Relaxed);
+        }
         request.transfer = request.find_transfer()?;
         let (asked, made);
         let cdb = if request.io.direction == Incoming::COMMAND {
@@ -376,11 +395,22 @@ impl Owned {
     pub(crate) fn take_result(&mut self, kind: SrbKind) {
         let request = &mut **self;
         let answer = request.srb.answer(kind);
+        request.retire();
         let good = matches!(answer.srb_status.code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN)
             || request.has_recovered(&answer);
         request.answer = Some(answer);
         request.io.transferred = if good { answer.data_transfer_length.min(request.io.length) } else { 0 };
         request.io.status = if good { Status::OK } else { Status::DEVICE };
+    }
+
+    /// The last of a request: what it held goes back to where nobody may touch it.
+    pub(crate) fn end(&mut self) {
+        let request = &mut **self;
+        request.waiting = ptr::null_mut();
+        retire(&mut request.sense);
+        if let Some(held) = &mut request.held {
+            retire(held.rest());
+        }
     }
 
     /// How it went, for the caller.
@@ -420,6 +450,11 @@ impl DerefMut for Owned {
 }
 
 impl Request {
+    /// The SRB is the miniport's no more.
+    pub(crate) fn retire(&mut self) {
+        retire(self.srb.bytes_mut());
+    }
+
     /// Whether the device reports an error that it has overcome: the data has moved, and class drivers take it for a
     /// success (SPC-5 4.4.8, RECOVERED ERROR).
     fn has_recovered(&self, answer: &SrbAnswer) -> bool {
@@ -433,12 +468,12 @@ impl Request {
     /// The one stretch of memory that an SRB can name.
     fn find_transfer(&mut self) -> Result<Segment, Status> {
         match self.io.direction {
-            Direction::READ | Direction::WRITE if self.io.segment_count == 1 => {
+            Direction::READ | Direction::WRITE | Direction::STATUS if self.io.segment_count == 1 => {
                 // SAFETY: points at `segment`, at `io.private`, or where a stage has put one segment.
                 Ok(unsafe { *self.io.segments })
             }
             // Scatter lists reach miniports that ask for them later; a stage that splits a payload is refused.
-            Direction::READ | Direction::WRITE => Err(Status::INTERNAL),
+            Direction::READ | Direction::WRITE | Direction::STATUS => Err(Status::INTERNAL),
             Incoming::COMMAND => Ok(self.segment),
             Direction::DISCARD => {
                 let held = self.held.as_mut().ok_or(Status::INTERNAL)?;
@@ -460,6 +495,7 @@ impl Request {
             Direction::DISCARD => {
                 Cdb::unmap(u16::try_from(self.transfer.length).map_err(|_| Status::INVALID)?)
             }
+            Direction::STATUS => Cdb::get_lba_status(io.sector, io.length),
             Direction::FLUSH if self.carry.function != SrbFunction::EXECUTE_SCSI => return Ok(None),
             // All of the cache, whatever range the caller named: more than asked is allowed.
             Direction::FLUSH => Cdb::synchronize_cache(BlockRange::default(), form),
@@ -470,7 +506,7 @@ impl Request {
 
 fn data_flags(direction: Direction) -> SrbFlags {
     match direction {
-        Direction::READ => SrbFlags::DATA_IN,
+        Direction::READ | Direction::STATUS => SrbFlags::DATA_IN,
         Direction::WRITE | Direction::DISCARD => SrbFlags::DATA_OUT,
         _ => SrbFlags(0),
     }

@@ -1,6 +1,11 @@
 //! Private memory for writes that a stage changes: set up with the unit, never allocated per I/O.
 
-use core::ptr::{self, NonNull};
+use core::{
+    ptr::{self, NonNull},
+    slice,
+};
+
+use crate::retired::retire;
 
 /// Size classes of private memory.
 const CLASSES: usize = 2;
@@ -52,7 +57,10 @@ impl Spares {
     /// `address` points at as many bytes as its class has (at least a pointer's), initialized, aligned to 8, used
     /// by nobody else for as long as these spares exist.
     pub unsafe fn add(&mut self, large: bool, address: NonNull<u8>) {
-        self.give(Held { class: usize::from(large), size: 0, address });
+        let class = usize::from(large);
+        let mut held = Held { class, size: self.classes[class].size, address };
+        retire(held.rest());
+        self.give(held);
     }
 
     /// The largest transfer that fits a buffer, in bytes, while all are free.
@@ -88,6 +96,13 @@ impl Held {
     /// First byte.
     pub(crate) fn address(&self) -> NonNull<u8> {
         self.address
+    }
+
+    /// All but the first bytes, in which a free buffer holds the next one's address.
+    pub(crate) fn rest(&mut self) -> &mut [u8] {
+        let link = size_of::<*mut u8>();
+        // SAFETY: `Spares::add`'s contract: so many bytes, initialized, and whoever has this has them alone.
+        unsafe { slice::from_raw_parts_mut(self.address.add(link).as_ptr(), self.size.saturating_sub(link)) }
     }
 
     /// Length in bytes.

@@ -345,7 +345,7 @@ impl Unit {
         if let Some(waiting) = NonNull::new(request.waiting) {
             host.finish(waiting, &request.finished());
         }
-        request.waiting = ptr::null_mut();
+        request.end();
         let mut pool = self.lock();
         pool.give(request);
         if pool.held & Hold::CHANGING.0 != 0 && pool.busy == 0 {
@@ -403,7 +403,12 @@ impl Unit {
         let aligned = sector_size != 0 && incoming.length.is_multiple_of(sector_size);
         let mapped = incoming.length == 0 || !incoming.payload.address.is_null();
         let whole = match incoming.direction {
+            Direction::WRITE if incoming.same => {
+                let sector = incoming.payload.length;
+                aligned && (sector == 0 || mapped && sector >= sector_size as usize)
+            }
             Direction::READ | Direction::WRITE => aligned && mapped,
+            Direction::STATUS => mapped,
             Direction::VERIFY => aligned,
             Direction::DISCARD | Incoming::COMMAND => mapped,
             Direction::FLUSH => true,
@@ -415,7 +420,7 @@ impl Unit {
 
     fn spare_bytes(&self, incoming: &Incoming) -> usize {
         match incoming.direction {
-            Direction::WRITE if self.spare_on_write => incoming.length as usize,
+            Direction::WRITE if self.spare_on_write || incoming.same => incoming.length as usize,
             Direction::DISCARD => crate::discard::spare_bytes(incoming.length),
             _ => 0,
         }

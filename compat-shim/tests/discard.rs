@@ -14,9 +14,10 @@ use std::sync::{
 };
 
 use sluice_chain::{Chain, Flags, Stage, StageIo, Status, Verdict, abi::Needs};
+use sluice_checker::Disk;
 use sluice_miniport_ram::Ram;
 use sluice_shim::storport::SrbKind;
-use sluice_user_host::{Disk, Operation, Setup};
+use sluice_user_host::{Operation, Setup};
 use support::{KINDS, Place, Random, SECTOR, unmap_list};
 
 const SECTORS: u64 = 256;

@@ -77,6 +77,7 @@ impl Scribe {
             sector: 3,
             length: 512,
             payload: Segment { address: self.memory.load(Ordering::Relaxed), length: 512 },
+            same: false,
             carry: Carry::default(),
         }
     }

@@ -11,8 +11,9 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use sluice_chain::{Chain, Flags, Status};
+use sluice_checker::Disk;
 use sluice_shim::storport::SrbKind;
-use sluice_user_host::{Disk, Executor, Operation, Setup, Ticket};
+use sluice_user_host::{Executor, Operation, Setup, Ticket};
 use support::{Gate, Random, Recorder, SECTOR, Xor, eventually, mask, unmap_list};
 
 const SECTORS: u64 = 4096;
@@ -103,8 +104,13 @@ fn what_is_withdrawn_is_never_started_and_what_is_not_is() {
         let gate = Gate::new(SECTORS, SrbKind::Extended, true);
         let executor = if seed % 2 == 0 { Executor::Thread } else { Executor::Inline };
         let requests = 1 + random.below(3) as usize;
-        let setup =
-            Setup { requests, small: (512, 1), large: (2048, 1 + random.below(2) as usize), executor };
+        let setup = Setup {
+            requests,
+            small: (512, 1),
+            large: (2048, 1 + random.below(2) as usize),
+            executor,
+            ..Setup::default()
+        };
         let disk = Disk::new(Arc::clone(&gate), SECTOR, changing(), &setup);
         let count = 24;
         let mut tickets: Vec<_> = (0..count)

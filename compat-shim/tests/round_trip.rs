@@ -11,12 +11,13 @@ mod support;
 use std::sync::Arc;
 
 use sluice_chain::{Chain, Direction, Flags, Status};
+use sluice_checker::Disk;
 use sluice_miniport_ram::Ram;
 use sluice_shim::{
     scsi::cdb::Form,
     storport::{SrbFunction, SrbKind, SrbStatus},
 };
-use sluice_user_host::{Disk, Executor, Operation, Setup};
+use sluice_user_host::{Executor, Operation, Setup};
 use support::{EndsAt, KINDS, Keeper, Place, Random, Recorder, SECTOR, Xor, mask, unmap_list};
 
 const SECTORS: u64 = 4096;

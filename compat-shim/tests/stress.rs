@@ -16,12 +16,13 @@ use std::{
 };
 
 use sluice_chain::{Chain, Status};
+use sluice_checker::Disk;
 use sluice_miniport_ram::Ram;
 use sluice_shim::{
     miniport::{Miniport, Srb},
     storport::SrbKind,
 };
-use sluice_user_host::{Disk, Executor, Operation, Setup, Ticket};
+use sluice_user_host::{Executor, Operation, Setup, Ticket};
 use support::{Keeper, Place, Random, Recorder, SECTOR, Xor, mask, unmap_list};
 
 /// Callers at once.
@@ -216,6 +217,7 @@ fn run(seed: u64, turns: u64) {
         small: (4096, random.below(4) as usize),
         large: (REGION as usize * SECTOR as usize, 1 + random.below(2) as usize),
         executor: if random.below(2) == 0 { Executor::Inline } else { Executor::Thread },
+        ..Setup::default()
     };
     let disk = Disk::new(device, SECTOR, chain, &setup);
     thread::scope(|scope| {

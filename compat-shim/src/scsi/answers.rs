@@ -85,8 +85,38 @@ pub struct Limits {
     pub max_unmap_descriptors: u32,
     /// Blocks that are unmapped together.
     pub unmap_granularity: u32,
+    /// Most blocks of one WRITE SAME, which must say how many; 0 if that is not told.
+    pub max_write_same: u32,
     /// Unmapped blocks read as zeros.
     pub reads_zeros: bool,
+}
+
+impl Limits {
+    /// The page of limits or that of provisioning; nothing for others.
+    pub fn write(&self, page: u8, buffer: &mut [u8], allocation: u16) -> usize {
+        let mut data = [0; 64];
+        let body = match page {
+            page::LIMITS => {
+                data[4] = u8::from(self.max_write_same != 0); // WSNZ
+                data[8..12].copy_from_slice(&self.max_transfer.to_be_bytes());
+                data[20..24].copy_from_slice(&self.max_unmap_blocks.to_be_bytes());
+                data[24..28].copy_from_slice(&self.max_unmap_descriptors.to_be_bytes());
+                data[28..32].copy_from_slice(&self.unmap_granularity.to_be_bytes());
+                data[36..44].copy_from_slice(&u64::from(self.max_write_same).to_be_bytes());
+                60
+            }
+            page::PROVISIONING => {
+                let unmap = self.max_unmap_blocks != 0;
+                data[5] = u8::from(unmap) << 7 | u8::from(unmap && self.reads_zeros) << 2;
+                data[6] = if unmap { 0x02 } else { 0 }; // thin
+                4
+            }
+            _ => return 0,
+        };
+        data[1] = page;
+        data[3] = body;
+        put(&data[..4 + usize::from(body)], buffer, usize::from(allocation))
+    }
 }
 
 /// VPD page codes that [`vital`] answers.
@@ -141,22 +171,10 @@ pub fn vital(
             data[8..16].copy_from_slice(&identity.name.to_be_bytes());
             12
         }
-        page::LIMITS => {
-            data[8..12].copy_from_slice(&limits.max_transfer.to_be_bytes());
-            data[20..24].copy_from_slice(&limits.max_unmap_blocks.to_be_bytes());
-            data[24..28].copy_from_slice(&limits.max_unmap_descriptors.to_be_bytes());
-            data[28..32].copy_from_slice(&limits.unmap_granularity.to_be_bytes());
-            60
-        }
+        page::LIMITS | page::PROVISIONING => return Some(limits.write(page, buffer, allocation)),
         page::CHARACTERISTICS => {
             data[4..6].copy_from_slice(&1_u16.to_be_bytes()); // does not rotate
             60
-        }
-        page::PROVISIONING => {
-            let unmap = limits.max_unmap_blocks != 0;
-            data[5] = u8::from(unmap) << 7 | u8::from(unmap && limits.reads_zeros) << 2;
-            data[6] = if unmap { 0x02 } else { 0 }; // thin
-            4
         }
         _ => return None,
     };

@@ -90,6 +90,16 @@ impl Cdb {
         cdb
     }
 
+    /// GET LBA STATUS from `lba` on: at most `allocation` bytes come.
+    #[must_use]
+    pub fn get_lba_status(lba: u64, allocation: u32) -> Self {
+        let mut cdb = Self::new(opcode::SERVICE_ACTION_IN_16, 16);
+        cdb.bytes[1] = service::GET_LBA_STATUS;
+        cdb.put(2, lba.to_be_bytes());
+        cdb.put(10, allocation.to_be_bytes());
+        cdb
+    }
+
     /// UNMAP of a parameter list of `length` bytes.
     #[must_use]
     pub fn unmap(length: u16) -> Self {

@@ -19,6 +19,10 @@ struct Layout {
 
 /// SCSI_PASS_THROUGH and _DIRECT: `Length`, and the offset of `Cdb`.
 const SCSI: [Layout; 2] = [Layout { length: 56, at: 36 }, Layout { length: 44, at: 28 }];
+/// SCSI_PASS_THROUGH_EX and _DIRECT_EX: likewise, but `Cdb` is as long as `CdbLength` says, beyond `Length` if need be.
+const SCSI_EX: [Layout; 2] = [Layout { length: 64, at: 56 }, Layout { length: 52, at: 48 }];
+/// The longest CDB that we take apart.
+const LONGEST_CDB: usize = 32;
 /// ATA_PASS_THROUGH_EX and _DIRECT: `Length`, and the offset of `CurrentTaskFile`.
 const ATA: [Layout; 2] = [Layout { length: 48, at: 40 }, Layout { length: 40, at: 32 }];
 
@@ -31,6 +35,9 @@ pub fn inspect(code: u32, buffer: &[u8]) -> Option<RequestKind> {
             let cdb: &[u8; 16] = part(buffer, &SCSI)?;
             let length = usize::from(*buffer.get(6)?);
             RequestKind::Command(Command::parse(cdb.get(..length)?).ok()?)
+        }
+        code::SCSI_PASS_THROUGH_EX | code::SCSI_PASS_THROUGH_DIRECT_EX => {
+            RequestKind::Command(Command::parse(extended_cdb(buffer)?).ok()?)
         }
         code::ATA_PASS_THROUGH | code::ATA_PASS_THROUGH_DIRECT => {
             let &[features, _, _, _, _, _, command, _] = part(buffer, &ATA)?;
@@ -48,6 +55,16 @@ pub fn inspect(code: u32, buffer: &[u8]) -> Option<RequestKind> {
         code::STORAGE_PROTOCOL_COMMAND => RequestKind::NvmeAdmin(nvme_admin(buffer)),
         _ => return None,
     })
+}
+
+/// The CDB of the forms that name their version first: `Version`, `Length` and `CdbLength`, of four bytes each.
+fn extended_cdb(buffer: &[u8]) -> Option<&[u8]> {
+    let (version, length) = (u32_at(buffer, 0)?, u32_at(buffer, 4)?);
+    let layout = SCSI_EX.iter().find(|layout| u32::from(layout.length) == length)?;
+    let count = usize::try_from(u32_at(buffer, 8)?).ok().filter(|&count| count <= LONGEST_CDB)?;
+    // Nobody has seen another version, nor a buffer without all of the structure.
+    buffer.get(..usize::from(layout.length)).filter(|_| version == 0)?;
+    buffer.get(layout.at..)?.get(..count)
 }
 
 const ATA_FLAGS_DATA_IN: u16 = 2;
@@ -105,6 +122,30 @@ mod tests {
         assert_eq!(inspect(code::SCSI_PASS_THROUGH, &lying), None);
         lying[0] = 55;
         assert_eq!(inspect(code::SCSI_PASS_THROUGH, &lying), None);
+    }
+
+    #[test]
+    fn both_sizes_of_the_extended_forms_show_their_command() {
+        let mut verify = [0; 32];
+        (verify[0], verify[7], verify[9], verify[31]) = (0x7F, 24, 0x0A, 1);
+        for (length, at) in [(64_u32, 56), (52, 48)] {
+            let mut buffer = vec![0; at + 32];
+            buffer[4..8].copy_from_slice(&length.to_le_bytes());
+            buffer[8] = 32;
+            buffer[at..].copy_from_slice(&verify);
+            for code in [code::SCSI_PASS_THROUGH_EX, code::SCSI_PASS_THROUGH_DIRECT_EX] {
+                let found = inspect(code, &buffer);
+                assert!(matches!(found, Some(RequestKind::Command(Command::Verify(..)))), "{found:?}");
+                for short in 0..buffer.len() {
+                    assert_eq!(inspect(code, &buffer[..short]), None);
+                }
+                for (at, lie) in [(0, 1), (4, length as u8 - 1), (7, 1), (8, 33), (8, 0), (11, 1)] {
+                    let mut lying = buffer.clone();
+                    lying[at] = lie;
+                    assert_eq!(inspect(code, &lying), None, "{lie} at {at}");
+                }
+            }
+        }
     }
 
     #[test]

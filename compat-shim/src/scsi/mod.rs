@@ -6,6 +6,8 @@
 //!   encode   the CDBs that we send ourselves
 //!   unmap    the parameter list of UNMAP
 //!   provisioning  how much one may name
+//!   lba_status    which blocks hold data
+//!   edit     what we change in a device's answers
 //!   ioctl    device control codes
 //!   inspect  what their buffers ask
 //!   miniport requests for the miniport itself
@@ -18,9 +20,11 @@
 
 pub mod answers;
 pub mod cdb;
+pub mod edit;
 pub mod encode;
 pub mod inspect;
 pub mod ioctl;
+pub mod lba_status;
 pub mod miniport;
 pub mod mode;
 pub mod opcode;

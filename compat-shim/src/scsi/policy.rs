@@ -8,7 +8,9 @@
 //! answer is another look-up with what was found.
 
 use super::{
-    cdb::{AtaPassThrough, ByteCheck, Command},
+    answers::page,
+    cdb::{AtaPassThrough, ByteCheck, Command, ModeSense, WriteSame},
+    edit::Edit,
     ioctl::{self, code, property},
     miniport::MiniportControl,
     sense::Refusal,
@@ -50,6 +52,26 @@ pub enum VolumeState {
         /// The device below is told which blocks are no longer needed. That shows how full the volume is.
         discards: bool,
     },
+    /// It is in use, each block where its map says. Whether the device below is told what is free, its engine decides.
+    Mapped {
+        /// Writes are refused.
+        read_only: bool,
+    },
+}
+
+impl VolumeState {
+    /// Every one there is, for whoever looks at the whole table.
+    pub const ALL: [Self; 9] = [
+        Self::Plain,
+        Self::Locked,
+        Self::Damaged,
+        Self::Unreadable,
+        Self::InPlace { read_only: false, discards: true },
+        Self::InPlace { read_only: false, discards: false },
+        Self::InPlace { read_only: true, discards: true },
+        Self::Mapped { read_only: false },
+        Self::Mapped { read_only: true },
+    ];
 }
 
 /// What to look at before deciding.
@@ -78,13 +100,10 @@ pub enum Answer {
     Capacity10,
     /// READ CAPACITY(16) with the volume's size.
     Capacity16,
-}
-
-/// What we change in the device's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// STORAGE_ADAPTER_DESCRIPTOR: the longest transfer that we take.
-    MaximumTransfer,
+    /// VPD page B0: the volume's limits.
+    Limits,
+    /// VPD page B2: the volume's provisioning.
+    Provisioning,
 }
 
 /// What to do about a request.
@@ -121,6 +140,8 @@ pub struct Row {
     pub broken: Treatment,
     /// In place.
     pub in_place: Treatment,
+    /// Mapped.
+    pub mapped: Treatment,
     /// It changes data: refused where the volume is read-only.
     pub writes: bool,
 }
@@ -138,15 +159,26 @@ impl Row {
     pub const UNLISTED: Self = Self::all(INVALID);
 
     const fn all(treatment: Treatment) -> Self {
-        Self { locked: treatment, broken: treatment, in_place: treatment, writes: false }
+        Self { locked: treatment, broken: treatment, in_place: treatment, mapped: treatment, writes: false }
     }
 
-    const fn reads(in_place: Treatment) -> Self {
-        Self { locked: LOCKED, broken: LOST, in_place, writes: false }
+    /// It needs the volume's data.
+    const fn reads(open: Treatment) -> Self {
+        Self { locked: LOCKED, broken: LOST, ..Self::all(open) }
     }
 
-    const fn writes(in_place: Treatment) -> Self {
-        Self { locked: PROTECTED, broken: PROTECTED, in_place, writes: true }
+    /// It changes them.
+    const fn writes(open: Treatment) -> Self {
+        Self { locked: PROTECTED, broken: PROTECTED, writes: true, ..Self::all(open) }
+    }
+
+    /// Without a key there is nothing of ours that would have to take part.
+    const fn passes_until(open: Treatment) -> Self {
+        Self { locked: Pass, broken: Pass, ..Self::all(open) }
+    }
+
+    const fn but_mapped(self, mapped: Treatment) -> Self {
+        Self { mapped, ..self }
     }
 
     const fn inspect(what: Inspect) -> Self {
@@ -167,6 +199,8 @@ pub fn treatment(request: &RequestKind, state: VolumeState) -> Treatment {
             Treatment::Answer(Answer::Done) // UNMAP is a hint: the blocks keep what they hold
         }
         VolumeState::InPlace { .. } => row.in_place,
+        VolumeState::Mapped { read_only: true } if row.writes => PROTECTED,
+        VolumeState::Mapped { .. } => row.mapped,
     }
 }
 
@@ -206,20 +240,21 @@ fn command_row(command: &Command) -> Row {
         Command::ReadLong => Row::reads(INVALID),
         Command::WriteLong => Row::writes(INVALID),
 
-        // In place blocks are 1:1, so the device can verify its own. Comparing with data is later work.
+        // In place blocks are 1:1, so the device can verify its own; a mapped volume reads and checks its tags. Comparing
+        // with data is refused: the sender can read.
         Command::Verify(transfer, ByteCheck::Medium) if transfer.protect == 0 => Row::reads(Transform),
         Command::Verify(..) => Row::reads(FIELD),
 
-        // Later: expand to transformed writes. The device's own would store the same ciphertext in every block,
-        // or zeros, which decrypt to noise.
-        Command::WriteSame(_) => Row::writes(INVALID),
+        // Expanded to one transformed write, since the device's own would store the same ciphertext in every block, or
+        // zeros, which decrypt to noise. With UNMAP as well: that is a permission, and mapped volumes store no zeros.
+        Command::WriteSame(same) => Row::writes(if expands(&same) { Transform } else { FIELD }),
 
         // Anchored blocks are a promise of space, which in place is kept anyway; devices rarely take it.
         Command::Unmap { anchor: true, .. } => Row::writes(FIELD),
         Command::Unmap { .. } => Row::writes(Discard),
 
-        // Later: translated both ways. Without it Windows takes all blocks for mapped, which is safe.
-        Command::GetLbaStatus { .. } => Row::all(INVALID),
+        // In place there is no map; without an answer Windows takes all blocks for mapped, which is safe.
+        Command::GetLbaStatus { .. } => Row::reads(INVALID).but_mapped(Transform),
 
         // Never: the device would copy ciphertext to where it decrypts to noise. Hidden in VPD, below.
         Command::PopulateToken | Command::ExtendedCopy => Row::reads(INVALID),
@@ -229,13 +264,17 @@ fn command_row(command: &Command) -> Row {
     }
 }
 
+/// Whether a WRITE SAME says what can be expanded: some blocks, and nothing about what lies under them.
+const fn expands(same: &WriteSame) -> bool {
+    let WriteSame { transfer, anchor, patterned, .. } = same;
+    transfer.protect == 0 && transfer.range.blocks > 0 && !*anchor && !*patterned
+}
+
 /// Commands about the device.
 fn device_row(command: &Command) -> Row {
     match *command {
         // Without a key there is nothing of ours to drain, and the cache may hold writes from before.
-        Command::SynchronizeCache { .. } => {
-            Row { locked: Pass, broken: Pass, in_place: Drain, writes: false }
-        }
+        Command::SynchronizeCache { .. } => Row::passes_until(Drain),
 
         // Locked, the size is the header's. Broken, nobody knows it: the device's own does no harm.
         Command::ReadCapacity10 => capacity(Answer::Capacity10),
@@ -243,8 +282,7 @@ fn device_row(command: &Command) -> Row {
 
         Command::Inquiry(inquiry) => inquiry_row(inquiry.page),
 
-        // In place we add no cache: the device's caching page is the truth.
-        Command::ModeSense(_) => Row::all(Pass),
+        Command::ModeSense(sense) => mode_sense_row(&sense),
         Command::ModeSelect { .. } => Row::inspect(Inspect::ModeParameters),
 
         // In place there is no local cache or map: another initiator sees the same blocks.
@@ -252,8 +290,9 @@ fn device_row(command: &Command) -> Row {
         | Command::TestUnitReady
         | Command::RequestSense { .. }
         | Command::PersistentReserveIn
-        | Command::PersistentReserveOut
         | Command::PreventAllow { .. } => Row::all(Pass),
+        // A map is in the memory of one machine: the disk of a mapped volume is not to be shared.
+        Command::PersistentReserveOut => Row::all(Pass).but_mapped(INVALID),
         Command::StartStopUnit(_) => Row::all(PassUnqueued),
 
         // They destroy the volume, change the firmware, or read what is not ours to show. Later: an
@@ -279,19 +318,36 @@ fn device_row(command: &Command) -> Row {
 }
 
 const fn capacity(answer: Answer) -> Row {
-    let ours = Treatment::Answer(answer);
-    Row { locked: ours, broken: Pass, in_place: ours, writes: false }
+    Row { broken: Pass, ..Row::all(Treatment::Answer(answer)) }
 }
 
-/// VPD pages. B0 (limits) and B2 (provisioning) pass as they are: the data offset of 1 MiB is a multiple of every
-/// granularity, and UNMAP is passed or harmlessly ignored. Later: edited to our limits.
+/// VPD pages. A mapped volume's limits and provisioning are its own; in place, and before that is known, the
+/// device's are cut down to what we do.
 const fn inquiry_row(page: Option<u8>) -> Row {
     /// Third-party copy: copy offload hides with it.
     const THIRD_PARTY_COPY: u8 = 0x8F;
     match page {
+        Some(page::SUPPORTED) => Row::all(Treatment::Edit(Edit::Pages)),
+        Some(page::LIMITS) => {
+            Row::all(Treatment::Edit(Edit::Limits)).but_mapped(Treatment::Answer(Answer::Limits))
+        }
+        Some(page::PROVISIONING) => {
+            let ours = Treatment::Answer(Answer::Provisioning);
+            Row::all(Treatment::Edit(Edit::Provisioning)).but_mapped(ours)
+        }
         Some(THIRD_PARTY_COPY) => Row::all(FIELD),
         _ => Row::all(Pass),
     }
+}
+
+/// Locked and broken, the disk is write-protected: whoever asks first does not offer to initialize it. In place we add
+/// no cache, so the device's caching page is the truth; a mapped volume must be told to flush.
+const fn mode_sense_row(sense: &ModeSense) -> Row {
+    const CHANGEABLE: u8 = 1;
+    let (form, changeable) = (sense.form, sense.control == CHANGEABLE);
+    let protected = Treatment::Edit(Edit::WriteProtect(form));
+    let cached = Treatment::Edit(Edit::WriteCache { form, changeable });
+    Row { locked: protected, broken: protected, ..Row::all(Pass).but_mapped(cached) }
 }
 
 /// ATA commands that read about the device or its power state (ACS-4). No user data in any of them.
@@ -311,11 +367,9 @@ fn function_row(function: SrbFunction) -> Row {
     match function {
         SrbFunction::EXECUTE_SCSI => Row::inspect(Inspect::Cdb),
         SrbFunction::IO_CONTROL => Row::inspect(Inspect::Miniport),
-        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
-            Row { locked: Pass, broken: Pass, in_place: Drain, writes: false }
-        }
+        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => Row::passes_until(Drain),
         SrbFunction::LOCK_QUEUE | SrbFunction::QUIESCE_DEVICE => {
-            Row { locked: PassUnqueued, broken: PassUnqueued, in_place: Quiesce, writes: false }
+            Row { locked: PassUnqueued, broken: PassUnqueued, ..Row::all(Quiesce) }
         }
         SrbFunction::UNLOCK_QUEUE | SrbFunction::RELEASE_QUEUE | SrbFunction::FLUSH_QUEUE => {
             Row::all(PassUnqueued)
@@ -375,15 +429,16 @@ fn property_row(id: u32) -> Row {
     match id {
         // Already while locked: the class driver asks once, when the disk starts.
         property::ADAPTER => Row::all(Treatment::Edit(Edit::MaximumTransfer)),
+        property::LB_PROVISIONING => Row::all(Treatment::Edit(Edit::ProvisioningProperty)),
+        // The data offset of a volume in place is a multiple of every physical sector.
+        property::ACCESS_ALIGNMENT => Row::all(Pass).but_mapped(Treatment::Edit(Edit::AlignmentProperty)),
+        property::TRIM => Row::all(Pass).but_mapped(Treatment::Edit(Edit::TrimProperty)),
+        property::WRITE_CACHE => Row::all(Pass).but_mapped(Treatment::Edit(Edit::WriteCacheProperty)),
         property::DEVICE
         | property::DEVICE_ID
         | property::DEVICE_UNIQUE_ID
-        | property::WRITE_CACHE
         | property::MINIPORT
-        | property::ACCESS_ALIGNMENT
         | property::SEEK_PENALTY
-        | property::TRIM
-        | property::LB_PROVISIONING
         | property::DEVICE_POWER
         | property::MEDIUM_PRODUCT_TYPE => Row::all(Pass),
         // Copy offload moves ciphertext; the rest (protocol-specific data among it) nobody has looked at yet.

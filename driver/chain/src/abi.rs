@@ -31,6 +31,9 @@ impl Direction {
     pub const DISCARD: Self = Self(3);
     /// Read on the device without transfer. No payload.
     pub const VERIFY: Self = Self(4);
+    /// Tell which sectors hold data, from the first on. The payload is filled with the answer (GET LBA STATUS, SBC-4
+    /// 5.7.2), whose numbers count on the volume: no stage changes it. Only mapped volumes are asked.
+    pub const STATUS: Self = Self(5);
 }
 
 /// Flags of an I/O.

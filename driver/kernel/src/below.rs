@@ -9,7 +9,6 @@ use core::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crossbeam_queue::ArrayQueue;
 use sluice_chain::try_box;
 use sluice_mapped::{
     disk::Disk as Medium,
@@ -46,6 +45,7 @@ use crate::{
 
 /// IRPs on their way at once.
 const SLOTS: usize = 32;
+const _: () = assert!(SLOTS <= u32::BITS as usize); // `Returns::back`
 /// I/Os of the engine at once; those that find no IRP wait here for one.
 const OPERATIONS: usize = 64;
 /// Most bytes of a piece, whatever the adapter takes: as many as an MDL is made for.
@@ -66,7 +66,8 @@ const MOST_UNMAPPED: u32 = 1 << 30;
 
 /// What completion routines touch. It stays until the last of them has returned.
 pub(crate) struct Returns {
-    back: ArrayQueue<usize>,
+    /// A bit for each slot whose IRP is back.
+    back: AtomicU32,
     /// IRPs whose completion routine has not returned.
     out: AtomicU32,
     /// Wakes the thread.
@@ -76,7 +77,17 @@ pub(crate) struct Returns {
 impl Returns {
     /// The bell is to be initialized where it stays.
     pub(crate) fn new() -> Self {
-        Self { back: ArrayQueue::new(SLOTS), out: AtomicU32::new(0), bell: Event::uninit() }
+        Self { back: AtomicU32::new(0), out: AtomicU32::new(0), bell: Event::uninit() }
+    }
+
+    /// A slot whose IRP is back, once for each time.
+    fn next_back(&self) -> Option<usize> {
+        let back = self.back.load(Ordering::Acquire);
+        let index = back.trailing_zeros();
+        (back != 0).then(|| {
+            self.back.fetch_and(!(1 << index), Ordering::AcqRel);
+            index as usize
+        })
     }
 }
 
@@ -408,7 +419,7 @@ impl Device for Below {
     }
 
     fn ended(&mut self) -> Option<Ended> {
-        while let Some(index) = self.returns.back.pop() {
+        while let Some(index) = self.returns.next_back() {
             if let Some(ended) = self.take(index) {
                 return Some(ended);
             }
@@ -464,6 +475,8 @@ impl Medium for OneByOne<'_> {
     fn write(&mut self, offset: u64, buffer: &[u8]) -> Result<(), DeviceError> {
         let mut copy = from_pool(buffer.len())?;
         copy.copy_from_slice(buffer);
+        // What can have several owners cannot be asked for: that there is memory is found out by asking for as much.
+        drop(from_pool(buffer.len() + 64)?);
         let write = DeviceOp::Write { offset, length: buffer.len(), data: Arc::from(copy) };
         self.below.wait_for(write, self.at).result
     }
@@ -490,9 +503,7 @@ unsafe extern "C" fn back(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) ->
 unsafe fn came_back(slot: NonNull<Slot>) {
     // SAFETY: these two never change; the rest of the slot belongs to whoever takes it from the queue.
     let (index, returns) = unsafe { ((*slot.as_ptr()).index, (*slot.as_ptr()).returns) };
-    // There is room: as many as there are slots, each in it once.
-    let full = returns.back.push(index).is_err();
-    debug_assert!(!full);
+    returns.back.fetch_or(1 << index, Ordering::Release);
     returns.bell.set();
     returns.out.fetch_sub(1, Ordering::AcqRel);
 }

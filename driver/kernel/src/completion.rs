@@ -142,6 +142,9 @@ fn answer(device: &dyn Served, irp: Irp, result: &Finished<'_>) {
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
         return device.done(tag);
     };
+    if requests::quiesces(view.function()) {
+        return requests::quiesced(disk, irp, view.function());
+    }
     match (Refusal::of(result.status), &result.device) {
         (None, Some(below)) => {
             let status = take_over(device.moved_by(), &mut view, below, result.transferred);

@@ -3,12 +3,16 @@
 use alloc::boxed::Box;
 use core::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use sluice_chain::rundown::Inside;
 use sluice_engine::volume::InPlace;
-use sluice_shim::{queue::Waiting, request::Incoming, scsi::sense::Refusal};
+use sluice_shim::{
+    queue::Waiting,
+    request::Incoming,
+    scsi::{edit, policy::VolumeState, sense::Refusal},
+};
 use wdk_sys::{DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, PVOID, ntddk::IoDetachDevice};
 
 use crate::{
@@ -18,7 +22,7 @@ use crate::{
     probe::Capacity,
     registry, requests,
     role::Role,
-    volume::Volume,
+    volume::{MAX_TRANSFER, Volume},
 };
 
 /// What a disk is to us.
@@ -53,8 +57,13 @@ pub(crate) struct Disk {
     sectors: AtomicU64,
     first_sector: AtomicU64,
     sector_size: AtomicU32,
-    /// Physical exponent in the upper half, lowest aligned sector in the lower.
+    /// The volume's. Physical exponent in the upper half, lowest aligned sector in the lower.
     alignment: AtomicU32,
+    mapped: AtomicBool,
+    /// The device below says that it is thinly provisioned (LBPME).
+    provisioned: AtomicBool,
+    /// The port's queue is locked: nobody may wait for requests in it.
+    pub(crate) queue_locked: AtomicBool,
     /// There while the disk is unlocked.
     volume: Gated<Volume>,
     /// Identifying, unlocking and locking happen one at a time.
@@ -94,6 +103,9 @@ impl Disk {
             first_sector: AtomicU64::new(0),
             sector_size: AtomicU32::new(512),
             alignment: AtomicU32::new(0),
+            mapped: AtomicBool::new(false),
+            provisioned: AtomicBool::new(false),
+            queue_locked: AtomicBool::new(false),
             volume: Gated::uninit(),
             turn: Turn::uninit(),
             identity: crate::identity::IdentityCell::new(),
@@ -207,17 +219,52 @@ impl Disk {
         self.first_sector.load(Ordering::Acquire)
     }
 
+    /// What the table of requests calls the state; `None` once the device has gone.
+    pub(crate) fn volume_state(&self) -> Option<VolumeState> {
+        Some(match self.state() {
+            DiskState::Plain => VolumeState::Plain,
+            DiskState::Locked => VolumeState::Locked,
+            DiskState::Damaged => VolumeState::Damaged,
+            DiskState::Unreadable => VolumeState::Unreadable,
+            DiskState::Unlocked if self.is_mapped() => VolumeState::Mapped { read_only: false },
+            DiskState::Unlocked => VolumeState::InPlace { read_only: false, discards: true },
+            DiskState::Removed => return None,
+        })
+    }
+
+    /// Whether its volume is a mapped one, open or not.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapped.load(Ordering::Acquire)
+    }
+
+    /// Whether the volume takes UNMAP, as READ CAPACITY says it.
+    pub(crate) fn is_provisioned(&self) -> bool {
+        self.is_mapped() || self.provisioned.load(Ordering::Acquire)
+    }
+
+    /// What edits of the device's answers have to know.
+    pub(crate) fn edited(&self) -> edit::Volume {
+        let (_, sector_size) = self.volume_size();
+        edit::Volume { mapped: self.is_mapped(), discards: true, sector_size, longest: MAX_TRANSFER }
+    }
+
     /// Sets where the volume lies. Only with the turn.
-    pub(crate) fn set_place(&self, place: InPlace, disk: Capacity) {
+    pub(crate) fn set_place(&self, place: InPlace, mapped: bool, disk: Capacity) {
+        self.mapped.store(mapped, Ordering::Release);
+        self.provisioned.store(disk.provisioned, Ordering::Release);
         self.sectors.store(place.sectors, Ordering::Release);
         self.sector_size.store(place.sector_size, Ordering::Release);
         self.first_sector.store(place.first_sector, Ordering::Release);
-        let alignment = u32::from(disk.physical_exponent) << 16 | u32::from(disk.lowest_aligned);
+        let alignment = if mapped {
+            (edit::MAPPED_BLOCK / place.sector_size.max(1)).checked_ilog2().unwrap_or(0) << 16
+        } else {
+            u32::from(disk.physical_exponent) << 16 | u32::from(disk.lowest_aligned)
+        };
         self.alignment.store(alignment, Ordering::Release);
     }
 
-    /// The disk's physical exponent and lowest aligned sector, which are the volume's as well: it begins at 1 MiB, a
-    /// multiple of any physical sector.
+    /// The volume's physical exponent and lowest aligned sector: in place those of the disk, since it begins at 1 MiB,
+    /// a multiple of any physical sector; of a mapped volume its blocks.
     pub(crate) fn alignment(&self) -> (u8, u16) {
         let alignment = self.alignment.load(Ordering::Acquire);
         ((alignment >> 16) as u8, alignment as u16)

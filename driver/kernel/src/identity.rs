@@ -42,7 +42,13 @@ pub(crate) struct IdentityCell(UnsafeCell<Identity>);
 impl IdentityCell {
     /// Nothing is known yet.
     pub(crate) const fn new() -> Self {
-        let capacity = Capacity { sector_size: 512, sectors: 0, physical_exponent: 0, lowest_aligned: 0 };
+        let capacity = Capacity {
+            sector_size: 512,
+            sectors: 0,
+            physical_exponent: 0,
+            lowest_aligned: 0,
+            provisioned: false,
+        };
         Self(UnsafeCell::new(Identity { capacity, header: None, adapter: Adapter::LEAST, last_error: 0 }))
     }
 
@@ -91,7 +97,8 @@ impl Disk {
         };
         identity.last_error = error;
         if let Some(header) = identity.header() {
-            self.set_place(place(header), identity.capacity);
+            let mapped = matches!(header.kind(), Kind::Mapped(_));
+            self.set_place(place(header), mapped, identity.capacity);
         }
         self.set_state(state);
     }

@@ -27,6 +27,7 @@ mod completion;
 mod control;
 mod disk;
 mod dispatch;
+mod edited;
 mod function;
 mod gated;
 mod identity;

@@ -144,7 +144,7 @@ impl Host {
     /// Not usable before [`Self::open`].
     fn new(returns: &'static Returns, start: (Below, Start), requests: usize, sector: u32) -> Self {
         Self {
-            miniport: Mapped::new(requests, Bell(returns)),
+            miniport: Mapped::new(Bell(returns)),
             sector,
             requests,
             start: UnsafeCell::new(Some(start)),

@@ -85,6 +85,8 @@ pub(crate) struct Capacity {
     pub(crate) physical_exponent: u8,
     /// The first of them that begins a physical sector.
     pub(crate) lowest_aligned: u16,
+    /// LBPME: it can forget blocks.
+    pub(crate) provisioned: bool,
 }
 
 impl Capacity {
@@ -123,13 +125,15 @@ impl<'a> Probe<'a> {
                 sector_size: be32(&answer, 8),
                 physical_exponent: answer[13] & 0x0f,
                 lowest_aligned: u16::from_be_bytes([answer[14], answer[15]]) & 0x3fff,
+                provisioned: answer[14] & 0x80 != 0,
             }),
             Err(Silence::NoMedium) => Err(Silence::NoMedium),
             _ => {
                 let mut answer = [0; 8];
                 self.whole(&Cdb::read_capacity_10(), &mut answer)?;
                 let (sectors, sector_size) = (u64::from(be32(&answer, 0)) + 1, be32(&answer, 4));
-                Ok(Capacity { sectors, sector_size, physical_exponent: 0, lowest_aligned: 0 })
+                let (physical_exponent, lowest_aligned, provisioned) = (0, 0, false);
+                Ok(Capacity { sectors, sector_size, physical_exponent, lowest_aligned, provisioned })
             }
         }
     }

@@ -1,5 +1,7 @@
 //! SRBs from the class driver: what the policy says about each, and what the unit is asked.
 
+use core::sync::atomic::Ordering;
+
 use sluice_chain::{
     Direction, Flags, Segment,
     bytes::{Source, Target},
@@ -8,23 +10,28 @@ use sluice_chain::{
 use sluice_shim::{
     request::{Carry, Incoming},
     scsi::{
-        answers::Capacity,
-        cdb::{Command, Form, Transfer},
+        answers::{Capacity, Limits, page},
+        cdb::{Command, Form, Transfer, WriteSame},
+        edit,
         miniport::{self, MiniportControl},
         mode,
         policy::{Answer, Inspect, RequestKind, Treatment, VolumeState, treatment},
         sense::Refusal,
+        unmap,
     },
     storport::{SrbFlags, SrbFunction, SrbStatus, srb::SrbView},
     unit::{Checked, Unit},
 };
-use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
+use wdk_sys::{
+    NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
+};
 
 use crate::{
     completion::{self, Served},
     disk::{Disk, DiskState},
+    edited,
     nt::{irp::Irp, mdl},
-    volume::Volume,
+    volume::{MAX_TRANSFER, Volume},
 };
 
 /// IRP_MJ_SCSI (also called IRP_MJ_INTERNAL_DEVICE_CONTROL). Up to DISPATCH_LEVEL.
@@ -58,33 +65,69 @@ pub(crate) fn view(irp: &Irp) -> Option<SrbView> {
 
 /// Does what the policy's table says. The remove lock is held, and released here or when the unit has finished.
 fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
-    let tag = irp.tag();
-    let state = match disk.state() {
-        DiskState::Removed => return refuse(disk, irp, &mut view, Refusal::NoDevice),
-        DiskState::Plain => VolumeState::Plain,
-        DiskState::Locked => VolumeState::Locked,
-        DiskState::Damaged => VolumeState::Damaged,
-        DiskState::Unreadable => VolumeState::Unreadable,
-        DiskState::Unlocked => VolumeState::InPlace { read_only: false, discards: true },
-    };
+    let Some(state) = disk.volume_state() else { return refuse(disk, irp, &mut view, Refusal::NoDevice) };
+    let bypasses = view.flags().contains(SrbFlags::BYPASS_LOCKED_QUEUE);
     let treatment = match decide(&irp, &view, state) {
         // Power transitions: the port's queue is locked, and requests of ours may sit in it. Whoever may pass the
         // lock must not wait for them.
-        Treatment::Drain if view.flags().contains(SrbFlags::BYPASS_LOCKED_QUEUE) => Treatment::PassUnqueued,
+        Treatment::Drain if bypasses && disk.queue_locked.load(Ordering::Acquire) => Treatment::PassUnqueued,
+        // In place the chain holds nothing back, so there is nothing to quiesce.
+        Treatment::Quiesce if !disk.is_mapped() || disk.queue_locked.load(Ordering::Acquire) => {
+            Treatment::PassUnqueued
+        }
         other => other,
     };
     match treatment {
-        // In place the chain holds nothing back, so there is nothing to quiesce and no queue to jump.
-        Treatment::Pass | Treatment::PassUnqueued | Treatment::Quiesce | Treatment::Edit(_) => {
+        Treatment::Pass | Treatment::PassUnqueued => {
+            let tag = irp.tag();
+            follow_queue(disk, view.function());
             let status = irp.pass(disk.lower());
             disk.remove_lock.release(tag);
             status
         }
-        Treatment::Transform | Treatment::Discard | Treatment::Drain => submit(disk, irp, view),
+        Treatment::Edit(_) => edited::pass_srb(disk, irp, view),
+        Treatment::Transform | Treatment::Discard | Treatment::Drain | Treatment::Quiesce => {
+            submit(disk, irp, view)
+        }
         Treatment::Answer(what) => answer(disk, irp, view, what),
         Treatment::Refuse(refusal) => refuse(disk, irp, &mut view, refusal),
         Treatment::Inspect(_) => refuse(disk, irp, &mut view, Refusal::InvalidOpcode),
     }
+}
+
+/// Remembers whether the port's queue is locked.
+fn follow_queue(disk: &Disk, function: SrbFunction) {
+    match function {
+        SrbFunction::LOCK_QUEUE | SrbFunction::QUIESCE_DEVICE => {
+            disk.queue_locked.store(true, Ordering::Release)
+        }
+        SrbFunction::UNLOCK_QUEUE => disk.queue_locked.store(false, Ordering::Release),
+        _ => {}
+    }
+}
+
+/// Passes a LOCK_QUEUE or QUIESCE_DEVICE before which the engine has been flushed, and releases the remove lock. That
+/// flush failing changes nothing: power goes anyway.
+pub(crate) fn quiesced(disk: &'static Disk, irp: Irp, function: SrbFunction) {
+    follow_queue(disk, function);
+    // Not skipped: this driver's location is marked pending, and the device below may answer at once.
+    // SAFETY: the routine takes the disk, which the remove lock holds until it has run.
+    unsafe {
+        irp.pass_and_see(disk.lower(), Some(let_go), core::ptr::from_ref(disk).cast_mut().cast());
+    }
+}
+
+/// Completion routine of [`quiesced`]. Up to DISPATCH_LEVEL.
+unsafe extern "C" fn let_go(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: `quiesced` gave the disk.
+    unsafe { (*context.cast::<Disk>()).remove_lock.release(irp.cast()) };
+    // STATUS_CONTINUE_COMPLETION
+    STATUS_SUCCESS
+}
+
+/// Whether it is a request that waits for the engine before it goes down.
+pub(crate) fn quiesces(function: SrbFunction) -> bool {
+    matches!(function, SrbFunction::LOCK_QUEUE | SrbFunction::QUIESCE_DEVICE)
 }
 
 /// Looks as close as the policy wants to.
@@ -174,7 +217,11 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
     let view = view(irp).ok_or(Refusal::InvalidField)?;
     let mut flags = if view.is_paging() { Flags::PAGING } else { Flags::default() };
     if view.function() != SrbFunction::EXECUTE_SCSI {
-        return Ok(incoming(Direction::FLUSH, flags, 0, Segment::EMPTY, Carry::of(&view, Form::Ten, false)));
+        let mut carry = Carry::of(&view, Form::Ten, false);
+        if quiesces(carry.function) {
+            carry.function = SrbFunction::FLUSH;
+        }
+        return Ok(incoming(Direction::FLUSH, flags, 0, Segment::EMPTY, carry));
     }
     let blocks = |direction: Direction, transfer: Transfer, flags: Flags| {
         let length = transfer.range.bytes(sector_size).ok_or(Refusal::InvalidField)?;
@@ -202,6 +249,14 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             }
             blocks(Direction::WRITE, transfer, flags)
         }
+        Command::WriteSame(same) => write_same(irp, &view, &same, sector_size),
+        Command::GetLbaStatus { lba, allocation } => {
+            if !view.flags().contains(SrbFlags::DATA_IN) {
+                return Err(Refusal::InvalidField);
+            }
+            let list = payload(irp, &view, view.data_transfer_length().min(allocation))?;
+            Ok(incoming(Direction::STATUS, flags, lba, list, Carry::of(&view, Form::Sixteen, false)))
+        }
         Command::Verify(transfer, _) => blocks(Direction::VERIFY, transfer, flags),
         Command::Unmap { length, .. } => {
             let length = u32::from(length);
@@ -219,7 +274,22 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
 }
 
 fn incoming(direction: Direction, flags: Flags, sector: u64, payload: Segment, carry: Carry) -> Incoming {
-    Incoming { direction, flags, sector, length: payload.length as u32, payload, carry }
+    Incoming { direction, flags, sector, length: payload.length as u32, payload, same: false, carry }
+}
+
+/// WRITE SAME: one sector, for as many as it names. Page B0 says how many that can be.
+fn write_same(irp: &Irp, view: &SrbView, same: &WriteSame, sector_size: u32) -> Result<Incoming, Refusal> {
+    let WriteSame { transfer, no_data, .. } = same;
+    let length = transfer.range.bytes(sector_size).filter(|&length| length <= MAX_TRANSFER);
+    let length = length.ok_or(Refusal::InvalidField)?;
+    let sector = if *no_data { 0 } else { sector_size };
+    if view.data_transfer_length() < sector || (sector > 0 && !view.flags().contains(SrbFlags::DATA_OUT)) {
+        return Err(Refusal::InvalidField);
+    }
+    let payload = payload(irp, view, sector)?;
+    let carry = Carry::of(view, transfer.form, transfer.dpo);
+    let all = incoming(Direction::WRITE, Flags::default(), transfer.range.lba, payload, carry);
+    Ok(Incoming { length, same: true, ..all })
 }
 
 /// Hands a request to the volume's unit.
@@ -301,9 +371,29 @@ pub(crate) fn refuse(device: &dyn Served, irp: Irp, view: &mut SrbView, refusal:
     status
 }
 
+/// What a mapped volume takes.
+fn limits(sector_size: u32) -> Limits {
+    Limits {
+        max_transfer: MAX_TRANSFER / sector_size.max(1),
+        max_unmap_blocks: u32::MAX,
+        max_unmap_descriptors: unmap::MAX_DESCRIPTORS as u32,
+        unmap_granularity: (edit::MAPPED_BLOCK / sector_size.max(1)).max(1),
+        max_write_same: MAX_TRANSFER / sector_size.max(1),
+        reads_zeros: true,
+    }
+}
+
+/// How much an INQUIRY wants.
+fn allocation(view: &SrbView) -> u16 {
+    match Command::parse(view.cdb()) {
+        Ok(Command::Inquiry(inquiry)) => inquiry.allocation,
+        _ => 0,
+    }
+}
+
 /// Answers without asking the device, and releases the remove lock.
 fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTSTATUS {
-    let (tag, mut data) = (irp.tag(), [0; 32]);
+    let (tag, mut data) = (irp.tag(), [0; 64]);
     let (sectors, sector_size) = disk.volume_size();
     let (physical_exponent, lowest_aligned) = disk.alignment();
     let capacity = Capacity {
@@ -311,8 +401,8 @@ fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTS
         block_size: sector_size,
         physical_exponent,
         lowest_aligned,
-        provisioned: false,
-        reads_zeros: false,
+        provisioned: disk.is_provisioned(),
+        reads_zeros: disk.is_mapped(),
     };
     let length = match what {
         Answer::Done => 0,
@@ -324,8 +414,14 @@ fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTS
             };
             capacity.write_16(&mut data, allocation)
         }
+        Answer::Limits => limits(sector_size).write(page::LIMITS, &mut data, allocation(&view)),
+        Answer::Provisioning => limits(sector_size).write(page::PROVISIONING, &mut data, allocation(&view)),
     };
     let length = length.min(view.data_transfer_length() as usize);
+    // The memory of a sender that means to send is only read.
+    if length > 0 && !view.flags().contains(SrbFlags::DATA_IN) {
+        return refuse(disk, irp, &mut view, Refusal::InvalidField);
+    }
     let segment = match payload(&irp, &view, length as u32) {
         Ok(segment) => segment,
         Err(refusal) => return refuse(disk, irp, &mut view, refusal),

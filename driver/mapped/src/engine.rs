@@ -352,6 +352,11 @@ impl Volume {
         self.stats
     }
 
+    /// How large it is, in blocks of 4096 bytes.
+    pub fn blocks(&self) -> u64 {
+        self.layout.blocks
+    }
+
     /// What it holds.
     pub fn usage(&self) -> Usage {
         Usage {

@@ -24,10 +24,11 @@ pub(crate) fn zeros(length: usize) -> Option<Box<[u8]>> {
 }
 
 /// `length` zeros that may have several owners. The standard library has no way to ask for one: whether there is memory is
-/// found out by asking for as much.
+/// found out by asking for as much, last of all.
 pub(crate) fn shared(length: usize) -> Option<Arc<[u8]>> {
+    let bytes = zeros(length)?;
     drop(zeros(length + 64)?);
-    Some(Arc::from(zeros(length)?))
+    Some(Arc::from(bytes))
 }
 
 /// `count` of what `make` makes.

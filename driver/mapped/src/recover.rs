@@ -140,7 +140,7 @@ impl Volume {
         let unchanged = frames.is_empty().then_some(root.number);
         for mention in frames.iter().flat_map(|frame| frame.mentions.iter().flatten()) {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
-                volume.space.claim(segment);
+                volume.space.claim(segment).ok_or(OpenError::NoMemory)?;
             }
         }
         if let Some(accounts) = accounts {

@@ -1,6 +1,6 @@
 //! The segments: which are free, how much in the others is live, and which the cleaner should take.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 
 use crate::{
     checkpoint::page_segments_most,
@@ -53,7 +53,7 @@ pub(crate) struct Space {
     dead: usize,
     waiting: Waiting,
     /// Recovery: segments of which frames speak that are not applied yet, and the frame in which each died.
-    claims: BTreeMap<u32, Option<Lsn>>,
+    claims: Vec<(u32, Option<Lsn>)>,
     live: u64,
     /// Of those, in pages.
     pages_live: u64,
@@ -88,7 +88,7 @@ impl Space {
             stale_hand: 0,
             dead: 0,
             waiting: Waiting::new()?,
-            claims: BTreeMap::new(),
+            claims: Vec::new(),
             live: 0,
             pages_live: 0,
             page_segments: 0,
@@ -204,8 +204,8 @@ impl Space {
             self.page_segments = self.page_segments.saturating_sub(usize::from(emptied));
             self.pages_live = self.pages_live.saturating_sub(u64::from(bytes));
         }
-        if let Some(died) = self.claims.get_mut(&segment.0) {
-            *died = now;
+        if let Ok(at) = self.find_claim(segment) {
+            self.claims[at].1 = now;
         }
         self.settle(segment, now);
     }
@@ -313,15 +313,27 @@ impl Space {
     }
 
     /// Recovery: frames not applied yet speak of this segment. It is as if a stream still filled it: whatever becomes
-    /// of what is in it, a checkpoint in the middle of recovery must not free it.
-    pub(crate) fn claim(&mut self, segment: Segment) {
+    /// of what is in it, a checkpoint in the middle of recovery must not free it. `None` when memory has run out.
+    pub(crate) fn claim(&mut self, segment: Segment) -> Option<()> {
+        match self.find_claim(segment) {
+            Ok(at) => self.claims[at].1 = None,
+            Err(at) => {
+                self.claims.try_reserve(1).ok()?;
+                self.claims.insert(at, (segment.0, None));
+            }
+        }
         let one = &mut self.all[segment.0 as usize];
         if one.state == State::Free {
             self.free -= 1;
             self.stale -= usize::from(core::mem::take(&mut one.stale));
         }
         one.state = State::Open;
-        self.claims.insert(segment.0, None);
+        Some(())
+    }
+
+    /// Where a segment's claim is, or would be: they are in order.
+    fn find_claim(&self, segment: Segment) -> Result<usize, usize> {
+        self.claims.binary_search_by_key(&segment.0, |(claimed, _)| *claimed)
     }
 
     /// Every frame is applied: what was claimed is filled. `now`: the next frame.

@@ -10,9 +10,11 @@ use sluice_shim::scsi::{
 };
 
 /// Codes whose buffers are looked at, and one that is not.
-const CODES: [u32; 8] = [
+const CODES: [u32; 10] = [
     code::SCSI_PASS_THROUGH,
     code::SCSI_PASS_THROUGH_DIRECT,
+    code::SCSI_PASS_THROUGH_EX,
+    code::SCSI_PASS_THROUGH_DIRECT_EX,
     code::ATA_PASS_THROUGH,
     code::ATA_PASS_THROUGH_DIRECT,
     code::SCSI_MINIPORT,
@@ -25,8 +27,10 @@ fuzz_target!(|input: &[u8]| {
     let Some((&which, buffer)) = input.split_first() else { return };
     let code = CODES[usize::from(which) % CODES.len()];
     let Some(request) = inspect(code, buffer) else { return };
-    let state = VolumeState::InPlace { read_only: false, discards: true };
-    let passed = matches!(treatment(&request, state), Treatment::Pass | Treatment::PassUnqueued);
+    let passes = |state: &VolumeState| {
+        matches!(treatment(&request, *state), Treatment::Pass | Treatment::PassUnqueued)
+    };
+    let passed = VolumeState::ALL.iter().filter(|state| **state != VolumeState::Plain).any(passes);
     match request {
         RequestKind::Command(
             Command::Read(_)

@@ -6,17 +6,14 @@
 #[path = "../../../driver/mapped/tests/support/counting.rs"]
 mod counting;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use counting::{counted, watched};
 use sluice_miniport_virtio_blk::{
     Device, Settings,
     request::{Asked, Range},
 };
-use sluice_user_host::User;
 use sluice_virtio_model::{Behaviour, Line, Task, Tasks};
-
-static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
 
 #[test]
 fn nothing_is_allocated_for_a_request() {
@@ -27,7 +24,7 @@ fn nothing_is_allocated_for_a_request() {
         let settings =
             Settings { descriptors: 16, requests: 8, waiting: 32, copy: 4096, ..Settings::default() };
         let device: Device<Line, Task> =
-            Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
+            Device::new(line.clone(), sluice_checker::platform(), &mut line.0.shared(), settings).unwrap();
         device.reset().unwrap();
         let tasks: Tasks = Tasks::default();
         tasks.lock().unwrap().reserve(10_000);

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
@@ -16,10 +16,7 @@ use sluice_miniport_virtio_blk::{
     request::Asked,
     transport::{Failure, Transport},
 };
-use sluice_user_host::User;
 use sluice_virtio_model::{Behaviour, Line, Task, Tasks, hostile, pci::Card};
-
-static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
 
 #[test]
 fn every_request_ends_once_whatever_the_device_does() {
@@ -31,7 +28,7 @@ fn every_request_ends_once_whatever_the_device_does() {
             left = left.checked_sub(1)?;
             Some(random.u32(..))
         };
-        let run = std::panic::AssertUnwindSafe(|| hostile::run(&*PLATFORM, &mut numbers));
+        let run = std::panic::AssertUnwindSafe(|| hostile::run(sluice_checker::platform(), &mut numbers));
         let report = std::panic::catch_unwind(run).unwrap_or_else(|_| panic!("seed {seed}"));
         requests += report.requests;
         well += report.well;
@@ -49,7 +46,7 @@ fn memory_that_changes_while_it_is_read() {
         let settings =
             Settings { queues: 2, descriptors: 16, requests: 8, copy: 1024, ..Settings::default() };
         let device: Device<Line, Task> =
-            Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
+            Device::new(line.clone(), sluice_checker::platform(), &mut line.0.shared(), settings).unwrap();
         device.reset().unwrap();
         let (tasks, stop) = (Tasks::default(), AtomicBool::new(false));
         thread::scope(|scope| {

@@ -2,17 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
     request::{Asked, Outcome},
 };
 use sluice_shim::scsi::sense::Refusal;
-use sluice_user_host::User;
 use sluice_virtio_model::{Behaviour, Line, Model, Task, Tasks};
-
-static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
 
 const READ: Asked = Asked::Read { block: 0, bytes: 512, deliver: true };
 
@@ -21,7 +18,7 @@ fn two(packed: bool, lie: impl FnOnce(&Model)) -> [Option<Outcome>; 2] {
     let line = Line::new(Behaviour::new(packed), 1 << 20);
     let settings = Settings { queues: 1, descriptors: 16, requests: 8, copy: 4096, ..Settings::default() };
     let device: Device<Line, Task> =
-        Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
+        Device::new(line.clone(), sluice_checker::platform(), &mut line.0.shared(), settings).unwrap();
     device.reset().unwrap();
     let tasks = Tasks::default();
     for number in 0..2 {
@@ -107,7 +104,7 @@ fn a_device_that_knows_already_is_not_told_again() {
         let line = Line::new(Behaviour::new(packed), 1 << 20);
         let settings = Settings { queues: 1, requests: 8, copy: 512, ..Settings::default() };
         let device: Device<Line, Task> =
-            Device::new(line.clone(), &*PLATFORM, &mut line.0.shared(), settings).unwrap();
+            Device::new(line.clone(), sluice_checker::platform(), &mut line.0.shared(), settings).unwrap();
         device.reset().unwrap();
         let tasks = Tasks::default();
         for number in 0..6 {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use sluice_miniport_virtio_blk::{
     Device, Settings,
@@ -12,12 +12,10 @@ use sluice_miniport_virtio_blk::{
     transport::{Failure, Transport},
 };
 use sluice_shim::{platform::Platform, scsi::sense::Refusal};
-use sluice_user_host::User;
 use sluice_virtio_model::{Behaviour, Line, Task, Tasks, pci::Card};
 
 fn platform() -> &'static dyn Platform {
-    static PLATFORM: LazyLock<User> = LazyLock::new(User::new);
-    &*PLATFORM
+    sluice_checker::platform()
 }
 
 fn settings() -> Settings {

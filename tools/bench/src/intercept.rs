@@ -367,6 +367,7 @@ fn shim(ram: &'static Ram, case: Case, buffer: &mut [u8], count: u64) -> Result<
         sector: 8,
         length: PAYLOAD as u32,
         payload: Segment { address: buffer.as_mut_ptr(), length: PAYLOAD },
+        same: false,
         carry: Carry::default(),
     };
     let caller: &'static Caller = Box::leak(Box::new(Caller { incoming, finished: AtomicU64::new(0) }));

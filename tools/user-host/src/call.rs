@@ -2,6 +2,7 @@
 
 use std::{
     cell::UnsafeCell,
+    fmt,
     ptr::NonNull,
     sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     thread::{self, Thread},
@@ -14,6 +15,8 @@ use sluice_shim::{
     storport::{ScsiStatus, SrbStatus},
     unit::{Finished, Hold, Host, Unit},
 };
+
+use crate::Watch;
 
 /// How a request went.
 #[derive(Clone, Copy, Debug)]
@@ -130,10 +133,11 @@ impl Call {
 }
 
 /// The host of one unit. Its callers are threads.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Callers {
     /// Set when the unit is held and nothing is under way.
     drained: AtomicBool,
+    watch: Option<&'static dyn Watch>,
     /// Requests of which the unit has not let go.
     inside: AtomicUsize,
     /// Requests whose words the unit has released.
@@ -141,13 +145,28 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
+    pub(crate) fn new(watch: Option<&'static dyn Watch>) -> Self {
+        Self { watch, ..Self::default() }
+    }
+
+    fn finishes(&self, call: NonNull<Call>) {
+        if let Some(watch) = self.watch {
+            watch.crosses();
+            watch.finishes(call.addr().get());
+        }
+    }
+
     /// Sends `call` to `unit`. Its answer comes in any case.
     ///
     /// # Safety
     /// `call`, and the memory it names, stays until it is answered.
     pub(crate) unsafe fn submit(&self, unit: &Unit, call: &Call) {
         self.inside.fetch_add(1, Ordering::Relaxed);
+        if let Some(watch) = self.watch {
+            watch.submits(call.node().addr().get());
+        }
         if let Err(status) = unit.submit(call.node(), &call.incoming) {
+            self.finishes(NonNull::from(call));
             // SAFETY: refused: the unit has not taken it.
             unsafe { Call::finish(NonNull::from(call), Answer::refused(status)) };
             self.left();
@@ -163,6 +182,7 @@ impl Callers {
         // Whether it is still there or its turn has just come (`claim` says no to that): when this returns, the
         // unit has let go of it.
         unit.withdraw(call.node());
+        self.finishes(NonNull::from(call));
         // SAFETY: CANCELLED makes it ours to answer.
         unsafe { Call::finish(NonNull::from(call), Answer::refused(Status::CANCELLED)) };
         self.left();
@@ -182,6 +202,12 @@ impl Callers {
     /// Whether the unit has let go of all requests.
     pub(crate) fn is_idle(&self) -> bool {
         self.inside.load(Ordering::Acquire) == 0
+    }
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callers").field("inside", &self.inside).finish_non_exhaustive()
     }
 }
 
@@ -212,6 +238,7 @@ unsafe impl Host for Callers {
     }
 
     fn finish(&self, waiting: NonNull<Waiting>, result: &Finished<'_>) {
+        self.finishes(waiting.cast());
         // SAFETY: the unit answers each call once.
         unsafe { Call::finish(waiting.cast(), Answer::of(result)) };
     }

@@ -23,6 +23,7 @@ use sluice_shim::{
 };
 
 use crate::{
+    Watch,
     call::{Answer, Call, Callers},
     leaked::Leaked,
     platform::User,
@@ -38,7 +39,7 @@ pub enum Executor {
 }
 
 /// What a disk is given to work with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Setup {
     /// Requests that run at once.
     pub requests: usize,
@@ -48,12 +49,20 @@ pub struct Setup {
     pub large: (usize, usize),
     /// Who runs the completion DPC.
     pub executor: Executor,
+    /// Who looks on.
+    pub watch: Option<&'static dyn Watch>,
 }
 
 impl Default for Setup {
     /// For tests and tools: enough in flight, 2 MiB of private memory.
     fn default() -> Self {
-        Self { requests: 32, small: (32 << 10, 32), large: (1 << 20, 1), executor: Executor::Thread }
+        Self {
+            requests: 32,
+            small: (32 << 10, 32),
+            large: (1 << 20, 1),
+            executor: Executor::Thread,
+            watch: None,
+        }
     }
 }
 
@@ -70,14 +79,24 @@ pub struct Operation {
     pub length: u32,
     /// See [`Incoming::carry`].
     pub carry: Carry,
-    /// The payload; at least `length` bytes where there is one.
+    /// The payload; at least `length` bytes where there is one, or a sector if that is to be repeated.
     pub buffer: Vec<u8>,
+    /// See [`Incoming::same`].
+    pub same: bool,
 }
 
 impl Operation {
     fn new(direction: Direction, sector: u64, buffer: Vec<u8>) -> Self {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        Self { direction, flags: Flags::default(), sector, length, carry: Carry::default(), buffer }
+        Self {
+            direction,
+            flags: Flags::default(),
+            sector,
+            length,
+            carry: Carry::default(),
+            buffer,
+            same: false,
+        }
     }
 
     /// Reads `length` bytes.
@@ -110,8 +129,20 @@ impl Operation {
         Self::new(Direction::DISCARD, 0, list)
     }
 
+    /// Writes `sector` to all the sectors of `length` bytes; zeros if it is empty.
+    #[must_use]
+    pub fn write_same(first: u64, sector: Vec<u8>, length: u32) -> Self {
+        Self { length, same: true, ..Self::new(Direction::WRITE, first, sector) }
+    }
+
+    /// Asks which sectors hold data, from `sector` on; as much of an answer as `length` bytes hold.
+    #[must_use]
+    pub fn status(sector: u64, length: u32) -> Self {
+        Self::new(Direction::STATUS, sector, vec![0; length as usize])
+    }
+
     fn incoming(&mut self) -> Incoming {
-        let has_payload = !matches!(self.direction, Direction::VERIFY | Direction::FLUSH);
+        let has_payload = !self.same && !matches!(self.direction, Direction::VERIFY | Direction::FLUSH);
         assert!(
             !has_payload || self.length as usize <= self.buffer.len(),
             "a buffer of less than its length"
@@ -123,6 +154,7 @@ impl Operation {
             sector: self.sector,
             length: self.length,
             payload: Segment { address, length: self.buffer.len() },
+            same: self.same,
             carry: self.carry,
         }
     }
@@ -166,8 +198,8 @@ impl Disk {
         chain: Chain,
         setup: &Setup,
     ) -> Self {
-        let platform = Leaked::new(User::new());
-        let callers = Leaked::new(Callers::default());
+        let platform = Leaked::new(setup.watch.map_or_else(User::new, User::watched));
+        let callers = Leaked::new(Callers::new(setup.watch));
         let (spares, memory) = spares(setup);
         let requests = (0..setup.requests).map(|_| Request::new([0; 4])).collect();
         // SAFETY: all of these are dropped in the order of `Disk`'s fields, after `Drop` has seen to it that no
@@ -308,7 +340,7 @@ impl Disk {
 
 fn incoming(direction: Direction, flags: Flags, sector: u64, payload: Segment) -> Incoming {
     let length = u32::try_from(payload.length).unwrap_or(u32::MAX); // no multiple of a sector: refused
-    Incoming { direction, flags, sector, length, payload, carry: Carry::default() }
+    Incoming { direction, flags, sector, length, payload, same: false, carry: Carry::default() }
 }
 
 impl Drop for Disk {

@@ -5,6 +5,7 @@
 //!   clock      a cheap monotonic clock
 //!   call       one request of a caller, from submission to answer
 //!   disk       a miniport, a chain and a unit put together, with calls that wait
+//!   watch      who looks on while tests run
 //!   leaked     references that the shim takes for `'static`, taken back in the right order
 //! ```
 
@@ -13,7 +14,9 @@ pub mod clock;
 mod disk;
 mod leaked;
 mod platform;
+mod watch;
 
 pub use call::{Answer, Device};
 pub use disk::{Disk, Executor, Operation, Setup, Ticket};
 pub use platform::User;
+pub use watch::Watch;

@@ -1,7 +1,7 @@
 //! The shim's platform: what spin locks and DPCs are in a process.
 
 use std::{
-    hint, mem,
+    fmt, hint, mem,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +16,7 @@ use sluice_shim::{
     platform::{LockWord, OldIrql, Platform},
 };
 
-use crate::clock;
+use crate::{Watch, clock};
 
 /// Turns of a busy lock before its waiter gives its processor away: the holder may be a thread without one.
 const SPINS: u32 = 64;
@@ -29,12 +29,13 @@ static HOST_TABLE: HostTable = HostTable {
 };
 
 /// The platform of one adapter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct User {
     /// A DPC is due.
     due: AtomicBool,
     /// The thread that runs it, if there is one.
     thread: OnceLock<Thread>,
+    watch: Option<&'static dyn Watch>,
 }
 
 impl User {
@@ -45,10 +46,23 @@ impl User {
         Self::default()
     }
 
+    /// The same, looked on by `watch`.
+    #[must_use]
+    pub fn watched(watch: &'static dyn Watch) -> Self {
+        Self { watch: Some(watch), ..Self::new() }
+    }
+
     /// Runs the DPC as long as it is due. Any thread, several at once.
     pub fn run_until_idle(&self, adapter: &Adapter) {
         while self.due.swap(false, Ordering::AcqRel) {
+            let Some(watch) = self.watch else {
+                adapter.complete_all();
+                continue;
+            };
+            let old = watch.raise();
             adapter.complete_all();
+            watch.crosses();
+            watch.lower(old);
         }
     }
 
@@ -66,6 +80,12 @@ impl User {
             }
             thread::park();
         }
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("due", &self.due).finish_non_exhaustive()
     }
 }
 
@@ -91,14 +111,27 @@ fn wait(lock: &LockWord) {
 // `run_until_idle` only, which nobody calls under a lock.
 unsafe impl Platform for User {
     fn acquire(&self, lock: &LockWord) -> OldIrql {
+        let old = self.watch.map_or(0, |watch| {
+            watch.acquires(lock);
+            watch.raise()
+        });
         if !take(lock) {
             wait(lock);
         }
-        OldIrql(0)
+        if let Some(watch) = self.watch {
+            watch.acquired(lock);
+        }
+        OldIrql(old)
     }
 
-    unsafe fn release(&self, lock: &LockWord, _old: OldIrql) {
+    unsafe fn release(&self, lock: &LockWord, old: OldIrql) {
+        if let Some(watch) = self.watch {
+            watch.releases(lock);
+        }
         lock.0.store(0, Ordering::Release);
+        if let Some(watch) = self.watch {
+            watch.lower(old.0);
+        }
     }
 
     fn schedule(&self, _adapter: &Adapter) {

@@ -5,7 +5,8 @@ use anyhow::{Result, bail};
 use sluice_e2e::{Mode, Options, Products};
 
 /// Builds and runs. `long` fails every single allocation of the driver in turn.
-pub(crate) fn run(mode: Mode, long: bool) -> Result<()> {
+/// `only`: parts of it, by name.
+pub(crate) fn run(mode: Mode, long: bool, only: &[String]) -> Result<()> {
     eprintln!("x: setting up");
     setup::run()?;
     eprintln!("x: building the sluice command");
@@ -19,7 +20,8 @@ pub(crate) fn run(mode: Mode, long: bool) -> Result<()> {
     let miniports = Some(test::build_c_miniports()?);
     let products = Products { driver: Some(product.image), command, windows_command, miniports, client };
     let work = paths::target().join("e2e");
-    let options = Options { mode, root: paths::root().to_path_buf(), work, products, long };
+    let options =
+        Options { mode, root: paths::root().to_path_buf(), work, products, long, only: only.to_vec() };
     match sluice_e2e::run(&options).failed {
         0 => Ok(()),
         failed => bail!("{failed} end-to-end checks failed"),

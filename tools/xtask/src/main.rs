@@ -20,7 +20,8 @@ const HELP: &str = "usage: ./x COMMAND
                               build sluice.sys and check the product
   windows-cli                 build sluice.exe
   demo                        an NTFS file system through the driver, under Wine; a minute or two
-  e2e [--long]                the same and every end-to-end suite; --long fails every allocation in turn
+  e2e [--long] [PART...]      the same and every end-to-end suite, or some: bench, scenario, mapped, discards, suites,
+                              memory; --long fails every allocation of a mapped volume
   bench [xts|intercept|parts|mapped|virtio] ...
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves
@@ -53,8 +54,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             setup::run()?;
             println!("{}", user_mode::windows_program("sluice-cli", "sluice")?.display());
         }
-        "demo" => end_to_end::run(Mode::Demo, false)?,
-        "e2e" => end_to_end::run(Mode::Test, rest.iter().any(|word| word == "--long"))?,
+        "demo" => end_to_end::run(Mode::Demo, false, &[])?,
+        "e2e" => {
+            let (long, only): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|word| word == "--long");
+            end_to_end::run(Mode::Test, !long.is_empty(), &only)?;
+        }
         "bench" => {
             setup::run()?;
             command::run(cargo_run("release", "sluice-bench").args(rest))?;

@@ -35,7 +35,7 @@ const STEPS: &[Step] = &[
     ("the verifier catches rule-breaking drivers", || {
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])
     }),
-    ("end to end under Wine", || end_to_end::run(Mode::Test, false)),
+    ("end to end under Wine", || end_to_end::run(Mode::Test, false, &[])),
     ("real clients and file systems", || conformance(&[])),
     ("virtio-blk on QEMU's device", virtio),
     ("miniports in C", c_miniport),

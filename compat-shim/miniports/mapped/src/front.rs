@@ -10,11 +10,13 @@ use sluice_mapped::{
     Volume,
     io::{Done, Error, Request},
     limits::{OPS, REQUEST, REQUESTS},
+    units::BLOCK,
 };
 use sluice_shim::{
     miniport::Srb,
     scsi::{
         cdb::{BlockRange, ByteCheck, Command},
+        lba_status,
         sense::Refusal,
         unmap::UnmapList,
     },
@@ -25,6 +27,10 @@ use crate::buffers::Buffers;
 
 /// Ranges of one SRB that are in the engine at once.
 const RANGES: usize = 64;
+/// Blocks that one answer about holes tells of: 16 MiB of the volume.
+const TOLD: u64 = 4096;
+/// Most bytes of such an answer: 32 stretches. It is made on the stack.
+const STATUS_ROOM: usize = lba_status::HEADER + 32 * lba_status::DESCRIPTOR;
 /// Ranges that are: with the SRBs themselves, and what the engine's host asks, fewer than the engine takes.
 const ALL_RANGES: usize = OPS;
 
@@ -34,12 +40,22 @@ struct Carried {
     /// Requests not answered.
     left: usize,
     error: Option<Error>,
-    /// What is read goes to the sender (VERIFY only asks whether it can be).
-    deliver: bool,
+    deliver: Deliver,
     /// Bytes moved if all goes well.
     bytes: u32,
     /// Its list of ranges, and the next of them.
     list: Option<(Vec<u8>, usize)>,
+}
+
+/// What the sender gets of what the engine has found.
+#[derive(Clone, Copy)]
+enum Deliver {
+    /// Nothing (VERIFY only asks whether it can be read).
+    Nothing,
+    /// All of it.
+    Data,
+    /// From this sector on, which blocks hold data (GET LBA STATUS).
+    Status(u64),
 }
 
 /// All SRBs that the engine has.
@@ -56,7 +72,7 @@ pub(crate) struct Front {
 /// What an SRB asks.
 enum Asked {
     /// One request.
-    One { request: Request, deliver: bool, bytes: u32 },
+    One { request: Request, deliver: Deliver, bytes: u32 },
     /// The ranges of a list to be forgotten. There may be none.
     Discard(Vec<u8>),
 }
@@ -114,8 +130,9 @@ impl Front {
         let Some(slot) = self.carried.iter().position(Option::is_none) else {
             return srb.refuse(Refusal::Busy);
         };
-        let carried = |srb| Carried { srb, left: 0, error: None, deliver: false, bytes: 0, list: None };
-        match self.ask(&mut srb) {
+        let carried =
+            |srb| Carried { srb, left: 0, error: None, deliver: Deliver::Nothing, bytes: 0, list: None };
+        match self.ask(&mut srb, volume.blocks()) {
             Ok(Asked::One { request, deliver, bytes }) => {
                 self.carried[slot] = Some(Carried { left: 1, deliver, bytes, ..carried(srb) });
                 // It has room: `new` has counted what there can be.
@@ -162,8 +179,14 @@ impl Front {
         let Some(Some(carried)) = self.carried.get_mut(slot) else { return };
         carried.left -= 1;
         carried.error = carried.error.or(done.result.err());
-        if let (None, true, Some(buffer)) = (carried.error, carried.deliver, &done.buffer) {
-            carried.srb.data().copy_from(Source::from(&buffer[..]));
+        match (carried.error, carried.deliver, &done.buffer) {
+            (None, Deliver::Data, Some(buffer)) => {
+                carried.srb.data().copy_from(Source::from(&buffer[..]));
+            }
+            (None, Deliver::Status(first), Some(holds)) => {
+                carried.bytes = tell_status(first, self.sector, holds, &mut carried.srb);
+            }
+            _ => {}
         }
         if carried.list.is_some() {
             self.ranges -= 1;
@@ -187,7 +210,7 @@ impl Front {
         }
     }
 
-    fn ask(&mut self, srb: &mut Srb) -> Result<Asked, Not> {
+    fn ask(&mut self, srb: &mut Srb, blocks: u64) -> Result<Asked, Not> {
         let view = srb.view().ok_or(Refusal::InvalidField)?;
         if view.function() != SrbFunction::EXECUTE_SCSI {
             return match view.function() {
@@ -199,7 +222,7 @@ impl Front {
             Command::Read(transfer) if transfer.protect == 0 => {
                 let (offset, length) = stretch(transfer.range, self.sector)?;
                 room(&view, length)?;
-                self.read(offset, length, true)
+                self.read(offset, length, Deliver::Data)
             }
             Command::Write(transfer) if transfer.protect == 0 => {
                 let (offset, length) = stretch(transfer.range, self.sector)?;
@@ -208,10 +231,11 @@ impl Front {
             }
             Command::Verify(transfer, ByteCheck::Medium) if transfer.protect == 0 => {
                 let (offset, length) = stretch(transfer.range, self.sector)?;
-                self.read(offset, length, false)
+                self.read(offset, length, Deliver::Nothing)
             }
             Command::Read(_) | Command::Write(_) | Command::Verify(..) => Err(Refusal::InvalidField.into()),
             Command::SynchronizeCache { .. } => Ok(flush()),
+            Command::GetLbaStatus { lba, .. } => self.status(lba, blocks),
             Command::Unmap { anchor: false, length } => self.discard(srb, usize::from(length)),
             Command::Unmap { .. } => Err(Refusal::InvalidField.into()),
             _ => Err(Refusal::InvalidOpcode.into()),
@@ -222,9 +246,18 @@ impl Front {
         self.buffers.take(length).ok_or(Not::Yet)
     }
 
-    fn read(&mut self, offset: u64, length: u32, deliver: bool) -> Result<Asked, Not> {
+    fn read(&mut self, offset: u64, length: u32, deliver: Deliver) -> Result<Asked, Not> {
         let request = Request::Read { offset, buffer: self.memory(length as usize)? };
-        Ok(Asked::One { request, deliver, bytes: if deliver { length } else { 0 } })
+        Ok(Asked::One { request, deliver, bytes: if matches!(deliver, Deliver::Data) { length } else { 0 } })
+    }
+
+    /// `blocks`: of the volume. An answer tells of so many at once; who wants more asks again.
+    fn status(&mut self, lba: u64, blocks: u64) -> Result<Asked, Not> {
+        let first = lba / u64::from(BLOCK as u32 / self.sector);
+        let left = blocks.checked_sub(first).filter(|left| *left > 0).ok_or(Refusal::OutOfRange)?;
+        let buffer = self.memory(left.min(TOLD) as usize)?;
+        let request = Request::Status { offset: first * BLOCK as u64, buffer };
+        Ok(Asked::One { request, deliver: Deliver::Status(lba), bytes: 0 })
     }
 
     /// The sender may change its memory meanwhile: what is written is a copy, of which tag and ciphertext are made.
@@ -232,7 +265,11 @@ impl Front {
         let (data, _) = srb.data().split_at(length as usize).ok_or(Refusal::InvalidField)?;
         let mut buffer = self.memory(length as usize)?;
         Target::from(&mut buffer[..]).copy_from(data.as_source());
-        Ok(Asked::One { request: Request::Write { offset, buffer, fua }, deliver: false, bytes: length })
+        Ok(Asked::One {
+            request: Request::Write { offset, buffer, fua },
+            deliver: Deliver::Nothing,
+            bytes: length,
+        })
     }
 
     fn discard(&mut self, srb: &mut Srb, length: usize) -> Result<Asked, Not> {
@@ -250,6 +287,16 @@ impl Front {
     }
 }
 
+/// Writes which blocks hold data into the sender's memory; answers how many bytes that took.
+fn tell_status(first: u64, sector: u32, holds: &[u8], srb: &mut Srb) -> u32 {
+    let mut answer = [0; STATUS_ROOM];
+    let room = srb.data().len().min(STATUS_ROOM);
+    let holds = holds.iter().map(|held| *held != 0);
+    let written = lba_status::write(first, BLOCK as u32 / sector, holds, &mut answer[..room]);
+    srb.data().copy_from(Source::from(&answer[..written]));
+    written as u32
+}
+
 /// Whether a list of ranges is one, and all can be told in bytes.
 fn judge(list: &[u8], sector: u32) -> Result<(), Refusal> {
     let list = UnmapList::parse(list).map_err(|_| Refusal::ParameterLength)?;
@@ -258,7 +305,7 @@ fn judge(list: &[u8], sector: u32) -> Result<(), Refusal> {
 }
 
 fn flush() -> Asked {
-    Asked::One { request: Request::Flush, deliver: false, bytes: 0 }
+    Asked::One { request: Request::Flush, deliver: Deliver::Nothing, bytes: 0 }
 }
 
 /// Offset and length in bytes. Whether that lies on the volume, the engine says.

@@ -16,10 +16,8 @@ mod buffers;
 mod engine;
 mod front;
 
-use crossbeam_queue::ArrayQueue;
 use sluice_shim::{
-    miniport::{Miniport, Srb},
-    scsi::sense::Refusal,
+    miniport::{Inbox, Miniport, Srb},
     storport::SrbKind,
 };
 
@@ -33,14 +31,14 @@ pub trait Wake: Sync {
 
 /// The miniport: what has been sent, and has not been taken by the engine's thread.
 pub struct Mapped<W> {
-    waiting: ArrayQueue<Srb>,
+    waiting: Inbox,
     thread: W,
 }
 
 impl<W: Wake> Mapped<W> {
-    /// A miniport that is sent at most `requests` SRBs at once, and wakes `thread` for each.
-    pub fn new(requests: usize, thread: W) -> Self {
-        Self { waiting: ArrayQueue::new(requests.max(1)), thread }
+    /// A miniport that wakes `thread` for each SRB.
+    pub fn new(thread: W) -> Self {
+        Self { waiting: Inbox::new(), thread }
     }
 
     /// Whom it wakes.
@@ -48,9 +46,9 @@ impl<W: Wake> Mapped<W> {
         &self.thread
     }
 
-    /// The one that has waited longest.
+    /// The one that has waited longest. For the engine's thread.
     pub(crate) fn next(&self) -> Option<Srb> {
-        self.waiting.pop()
+        self.waiting.next()
     }
 }
 
@@ -60,9 +58,7 @@ impl<W: Wake> Miniport for Mapped<W> {
     }
 
     fn start_io(&self, srb: Srb) {
-        match self.waiting.push(srb) {
-            Ok(()) => self.thread.wake(),
-            Err(srb) => srb.refuse(Refusal::Busy),
-        }
+        self.waiting.put(srb);
+        self.thread.wake();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sluice_chain::Flags;
+use sluice_chain::{Flags, Status};
 use sluice_miniport_mapped::Engine;
 use sluice_shim::scsi::{cdb::BlockRange, unmap};
 use sluice_user_host::Operation;
@@ -144,4 +144,37 @@ fn damage_is_a_medium_error_and_other_blocks_go_on() {
         hosted.close();
     }
     assert!(damaged > 0, "no byte was found that belongs to a block");
+}
+
+#[test]
+fn the_map_says_which_blocks_hold_data() {
+    let hosted = host(&formatted());
+    let told = |sector, room| {
+        let (answer, bytes) = hosted.disk.start(Operation::status(sector, room)).wait();
+        assert!(good(&answer), "{answer:?}");
+        let length = 4 + u32::from_be_bytes(bytes[..4].try_into().unwrap());
+        assert_eq!(length, answer.transferred);
+        let list: Vec<(u64, u32, u8)> = bytes[8..length as usize]
+            .chunks(16)
+            .map(|one| {
+                let first = u64::from_be_bytes(one[..8].try_into().unwrap());
+                (first, u32::from_be_bytes(one[8..12].try_into().unwrap()), one[12])
+            })
+            .collect();
+        list
+    };
+    let all = (VOLUME / SECTOR as u64) as u32;
+    assert_eq!(told(0, 512), [(0, all, 1)], "a new volume is one hole");
+    assert!(good(&hosted.disk.write(16, &bytes(16, 1, 24), Flags::default())));
+    assert_eq!(told(0, 512), [(0, 16, 1), (16, 24, 0), (40, all - 40, 1)]);
+    assert_eq!(told(20, 40), [(20, 20, 0), (40, all - 40, 1)]);
+    assert_eq!(told(20, 24), [(20, 20, 0)]);
+    assert_eq!(told(u64::from(all) - 8, 512), [(u64::from(all) - 8, 8, 1)]);
+    // What is all zeros is a hole again.
+    let zeros = hosted.disk.start(Operation::write_same(16, vec![0; 512], 24 * 512)).wait().0;
+    assert!(good(&zeros));
+    assert_eq!(told(0, 512), [(0, all, 1)]);
+    let beyond = hosted.disk.start(Operation::status(u64::from(all), 512)).wait().0;
+    assert_eq!(beyond.status, Status::DEVICE);
+    hosted.close();
 }

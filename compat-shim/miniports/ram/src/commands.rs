@@ -155,6 +155,7 @@ fn inquire(inquiry: &Inquiry, ram: &Ram, answer: &mut [u8]) -> Result<usize, Ref
         max_unmap_blocks: u32::MAX,
         max_unmap_descriptors: MAX_UNMAP_DESCRIPTORS as u32,
         unmap_granularity: 1,
+        max_write_same: 0,
         reads_zeros: capacity(ram).reads_zeros,
     };
     let mut serial = [0; 15];

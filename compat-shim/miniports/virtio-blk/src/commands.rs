@@ -253,6 +253,7 @@ fn limits(facts: &Facts) -> Limits {
         max_unmap_blocks: discard.blocks, // whoever keeps to that in all keeps to it in each range
         max_unmap_descriptors: discard.count,
         unmap_granularity: discard.granularity,
+        max_write_same: 0,
         reads_zeros: false,
     }
 }

@@ -26,6 +26,7 @@ const LIMITS: Limits = Limits {
     max_unmap_blocks: u32::MAX,
     max_unmap_descriptors: 256,
     unmap_granularity: 8,
+    max_write_same: 0,
     reads_zeros: true,
 };
 

@@ -1,8 +1,8 @@
-//! Tests of commands, of the table, and of answers.
+//! Tests of commands, and of answers.
 
 mod answers;
 mod cdb;
+mod edit;
 mod pass_through;
-mod policy;
 mod provisioning;
 mod unmap;

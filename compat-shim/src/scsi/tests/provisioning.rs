@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     max_unmap_blocks: 0xffff,
     max_unmap_descriptors: 1,
     unmap_granularity: 1,
+    max_write_same: 0,
     reads_zeros: true,
 };
 

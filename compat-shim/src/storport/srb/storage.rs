@@ -26,6 +26,7 @@ pub struct SrbStorage {
     words: [u64; 26],
 }
 
+const _: () = assert!(size_of::<SrbStorage>() == 26 * size_of::<u64>());
 const _: () = assert!(size_of::<SrbStorage>() >= size_of::<ExtendedSrb>());
 const _: () = assert!(size_of::<SrbStorage>() >= size_of::<ScsiRequestBlock>());
 
@@ -39,6 +40,18 @@ impl SrbStorage {
     /// The SRB's address.
     pub fn as_mut_ptr(&mut self) -> *mut c_void {
         (&raw mut self.words).cast()
+    }
+
+    /// All of it, whatever it holds.
+    pub(crate) fn bytes(&self) -> &[u8; size_of::<Self>()] {
+        // SAFETY: plain numbers, without padding (asserted above), of this size.
+        unsafe { &*(&raw const self.words).cast() }
+    }
+
+    /// The same, to be written.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8; size_of::<Self>()] {
+        // SAFETY: as above; any bytes are numbers.
+        unsafe { &mut *(&raw mut self.words).cast() }
     }
 
     pub(super) fn as_ptr(&self) -> *const c_void {

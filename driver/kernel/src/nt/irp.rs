@@ -55,6 +55,21 @@ impl Irp {
         unsafe { self.0.as_ref().MdlAddress }
     }
 
+    /// Leaves a number in this driver's stack location, behind the pointer to the SRB, for the completion routine. The
+    /// device below finds a copy in its own, where SRB requests have nothing.
+    pub(crate) fn note(&self, number: usize) {
+        // SAFETY: owned; nobody else reads these bytes of the location.
+        unsafe {
+            (*current(self.0)).Parameters.Others.Argument2 = ptr::without_provenance_mut::<u8>(number).cast();
+        }
+    }
+
+    /// What [`Self::note`] left.
+    pub(crate) fn noted(&self) -> usize {
+        // SAFETY: owned.
+        unsafe { self.stack().Parameters.Others.Argument2.addr() }
+    }
+
     /// START_DEVICE: the descriptors of what the device has been given, as bytes, first as its bus counts, then translated for
     /// the processor. Empty if there are none.
     pub(crate) fn resources(&self) -> [&[u8]; 2] {

@@ -74,9 +74,15 @@ pub struct Options {
     pub work: PathBuf,
     /// The things under test.
     pub products: Products,
-    /// Fail every single allocation in turn, not only the first few dozen.
+    /// Fail every single allocation of a mapped volume in turn, not only some.
     pub long: bool,
+    /// Of [`PARTS`], those that are run; all if there are none.
+    pub only: Vec<String>,
 }
+
+/// What [`Mode::Test`] consists of, in this order.
+pub const PARTS: [&str; 8] =
+    ["bench", "scenario", "mapped", "discards", "stages", "suites", "adapter", "memory"];
 
 /// Why the run could not go on.
 #[derive(Debug)]
@@ -130,14 +136,18 @@ fn all(options: &Options, report: &mut Report) -> Result<()> {
         Mode::Demo => scenario::run(&bench, report),
         Mode::Adapter => adapter::all(&bench, report, options.long),
         Mode::Test => {
-            suites::bench_alone(&bench, report)?;
-            scenario::run(&bench, report)?;
-            mapped::all(&bench, report)?;
-            discards::all(&bench, report)?;
-            stages::all(&bench, report)?;
-            suites::all(&bench, report)?;
-            adapter::all(&bench, report, options.long)?;
-            memory::run(&bench, report, options.long)
+            let wanted =
+                |part: &&&str| options.only.is_empty() || options.only.iter().any(|only| only == *part);
+            PARTS.iter().filter(wanted).try_for_each(|part| match *part {
+                "bench" => suites::bench_alone(&bench, report),
+                "scenario" => scenario::run(&bench, report),
+                "mapped" => mapped::all(&bench, report),
+                "discards" => discards::all(&bench, report),
+                "stages" => stages::all(&bench, report),
+                "suites" => suites::all(&bench, report),
+                "adapter" => adapter::all(&bench, report, options.long),
+                _ => memory::run(&bench, report, options.long),
+            })
         }
     }
 }

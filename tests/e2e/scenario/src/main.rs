@@ -7,10 +7,11 @@ use std::{
     process::ExitCode,
 };
 
-use sluice_e2e::{Mode, Options, Products, run};
+use sluice_e2e::{Mode, Options, PARTS, Products, run};
 
-const USAGE: &str = "usage: sluice-e2e demo|test|bench|adapter root=REPOSITORY work=FOLDER client=e2e-client.exe \
-                     driver=sluice.sys command=sluice windows-command=sluice.exe [miniports=FOLDER] [long]";
+const USAGE: &str = "usage: sluice-e2e demo|test|bench root=REPOSITORY work=FOLDER client=e2e-client.exe \
+                     driver=sluice.sys command=sluice windows-command=sluice.exe [miniports=FOLDER] [long] \
+                     [PART...]";
 
 fn options(args: &[String]) -> Option<Options> {
     let path = |name: &str| {
@@ -41,6 +42,7 @@ fn options(args: &[String]) -> Option<Options> {
         work: path("work")?,
         products,
         long: args.iter().any(|a| a == "long"),
+        only: args.iter().filter(|word| PARTS.contains(&word.as_str())).cloned().collect(),
     })
 }
 

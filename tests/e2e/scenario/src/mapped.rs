@@ -128,6 +128,10 @@ fn unencrypted(bench: &Bench, report: &mut Report) -> Result<()> {
 fn trouble(report: &mut Report, session: Session<'_>, disk: Disk) -> Result<()> {
     report.section("A mapped volume: durable, discarded, disturbed, full");
     session.suite(report, disk, "mapped")?;
+    session.suite(report, disk, "unlocked")?;
+    session.suite(report, disk, "answers-mapped")?;
+    session.suite(report, disk, "reset-mapped")?;
+    session.suite(report, disk, "doors")?;
     report.section("A mapped volume: the device fails a write");
     session.suite(report, disk, "mapped-fails")?;
     let (locked, said) = command::lock(&session)?;
@@ -167,6 +171,9 @@ fn verifier_options(bench: &Bench, report: &mut Report) -> Result<()> {
         let (session, disk) = unlocked(bench, report, Shape::USUAL)?;
         session.call(report, "verifier", &[option.to_owned()])?;
         session.round_trip(report, disk, &plain(bench))?;
+        if option == "force-pending" {
+            session.call(report, "forced", &[])?;
+        }
         session.clean(report)?;
         session.on(report, disk, "remove", &[])?;
         session.stop(report)?;

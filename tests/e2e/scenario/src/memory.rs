@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -15,24 +16,31 @@ use crate::{
 };
 
 const DISK: u64 = 16 << 20;
-/// How many allocations are tried in the short run.
-const SHORT: u64 = 40;
-/// No life of a disk has more; a bound for the loop.
-const LONG: u64 = 4000;
-/// Of a mapped volume's many allocations, how many lie between two that are tried in the short run.
+/// No life of a disk has more allocations; a bound for the loop.
+const MOST: u64 = 4000;
+/// Of a mapped volume's many allocations, how many lie between two that are tried in the short run. Where it begins is
+/// by a seed (`SLUICE_SEED` repeats a run), so that with time all are tried.
 const STEP: u64 = 31;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report, long: bool) -> Result<()> {
-    let most = format!("most={}", if long { LONG } else { SHORT });
     report.section("The n-th allocation fails");
     let image = empty(bench, DISK)?;
     command::format(bench, &image, 512)?;
-    starve(bench, report, &image, std::slice::from_ref(&most))?;
+    let all = [("most", MOST), ("first", 1), ("step", 1)];
+    starve(bench, report, &image, &all, false)?;
     report.section("The n-th allocation fails: a mapped volume");
     let image = empty(bench, 3 * DISK)?;
     command::format_mapped(bench, &image, 512, "16M")?;
-    let step = format!("step={}", if long { 1 } else { STEP });
-    starve(bench, report, &image, &[most, step, "mapped".to_owned()])
+    let seed = seed();
+    report.say(&format!("seed {seed}"));
+    let some = [("most", MOST), ("first", 1 + seed % STEP), ("step", STEP)];
+    starve(bench, report, &image, if long { &all } else { &some }, true)
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("SLUICE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    given.unwrap_or_else(now)
 }
 
 fn empty(bench: &Bench, bytes: u64) -> Result<PathBuf> {
@@ -42,13 +50,20 @@ fn empty(bench: &Bench, bytes: u64) -> Result<PathBuf> {
     Ok(image)
 }
 
-fn starve(bench: &Bench, report: &mut Report, image: &Path, more: &[String]) -> Result<()> {
+fn starve(
+    bench: &Bench,
+    report: &mut Report,
+    image: &Path,
+    plan: &[(&str, u64)],
+    mapped: bool,
+) -> Result<()> {
     let session = Session::start(bench, report)?;
     let mut args = vec![
         format!("image=\\??\\{}", windows_path(image)),
         format!("passphrase-file={}", windows_path(&command::passphrase_file(bench, command::PASSPHRASE)?)),
     ];
-    args.extend_from_slice(more);
+    args.extend(plan.iter().map(|(name, number)| format!("{name}={number}")));
+    args.extend(mapped.then(|| "mapped".to_owned()));
     let r = session.call(report, "starve", &args)?;
     report.say(&format!("{} allocations failed, one in each life of a disk", r["lives"]));
     session.clean(report)?;

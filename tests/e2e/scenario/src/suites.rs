@@ -97,6 +97,8 @@ fn locked(bench: &Bench, report: &mut Report) -> Result<()> {
     let session = Session::start(bench, report)?;
     let disk = session.create(report, &image, Shape::USUAL)?;
     session.suite(report, disk, "locked")?;
+    session.suite(report, disk, "answers-locked")?;
+    session.suite(report, disk, "doors-locked")?;
     session.suite(report, disk, "control")?;
     session.on(report, disk, "remove", &[])?;
     session.stop(report)?;
@@ -107,7 +109,9 @@ fn locked(bench: &Bench, report: &mut Report) -> Result<()> {
 fn open(bench: &Bench, report: &mut Report) -> Result<()> {
     report.section("An unlocked volume");
     let (session, disk) = unlocked(bench, report, Shape::USUAL)?;
-    for suite in ["unlocked", "lies", "faults", "cancel", "pnp", "control"] {
+    for suite in
+        ["unlocked", "answers-in-place", "doors", "lies", "faults", "cancel", "reset", "pnp", "control"]
+    {
         report.section(&format!("An unlocked volume: {suite}"));
         session.suite(report, disk, suite)?;
     }
@@ -168,6 +172,9 @@ fn verifier_options(bench: &Bench, report: &mut Report) -> Result<()> {
         let (session, disk) = unlocked(bench, report, Shape::USUAL)?;
         session.call(report, "verifier", &[option.to_owned()])?;
         session.round_trip(report, disk, &file)?;
+        if option == "force-pending" {
+            session.call(report, "forced", &[])?;
+        }
         session.clean(report)?;
         session.suite(report, disk, "faults")?;
         session.suite(report, disk, "cancel")?;
@@ -191,6 +198,7 @@ fn damaged(bench: &Bench, report: &mut Report) -> Result<()> {
     let session = Session::start(bench, report)?;
     let disk = session.create(report, &image, Shape::USUAL)?;
     session.suite(report, disk, "damaged")?;
+    session.suite(report, disk, "doors-damaged")?;
     let (opened, said) = command::unlock(&session, command::PASSPHRASE)?;
     report.check("a damaged volume does not unlock", !opened, &said);
     session.on(report, disk, "remove", &[])?;

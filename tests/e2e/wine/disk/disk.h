@@ -169,6 +169,8 @@ void set_status(PVOID srb, UCHAR srb_status);
 /* scsi.c */
 BOOLEAN decode_extent(const UCHAR *cdb, ULONG length, extent *e);
 NTSTATUS scsi_execute(disk *d, request *r, UCHAR *srb_status);
+void look_for_patterns(disk *d, const UCHAR *data, ULONG n, ULONGLONG sector);
+void fill_raw(UCHAR *data, ULONG n);
 NTSTATUS scsi_sense(disk *d, request *r, UCHAR *srb_status, UCHAR key, UCHAR asc, UCHAR ascq);
 
 /* pnp.c */

@@ -27,7 +27,7 @@
 #define TEST_STATISTICS TEST_CODE(5)
 /* ULONG disk: counters and the plaintext detector's hits back to zero */
 #define TEST_RESET TEST_CODE(6)
-/* test_pattern: one more pattern to look for in all data written to the port */
+/* test_pattern: one more pattern to look for in all data that reaches the port, whatever carries it */
 #define TEST_PATTERN TEST_CODE(7)
 /* test_raw + data -> test_raw_result + data */
 #define TEST_RAW TEST_CODE(8)
@@ -123,7 +123,11 @@ typedef struct test_port_mode {
     ULONGLONG fault_first, fault_last; /* only requests that touch these sectors */
     ULONG write_protect;  /* non-zero: the medium refuses writes from now on */
     ULONG inline_completion; /* non-zero: complete inside the dispatch routine */
+    ULONG generous;       /* non-zero: whatever the disk does not know it does, and answers with RAW_BYTES all over */
+    ULONG reserved;
 } test_port_mode;
+
+#define RAW_BYTES "SLUICE-RAW-BYTES" /* what a generous disk says, for the contents of its medium */
 
 #define CLASS_EXTENDED 0x1 /* STORAGE_REQUEST_BLOCK, not SCSI_REQUEST_BLOCK */
 #define CLASS_CDB16 0x2

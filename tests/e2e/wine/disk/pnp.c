@@ -105,6 +105,8 @@ NTSTATUS port_ioctl(disk *d, PIRP irp, PIO_STACK_LOCATION at)
     ULONG code = at->Parameters.DeviceIoControl.IoControlCode;
     d->seen.last_ioctl = code;
     d->seen.ioctls++;
+    if (!(code & 3) && irp->AssociatedIrp.SystemBuffer)
+        look_for_patterns(d, irp->AssociatedIrp.SystemBuffer, at->Parameters.DeviceIoControl.InputBufferLength, 0);
     if (d->gone) return finish(irp, STATUS_DEVICE_DOES_NOT_EXIST, 0);
     if (code == IOCTL_STORAGE_QUERY_PROPERTY) return query_property(d, irp, at);
     if (code == IOCTL_SCSI_GET_ADDRESS) {
@@ -113,7 +115,10 @@ NTSTATUS port_ioctl(disk *d, PIRP irp, PIO_STACK_LOCATION at)
         RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, &address, sizeof address);
         return finish(irp, STATUS_SUCCESS, sizeof address);
     }
-    if (code == IOCTL_SCSI_PASS_THROUGH || code == IOCTL_SCSI_PASS_THROUGH_DIRECT || code == IOCTL_SCSI_MINIPORT)
+    if (!d->mode.generous && (code == IOCTL_SCSI_PASS_THROUGH || code == IOCTL_SCSI_PASS_THROUGH_DIRECT || code == IOCTL_SCSI_MINIPORT))
         return finish(irp, STATUS_SUCCESS, 0);
-    return finish(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    if (!d->mode.generous || code & 3) return finish(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    ULONG out = at->Parameters.DeviceIoControl.OutputBufferLength;
+    if (irp->AssociatedIrp.SystemBuffer) fill_raw(irp->AssociatedIrp.SystemBuffer, out);
+    return finish(irp, STATUS_SUCCESS, out);
 }

@@ -226,7 +226,7 @@ static VOID NTAPI completer_thread(PVOID context)
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-/* Everything that waits or is ready ends now (surprise removal). */
+/* Everything that waits or is ready ends now (surprise removal, reset). */
 void port_flush_queues(disk *d, UCHAR srb_status, NTSTATUS status)
 {
     KIRQL irql;
@@ -297,8 +297,12 @@ static NTSTATUS steer(disk *d, PIRP irp, const request *r)
     case SRB_FUNCTION_LOCK_QUEUE: case SRB_FUNCTION_QUIESCE_DEVICE: d->locked = TRUE; break;
     case SRB_FUNCTION_UNLOCK_QUEUE: d->locked = FALSE; break;
     case SRB_FUNCTION_RELEASE_QUEUE: case SRB_FUNCTION_FLUSH_QUEUE: d->frozen = FALSE; break;
-    case SRB_FUNCTION_RESET_BUS: case SRB_FUNCTION_RESET_DEVICE: case SRB_FUNCTION_RESET_LOGICAL_UNIT: break;
-    default: return refuse(irp, r->srb, SRB_STATUS_INVALID_REQUEST, STATUS_INVALID_DEVICE_REQUEST);
+    case SRB_FUNCTION_RESET_BUS: case SRB_FUNCTION_RESET_DEVICE: case SRB_FUNCTION_RESET_LOGICAL_UNIT:
+        port_flush_queues(d, SRB_STATUS_BUS_RESET, STATUS_IO_DEVICE_ERROR);
+        break;
+    default:
+        if (!d->mode.generous) return refuse(irp, r->srb, SRB_STATUS_INVALID_REQUEST, STATUS_INVALID_DEVICE_REQUEST);
+        if (r->flags & SRB_FLAGS_DATA_IN && r->data) fill_raw(r->data, *r->length);
     }
     set_status(r->srb, SRB_STATUS_SUCCESS);
     NTSTATUS s = finish(irp, STATUS_SUCCESS, 0);
@@ -314,6 +318,7 @@ NTSTATUS port_scsi(disk *d, PIRP irp, PIO_STACK_LOCATION at)
     if (d->gone) return refuse(irp, srb, SRB_STATUS_NO_DEVICE, STATUS_DEVICE_DOES_NOT_EXIST);
     if (!check_request(d, irp, at, &r)) return refuse(irp, srb, SRB_STATUS_INVALID_REQUEST, STATUS_INVALID_PARAMETER);
     if (r.function == SRB_FUNCTION_EXECUTE_SCSI) d->seen.opcodes[r.cdb[0]]++;
+    else if (r.flags & SRB_FLAGS_DATA_OUT && r.data) look_for_patterns(d, r.data, *r.length, 0);
     switch (r.function) {
     case SRB_FUNCTION_EXECUTE_SCSI: case SRB_FUNCTION_FLUSH: case SRB_FUNCTION_SHUTDOWN: return enqueue(d, irp, &r);
     }

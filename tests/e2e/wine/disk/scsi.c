@@ -69,18 +69,22 @@ static NTSTATUS reply(request *r, UCHAR *srb_status, const void *data, ULONG len
     return STATUS_SUCCESS;
 }
 
-static void note_write(disk *d, request *r, const extent *e)
+/* Looks for the patterns in what has come; sector: where it would lie. */
+void look_for_patterns(disk *d, const UCHAR *data, ULONG n, ULONGLONG sector)
 {
-    ULONG n = *r->length;
-    d->seen.written_hash = checksum(d->seen.written_hash + e->lba, r->data, n);
     for (ULONG p = 0; p < d->pattern_count; p++) {
         ULONGLONG first = *(ULONGLONG *)d->patterns[p], second = *(ULONGLONG *)(d->patterns[p] + 8);
         for (ULONG i = 0; i + 16 <= n; i++)
-            if (*(ULONGLONG UNALIGNED *)(r->data + i) == first && *(ULONGLONG UNALIGNED *)(r->data + i + 8) == second) {
+            if (*(ULONGLONG UNALIGNED *)(data + i) == first && *(ULONGLONG UNALIGNED *)(data + i + 8) == second) {
                 d->seen.pattern_hits++;
-                d->seen.pattern_sector = e->lba + i / d->sector_size;
+                d->seen.pattern_sector = sector + i / d->sector_size;
             }
     }
+}
+
+void fill_raw(UCHAR *data, ULONG n)
+{
+    for (ULONG i = 0; i < n; i++) data[i] = RAW_BYTES[i % 16];
 }
 
 static NTSTATUS read_write(disk *d, request *r, UCHAR *srb_status, const extent *e)
@@ -100,7 +104,8 @@ static NTSTATUS read_write(disk *d, request *r, UCHAR *srb_status, const extent 
         d->seen.written_bytes += n;
         if (e->fua) d->seen.fua_writes++;
         if (n) {
-            note_write(d, r, e);
+            d->seen.written_hash = checksum(d->seen.written_hash + e->lba, r->data, n);
+            look_for_patterns(d, r->data, n, e->lba);
             s = image_write(d, e->lba * d->sector_size, r->data, n);
         }
         if (NT_SUCCESS(s) && e->fua) s = image_flush(d);
@@ -220,6 +225,7 @@ NTSTATUS scsi_execute(disk *d, request *r, UCHAR *srb_status)
     static const UCHAR no_sense[SENSE_LENGTH] = { 0x70, [7] = SENSE_LENGTH - 8 };
     extent e;
     if (decode_extent(r->cdb, r->cdb_length, &e)) return read_write(d, r, srb_status, &e);
+    if (r->flags & SRB_FLAGS_DATA_OUT && r->data) look_for_patterns(d, r->data, *r->length, 0);
     switch (r->cdb[0]) {
     case 0x00: case 0x1b: case 0x1e: /* TEST UNIT READY, START STOP UNIT, PREVENT ALLOW */
     case 0x2f: case 0x8f:            /* VERIFY without data */
@@ -241,5 +247,8 @@ NTSTATUS scsi_execute(disk *d, request *r, UCHAR *srb_status)
     case 0x42: return unmap(d, r, srb_status);
     case 0xa0: return reply(r, srb_status, luns, sizeof luns, (ULONG)be(r->cdb + 6, 4));
     }
-    return scsi_sense(d, r, srb_status, 5, 0x20, 0);
+    if (!d->mode.generous) return scsi_sense(d, r, srb_status, 5, 0x20, 0);
+    if (r->flags & SRB_FLAGS_DATA_IN && r->data) fill_raw(r->data, *r->length);
+    *srb_status = SRB_STATUS_SUCCESS;
+    return STATUS_SUCCESS;
 }

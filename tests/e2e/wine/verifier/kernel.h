@@ -50,6 +50,7 @@ typedef struct thread {
     held_lock locks[MAX_HELD];
     void *routine;                /* the driver's routine that we called last and are still in */
     KDPC *pending_first, *pending_last; /* dpc_inline: DPCs waiting for the IRQL to fall */
+    SIZE_T given_back;            /* the target's last free, if it has allocated nothing since */
     struct system_thread *system; /* set on threads made by PsCreateSystemThread */
 } thread;
 void irql_start(void);
@@ -74,6 +75,7 @@ void violation(const char *rule, void *caller, const char *format, ...) __attrib
 BOOLEAN same_name(const char *a, const char *b);
 BOOLEAN is_target(void *caller);
 BOOLEAN inject_failure(ULONG kind, void *caller); /* TRUE: this allocation is to fail */
+BOOLEAN always_fails(void);
 
 /* ---- live objects (object.c) ---- */
 enum kind { POOL, IRP_, MDL_, WORKITEM, TIMER, DPC, DEVICE, SYMLINK, THREAD, REMLOCK, LOOKASIDE, SHUTDOWN, KINDS };

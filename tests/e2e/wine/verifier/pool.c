@@ -3,13 +3,22 @@
 
 static BOOLEAN paged_type(ULONG type) { return (type & 1) != 0; } /* PagedPool and its variants are odd */
 
+/* Memory that the same thread has just given back is there: code that cannot
+ * take a failure (an allocation inside a library) asks for it that way. */
+static BOOLEAN fails(SIZE_T size, void *caller)
+{
+    SIZE_T there = self()->given_back;
+    if (is_target(caller)) self()->given_back = 0;
+    return (size > there || always_fails()) && inject_failure(VERIFIER_FAIL_POOL, caller);
+}
+
 static PVOID allocate(BOOLEAN paged, SIZE_T size, ULONG tag, BOOLEAN zero, const char *function, void *caller)
 {
     PVOID p;
     irql_at_most(paged ? APC_LEVEL : DISPATCH_LEVEL, function, caller);
     if (!tag) violation("pool.no-tag", caller, "%s with tag 0", function);
     if (!size) violation("pool.no-size", caller, "%s of 0 bytes", function);
-    if (inject_failure(VERIFIER_FAIL_POOL, caller)) return NULL;
+    if (fails(size, caller)) return NULL;
     p = block_alloc(size, tag, paged, FALSE, caller);
     if (!p) return NULL;
     if (zero) RtlZeroMemory(p, size);
@@ -33,6 +42,7 @@ static void release(PVOID p, ULONG tag, const char *function, void *caller)
     irql_at_most(b->paged ? APC_LEVEL : DISPATCH_LEVEL, function, caller);
     if (tag && tag != b->tag)
         violation("pool.wrong-tag", caller, "%s of '%.4s' with tag '%.4s'", function, (char *)&b->tag, (char *)&tag);
+    if (is_target(caller)) self()->given_back = b->size;
     block_free(b, caller);
 }
 

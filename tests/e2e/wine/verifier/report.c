@@ -93,6 +93,9 @@ BOOLEAN is_target(void *caller)
     return d && (!options.target[0] || same_name(options.target, d->name));
 }
 
+/* Not one fails, or some, but all from the n-th on. */
+BOOLEAN always_fails(void) { return options.fail_count == 0xffffffff; }
+
 /* Counts an allocation of the target and says whether it has to fail. */
 BOOLEAN inject_failure(ULONG kind, void *caller)
 {
@@ -114,6 +117,7 @@ NTSTATUS verifier_configure(const verifier_options *o)
     options.target[sizeof options.target - 1] = 0;
     options.disabled[sizeof options.disabled - 1] = 0;
     allocation_number = 0;
+    self()->given_back = 0;
     return STATUS_SUCCESS;
 }
 

@@ -34,7 +34,9 @@ typedef struct verifier_options {
      * its allocations are counted and failed, only its calls are forced to
      * pend. Empty: every driver's. Rules apply to every driver either way. */
     CHAR target[32];
-    /* The n-th allocation from now on fails (1 = the next one); 0 = none. */
+    /* The n-th allocation from now on fails (1 = the next one); 0 = none. A
+     * pool block no larger than the one that the same thread has just given
+     * back is not counted: code that cannot take a failure asks that way. */
     ULONG fail_nth;
     /* How many allocations in a row fail, beginning with the n-th; 0 means 1,
      * 0xffffffff all of them. */

@@ -11,6 +11,7 @@ use std::{
 };
 
 use sluice_chain::{Chain, Status};
+use sluice_checker::Disk;
 use sluice_mapped::{
     Options, Volume,
     disk::Disk as Medium,
@@ -19,7 +20,7 @@ use sluice_mapped::{
     seal::Sealer,
 };
 use sluice_miniport_mapped::{Device, Ended, Engine, Mapped, Wake};
-use sluice_user_host::{Answer, Disk, Setup};
+use sluice_user_host::{Answer, Setup};
 use sluice_xts::Backend;
 
 pub(crate) const DEVICE: usize = 24 << 20;
@@ -113,7 +114,7 @@ pub(crate) fn host(memory: &Memory, turn: Turn) -> Option<Hosted> {
     let options = Options::new(1 << 20, 1 << 18, Some(1));
     let volume = Volume::open(&mut memory.clone(), layout, sealer, options).ok()?;
     let setup = Setup::default();
-    let miniport = Arc::new(Mapped::new(setup.requests, Waker::default()));
+    let miniport = Arc::new(Mapped::new(Waker::default()));
     let queue = Queue { memory: memory.clone(), under_way: VecDeque::with_capacity(4) };
     let mut engine = Engine::new(volume, queue, setup.requests, SECTOR as u32).unwrap();
     let stop = Arc::new(AtomicBool::new(false));

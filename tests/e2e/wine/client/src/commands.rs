@@ -147,6 +147,16 @@ fn verifier(o: &Options) {
     must("verifier", bench().configure(&v));
 }
 
+/// IRPs were made to pend, if that was asked for.
+fn forced() {
+    let counters = must("counters", bench().counters());
+    report::check(
+        "the driver's IRPs were made to pend",
+        counters.forced_pending > 0,
+        counters.forced_pending.to_string(),
+    );
+}
+
 fn write(o: &Options) {
     let (disk, (file, length)) = (o.disk(), o.file());
     match copy::write(
@@ -223,10 +233,13 @@ pub(crate) fn run(args: &[String]) -> ! {
         }
         "driver-statistics" => driver::statistics(),
         "starve" => {
-            let (most, step) = (o.number("most") as u32, o.number_or("step", 1) as u32);
-            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), most, step)
+            let number = |name, otherwise| o.number_or(name, otherwise) as u32;
+            let (first, step, most) = (number("first", 1), number("step", 1), o.number("most") as u32);
+            let plan = starve::Plan { first, step, most };
+            starve::run(&bench(), o.text("image"), o.text("passphrase-file"), o.flag("mapped"), &plan)
         }
         "verifier" => verifier(&o),
+        "forced" => forced(),
         "clean" => clean(),
         "forget" => {
             must("log", bench().call(LOG_RESET, &[]));

@@ -1,7 +1,16 @@
 //! The driver's own control device, asked directly.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
-use sluice_control::{DiskEntry, DiskRequest, MAX_STAGES, PointCounters, Statistics, code, entries, state};
+use sluice_control::{
+    DiskEntry, DiskRequest, HEADER_BYTES, MAX_STAGES, PointCounters, Statistics, UnlockRequest, code,
+    entries, state,
+};
+use sluice_engine::{
+    format::{Header, RawHeader},
+    keys::derive_kek,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
@@ -46,6 +55,48 @@ pub(crate) fn stages(disk: u32) -> Result<Vec<Stage>, Error> {
             bytes: stage.request.bytes,
         })
         .collect())
+}
+
+/// Opens locked volumes with one passphrase: derived once for each volume, and then as often as is wanted.
+pub(crate) struct Keys {
+    passphrase: Vec<u8>,
+    derived: RefCell<Vec<([u8; 16], u32, [u8; 32])>>,
+}
+
+impl Keys {
+    /// Of what a file holds.
+    pub(crate) fn of(passphrase_file: &str) -> Keys {
+        let passphrase = std::fs::read(passphrase_file)
+            .unwrap_or_else(|e| report::fatal(format!("{passphrase_file}: {e}")));
+        Keys { passphrase, derived: RefCell::default() }
+    }
+
+    /// Unlocks the (one) locked disk; whether that worked.
+    pub(crate) fn unlock(&self) -> bool {
+        self.try_unlock().is_some()
+    }
+
+    fn try_unlock(&self) -> Option<()> {
+        let device = open().ok()?;
+        let disk = disks(&device).ok()?.into_iter().find(|disk| disk.state == state::LOCKED)?;
+        let (slot, kek) = self.key(&device, &disk)?;
+        let request = UnlockRequest::new(disk.id, slot, kek);
+        device.control(code::UNLOCK, request.as_bytes(), 0).ok().map(drop)
+    }
+
+    fn key(&self, device: &Device, disk: &DiskEntry) -> Option<(u32, [u8; 32])> {
+        if let Some((_, slot, kek)) = self.derived.borrow().iter().find(|(uuid, ..)| *uuid == disk.uuid) {
+            return Some((*slot, *kek));
+        }
+        let request = DiskRequest::new(disk.id);
+        let bytes = device.control(code::READ_HEADER, request.as_bytes(), HEADER_BYTES).ok()?;
+        let raw = RawHeader::read_from_bytes(&bytes).ok()?;
+        let header = Header::check(&raw).ok()?;
+        let slot = header.slots().next()?;
+        let kek = *derive_kek(&self.passphrase, slot.raw, slot.uuid, slot.index).ok()?.as_bytes();
+        self.derived.borrow_mut().push((disk.uuid, slot.index as u32, kek));
+        Some((slot.index as u32, kek))
+    }
 }
 
 fn point(p: &PointCounters) -> Value {

@@ -145,6 +145,8 @@ pub(crate) struct PortMode {
     pub(crate) fault_last: u64,
     pub(crate) write_protect: u32,
     pub(crate) inline_completion: u32,
+    pub(crate) generous: u32,
+    pub(crate) reserved: u32,
 }
 
 pub(crate) const CLASS_EXTENDED: u32 = 0x1;

@@ -2,13 +2,12 @@
 //! well before one fails: whatever was asked for then fails cleanly or works,
 //! and once memory is back everything works and nothing written is lost.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use crate::{
     device::{Error, TIMED_OUT},
     disk::{self, Bench, Disk},
+    driver::Keys,
     interface::*,
     report,
 };
@@ -20,7 +19,7 @@ const LENGTH: usize = 200 * 1024;
 struct Life<'a> {
     bench: &'a Bench,
     image: &'a str,
-    passphrase: &'a str,
+    keys: &'a Keys,
     /// The volume is mapped: its filter writes on its own account, and copies what is sent, which takes memory.
     mapped: bool,
     n: u32,
@@ -51,10 +50,7 @@ impl Life<'_> {
     }
 
     fn unlock(&self) -> bool {
-        let run = Command::new("C:\\drv\\sluice.exe")
-            .args(["unlock", "--passphrase-file", self.passphrase])
-            .output();
-        run.is_ok_and(|o| o.status.success())
+        self.keys.unlock()
     }
 
     fn said(&self, what: &str, ok: bool, detail: String) {
@@ -156,15 +152,23 @@ impl Life<'_> {
     }
 }
 
-/// Up to `most` lives, until no allocation is left to fail; of `step` allocations, one does.
-pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, mapped: bool, most: u32, step: u32) {
-    let mut lives = 0;
-    for n in (0..=most).map(|life| life * step.max(1)) {
-        let life = Life { bench, image, passphrase, mapped, n };
-        report::progress("starve", n.into(), (most * step).into());
+/// Which allocations fail: the `first`, and of `step` that follow one, in up to `most` lives.
+pub(crate) struct Plan {
+    pub(crate) first: u32,
+    pub(crate) step: u32,
+    pub(crate) most: u32,
+}
+
+/// A life in which none fails, and then those that are planned, until no allocation is left to fail.
+pub(crate) fn run(bench: &Bench, image: &str, passphrase: &str, mapped: bool, plan: &Plan) {
+    let (keys, mut lives) = (Keys::of(passphrase), 0);
+    let planned = (0..plan.most).map(|life| plan.first.max(1) + life * plan.step.max(1));
+    for n in std::iter::once(0).chain(planned) {
+        let life = Life { bench, image, keys: &keys, mapped, n };
+        report::progress("starve", lives.into(), plan.most.into());
         match life.live() {
             Ok(false) if n > 0 => break,
-            Ok(_) => lives = n / step.max(1),
+            Ok(failed) => lives += u32::from(failed),
             Err(e) => report::fatal(format!("allocation {n} fails: error {e} ({e:#x})")),
         }
     }

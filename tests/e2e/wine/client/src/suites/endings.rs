@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use super::policy::marked;
 use crate::{
     device::{Error, Pending, TIMED_OUT},
-    disk::{self, Disk},
+    disk::{self, Answer, Disk, Request, cdb},
     interface::*,
     report::check,
 };
@@ -59,6 +59,60 @@ fn stuck(disk: &Disk, base: u64) -> Result<Vec<Pending>, Error> {
 
 fn endings(flying: Vec<Pending>) -> Vec<Error> {
     flying.into_iter().map(|p| p.wait_count().err().unwrap_or(0)).collect()
+}
+
+/// RESET: the device gives back what it has, and the filter its callers' requests with it.
+pub(crate) fn reset(disk: &Disk) {
+    let outcome = (|| -> Result<(), Error> {
+        let base = 4 << 20;
+        for (name, function) in [("BUS", 0x12), ("DEVICE", 0x13), ("LOGICAL_UNIT", 0x20)] {
+            disk.class(CLASS_EXTENDED, 0, 0)?;
+            let flying = stuck(disk, base)?;
+            let done = disk.send(&Request::function(function).extended(true))?;
+            let ends = endings(flying);
+            check(
+                &format!("RESET_{name} passes at once, and what was under way fails"),
+                done.good() && ends.iter().all(|end| *end != 0 && *end != TIMED_OUT),
+                format!("{} {ends:?}", done.text()),
+            );
+            disk.port(|_| ())?;
+            disk.top.write(base, &marked(1 << 20))?;
+            let back = disk.top.read(base, 1 << 20)?;
+            check("after a reset a write reads back", back == marked(1 << 20), back.len());
+        }
+        Ok(())
+    })();
+    check("reset suite ran to its end", outcome.is_ok(), format!("{outcome:?}"));
+}
+
+/// The same below a mapped volume, whose engine asks again.
+pub(crate) fn reset_mapped(disk: &Disk) {
+    let outcome = (|| -> Result<(), Error> {
+        let (base, data) = (4 << 20, marked(1 << 16));
+        disk.top.write(base, &data)?;
+        disk.port(|m| m.freeze = 1)?;
+        let flush = Request::cdb(&cdb::ten(0x35, 0, 0)).start(disk);
+        for _ in 0..200 {
+            if disk.statistics()?.in_flight > 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let under_way = disk.statistics()?.in_flight > 0;
+        let done = disk.send(&Request::function(0x12))?;
+        thread::sleep(Duration::from_millis(50));
+        let waits = !flush.is_over();
+        disk.port(|_| ())?;
+        let flushed = flush.wait().and_then(|bytes| Answer::parse(&bytes))?;
+        let back = disk.top.read(base, data.len())?;
+        check(
+            "a reset under a flush of a mapped volume is got over",
+            under_way && done.good() && waits && flushed.good() && back == data,
+            format!("under way {under_way}, waits {waits}, {}", flushed.text()),
+        );
+        Ok(())
+    })();
+    check("reset suite ran to its end", outcome.is_ok(), format!("{outcome:?}"));
 }
 
 pub(crate) fn cancel(disk: &Disk) {

@@ -1,8 +1,10 @@
 //! The suites: each takes a disk in a stated condition and leaves it so.
 
 pub(crate) mod adapter;
+mod answers;
 mod control;
 mod discards;
+mod doors;
 mod endings;
 mod faults;
 mod lies;
@@ -22,6 +24,12 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "locked" => policy::run(&disk, State::Locked, volume),
         "unlocked" => policy::run(&disk, State::Unlocked, volume),
         "plain" => policy::run(&disk, State::Plain, volume),
+        "answers-locked" => answers::run(&disk, answers::Kind::Locked),
+        "answers-in-place" => answers::run(&disk, answers::Kind::InPlace),
+        "answers-mapped" => answers::run(&disk, answers::Kind::Mapped),
+        "doors" => doors::run(&disk, State::Unlocked),
+        "doors-damaged" => doors::run(&disk, State::Damaged),
+        "doors-locked" => doors::run(&disk, State::Locked),
         "lies" => lies::run(&disk, volume),
         "locked-reads" => policy::reads_locked(&disk),
         "damaged" => policy::damaged(&disk),
@@ -34,6 +42,8 @@ pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
         "mapped-surprise" => mapped::surprise(&disk),
         "control" => control::run(&disk),
         "control-keyless" => control::keyless(),
+        "reset" => endings::reset(&disk),
+        "reset-mapped" => endings::reset_mapped(&disk),
         "cancel" => endings::cancel(&disk),
         "pnp" => endings::pnp(&disk, true),
         "pnp-plain" => endings::pnp(&disk, false),

@@ -14,6 +14,8 @@ pub(crate) enum State {
     Unlocked,
     /// A Sluice volume without its key.
     Locked,
+    /// One of which no copy of the header is valid.
+    Damaged,
     /// No Sluice volume: everything passes.
     Plain,
 }
