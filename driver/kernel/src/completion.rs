@@ -7,7 +7,7 @@ use sluice_shim::{
     queue::Waiting,
     request::{DeviceResult, Incoming, Request, SENSE_BYTES},
     scsi::sense::{self, Refusal},
-    storport::{SrbStatus, srb::SrbView},
+    storport::{SrbFunction, SrbStatus, srb::SrbView},
     unit::{Finished, Host},
 };
 use wdk_sys::{
@@ -35,6 +35,13 @@ pub(crate) trait Served: Sync {
 
     /// The IRP with this tag has been completed.
     fn done(&self, tag: PVOID);
+
+    /// The engine has been flushed for a request that locks or quiesces the device below, which gets it now. Given back if
+    /// there is none.
+    fn quiesced(&self, irp: Irp, function: SrbFunction) -> Option<Irp> {
+        let _ = function;
+        Some(irp)
+    }
 
     /// How many sectors further down the device below counts.
     fn moved_by(&self) -> u64;
@@ -142,9 +149,14 @@ fn answer(device: &dyn Served, irp: Irp, result: &Finished<'_>) {
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
         return device.done(tag);
     };
-    if requests::quiesces(view.function()) {
-        return requests::quiesced(disk, irp, view.function());
-    }
+    let irp = if requests::quiesces(view.function()) {
+        match device.quiesced(irp, view.function()) {
+            Some(irp) => irp,
+            None => return,
+        }
+    } else {
+        irp
+    };
     match (Refusal::of(result.status), &result.device) {
         (None, Some(below)) => {
             let status = take_over(device.moved_by(), &mut view, below, result.transferred);

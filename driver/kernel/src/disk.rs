@@ -12,6 +12,7 @@ use sluice_shim::{
     queue::Waiting,
     request::Incoming,
     scsi::{edit, policy::VolumeState, sense::Refusal},
+    storport::SrbFunction,
 };
 use wdk_sys::{DEVICE_OBJECT, DO_POWER_PAGABLE, NTSTATUS, PDRIVER_OBJECT, PVOID, ntddk::IoDetachDevice};
 
@@ -311,6 +312,11 @@ impl Served for Disk {
 
     fn done(&self, tag: PVOID) {
         self.remove_lock.release(tag);
+    }
+
+    fn quiesced(&self, irp: Irp, function: SrbFunction) -> Option<Irp> {
+        requests::quiesced(self, irp, function);
+        None
     }
 
     fn moved_by(&self) -> u64 {

@@ -169,13 +169,6 @@ impl Disk {
         self.close_volume(at);
         Ok(())
     }
-
-    /// Whether a mapped volume lies on the disk, locked or not.
-    pub(crate) fn is_mapped(&self, at: Passive<'_>) -> bool {
-        let mut turn = self.turn.take(at);
-        let header = self.identity.with(&mut turn).header();
-        header.is_some_and(|header| matches!(header.kind(), Kind::Mapped(_)))
-    }
 }
 
 /// The volume's key, on the heap, so that no copy stays behind on a stack. A volume that is not encrypted has it in its

@@ -108,7 +108,7 @@ fn follow_queue(disk: &Disk, function: SrbFunction) {
 
 /// Passes a LOCK_QUEUE or QUIESCE_DEVICE before which the engine has been flushed, and releases the remove lock. That
 /// flush failing changes nothing: power goes anyway.
-pub(crate) fn quiesced(disk: &'static Disk, irp: Irp, function: SrbFunction) {
+pub(crate) fn quiesced(disk: &Disk, irp: Irp, function: SrbFunction) {
     follow_queue(disk, function);
     // Not skipped: this driver's location is marked pending, and the device below may answer at once.
     // SAFETY: the routine takes the disk, which the remove lock holds until it has run.

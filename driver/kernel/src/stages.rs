@@ -153,7 +153,7 @@ fn at_passive(work: impl FnOnce(Passive<'_>) -> Result<(), Refused>) -> NTSTATUS
 fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
     if outside.disk != EVERY_DISK {
         let disk = registry::find(|disk| disk.id == outside.disk).ok_or(Refused::NoSuchDisk)?;
-        if outside.place == Place::BELOW && disk.is_mapped(at) {
+        if outside.place == Place::BELOW && disk.is_mapped() {
             return Err(Refused::NoSuchPlace);
         }
     }

@@ -129,6 +129,7 @@ fn command(irp: &Irp, view: &SrbView) -> Result<Incoming, Refusal> {
     let length = view.data_transfer_length();
     let payload = requests::payload(irp, view, length)?;
     Ok(Incoming {
+        same: false,
         direction: Incoming::COMMAND,
         flags: sluice_chain::Flags::default(),
         sector: 0,
