@@ -242,6 +242,12 @@ h.connect_uri(sys.argv[1])
 for turn in range(500):
     h.pwrite(random.Random(turn).randbytes(4096), turn * 4096)
 os.kill(int(sys.argv[2]), 6)
+try:
+    for attempt in range(1000000):
+        h.pread(4096, 0)
+    sys.exit("it goes on")
+except nbd.Error:
+    pass
 "#;
 
 /// See [`UNFLUSHED`].

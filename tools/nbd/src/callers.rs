@@ -13,7 +13,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use sluice_mapped::{io::Error, limits::REQUEST};
 
-use crate::turns::Turns;
+use crate::{abort, turns::Turns};
 
 /// Requests that a thread has under way at once.
 const WINDOW: usize = 8;
@@ -135,6 +135,7 @@ pub(crate) fn each<P>(
                 under_way += 1;
             }
             if under_way == 0 {
+                abort::answer_nobody();
                 return result;
             }
             if letterbox.answers.is_empty() {

@@ -113,7 +113,7 @@ pub(crate) fn start(turns: &Arc<Turns>, how: How) -> io::Result<Vec<JoinHandle<(
     let (clock, late) = (Arc::clone(&soon), Arc::clone(turns));
     let write_out = move || {
         late.put(Message::WriteOut);
-        late.attend(&|| false);
+        late.attend(&|| true);
     };
     threads.push(thread::Builder::new().name("soon".into()).spawn(move || clock.run(write_out))?);
     turns.lock().employ(Carrier { tasks, image: Arc::clone(turns.image()), bell, soon });
@@ -126,7 +126,7 @@ fn carry_out(image: &Watched, io: DeviceIo, turns: &Turns) {
     let (stage, bytes) = image.stages.of(&op);
     let (result, buffer) = stage.time(bytes, || image.carry_out(op));
     turns.put(Message::Ended(id, result, buffer));
-    turns.attend(&|| false);
+    turns.attend(&|| true);
 }
 
 /// A thread's life: everything at once.
@@ -143,7 +143,7 @@ fn with_ring(mut ring: Ring, tasks: &Tasks, turns: &Turns) {
             any = true;
         }
         if any {
-            turns.attend(&|| false);
+            turns.attend(&|| true);
         } else {
             ring.wait(|| tasks.is_empty());
         }

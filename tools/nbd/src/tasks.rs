@@ -19,13 +19,14 @@ pub(crate) struct Tasks {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<DeviceIo>,
+    /// And whether it is short.
+    queue: VecDeque<(DeviceIo, bool)>,
     /// Threads that wait,
     waiting: usize,
     /// and how many of them have been woken already.
     woken: usize,
-    /// Threads that do not.
-    working: usize,
+    /// Threads that do something short.
+    brisk: usize,
     ended: bool,
 }
 
@@ -37,9 +38,15 @@ impl Tasks {
     /// One more to be carried out.
     pub(crate) fn put(&self, io: DeviceIo, short: bool) {
         let mut state = self.state();
-        state.queue.push_back(io);
-        let somebody_comes = state.working + state.woken > 0;
-        if state.waiting > state.woken && !(short && somebody_comes) {
+        state.queue.push_back((io, short));
+        let somebody_comes = state.brisk + state.woken > 0;
+        if !(short && somebody_comes) {
+            self.wake_one(state);
+        }
+    }
+
+    fn wake_one(&self, mut state: MutexGuard<'_, State>) {
+        if state.waiting > state.woken {
             state.woken += 1;
             drop(state);
             self.more.notify_one();
@@ -50,12 +57,17 @@ impl Tasks {
     pub(crate) fn work_off(&self, mut carry_out: impl FnMut(DeviceIo)) {
         let mut state = self.state();
         loop {
-            if let Some(io) = state.queue.pop_front() {
-                state.working += 1;
-                drop(state);
+            if let Some((io, short)) = state.queue.pop_front() {
+                state.brisk += usize::from(short);
+                if short || state.queue.is_empty() {
+                    drop(state);
+                } else {
+                    // What is short may have counted on this thread.
+                    self.wake_one(state);
+                }
                 carry_out(io);
                 state = self.state();
-                state.working -= 1;
+                state.brisk -= usize::from(short);
             } else if state.ended {
                 return;
             } else {
@@ -69,7 +81,7 @@ impl Tasks {
 
     /// The next, if there is one now.
     pub(crate) fn take(&self) -> Option<DeviceIo> {
-        self.state().queue.pop_front()
+        self.state().queue.pop_front().map(|(io, _)| io)
     }
 
     /// Whether there is none, nor ever will be.
@@ -88,5 +100,48 @@ impl Tasks {
     pub(crate) fn end(&self) {
         self.state().ended = true;
         self.more.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc::channel, thread, time::Duration};
+
+    use sluice_mapped::io::{DeviceOp, IoId};
+
+    use super::*;
+
+    #[test]
+    fn what_is_short_does_not_wait_for_what_is_long() {
+        const LONG: u32 = 9;
+        let (tasks, patience) = (Tasks::default(), Duration::from_secs(20));
+        let (begun, told) = channel();
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                let (tasks, begun, released) = (&tasks, begun.clone(), &released);
+                scope.spawn(move || {
+                    tasks.work_off(|io| {
+                        let _ = begun.send(io.id.0);
+                        if io.id.0 == LONG {
+                            let waits = released.lock().unwrap_or_else(PoisonError::into_inner);
+                            let _ = waits.recv_timeout(patience * 2);
+                        }
+                    });
+                });
+            }
+            let ask = |id, short| tasks.put(DeviceIo { id: IoId(id), op: DeviceOp::Flush }, short);
+            // Both at once, and one when the long one is known to be under way.
+            ask(LONG, false);
+            ask(1, true);
+            let mut first = [told.recv_timeout(patience), told.recv_timeout(patience)];
+            first.sort_by_key(|id| id.ok());
+            ask(2, true);
+            let then = told.recv_timeout(patience);
+            let _ = release.send(());
+            tasks.end();
+            assert_eq!((first, then), ([Ok(1), Ok(LONG)], Ok(2)));
+        });
     }
 }

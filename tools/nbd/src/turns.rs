@@ -60,7 +60,7 @@ impl Turns {
 
     /// Has the engine take what is in the inbox and do what it can, and reads what can be read at once, until nothing is left
     /// or somebody else does that. A read that has to be waited for is made here only if nothing else is under way, and
-    /// this thread has nothing better to do, which is so until it is `answered`.
+    /// this thread has nothing better to do, which is so until it is `answered`. (Threads that carry out I/O always have.)
     pub(crate) fn attend(&self, answered: &dyn Fn() -> bool) {
         let mut reads = Reads::new();
         loop {
