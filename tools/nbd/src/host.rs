@@ -233,7 +233,10 @@ impl Host {
         match &self.carrier {
             Some(carrier) => carrier.ask(io),
             // It is closed, and nothing of it under way.
-            None => self.engine.complete(io.id, Err(DeviceError), None),
+            None => {
+                self.left -= 1;
+                self.engine.complete(io.id, Err(DeviceError), None);
+            }
         }
     }
 }
