@@ -212,6 +212,7 @@ fn call(bytes: &[u8]) {
     }
     let Some((&[code, how], numbers)) = bytes.split_first_chunk::<2>() else { return };
     if code == 0xFF {
+        places[0][0] %= 129; // an event is as long as it says
         // SAFETY: numbers only, or places of their own.
         unsafe { StorPortNotification(u32::from(how), ext, places.as_mut_ptr(), 0usize, 0usize, 0usize) };
         return;
