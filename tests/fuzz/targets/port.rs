@@ -121,7 +121,14 @@ unsafe extern "system" fn query(
     unsafe { answer(context, data, room, lengths, count) }
 }
 
-unsafe extern "system" fn set(_: *mut c_void, context: *mut Context, _: u32, _: u32, size: u32, data: *mut u8) -> u8 {
+unsafe extern "system" fn set(
+    _: *mut c_void,
+    context: *mut Context,
+    _: u32,
+    _: u32,
+    size: u32,
+    data: *mut u8,
+) -> u8 {
     // SAFETY: the library's.
     unsafe { answer(context, data, size, ptr::null_mut(), 0) }
 }
@@ -155,7 +162,10 @@ unsafe extern "system" fn execute(
 }
 
 fn wmi(bytes: &[u8]) {
-    let Some((&[minor, instances, status, used0, used1, used2], buffer)) = bytes.split_first_chunk::<6>() else { return };
+    let Some((&[minor, instances, status, used0, used1, used2], buffer)) = bytes.split_first_chunk::<6>()
+    else {
+        return;
+    };
     let used = u32::from_le_bytes([used0, used1, used2, used2]);
     ANSWER.set((status, used));
     let guid = [7; 16];
@@ -198,12 +208,38 @@ fn adapter() -> &'static Arc<Adapter> {
 fn call(bytes: &[u8]) {
     /// Code, and of each argument whether it is a place.
     const CODES: &[(u32, &str)] = &[
-        (0, "nnp"), (1, "p"), (5, "pp"), (11, "np"), (12, "nn"), (13, "np"), (15, "pp"), (17, "p"), (18, "p"),
-        (19, "np"), (20, "p"), (21, "np"), (22, "p"), (24, "nnnnnnp"), (25, "pnn"), (29, "p"), (31, "p"), (32, "p"),
-        (33, "pznnn"), (34, "p"), (41, "p"), (46, "pn"), (47, "pp"), (56, "pp"), (58, "pnpnnnpznzn"), (82, "nnnnnnpp"),
-        (83, "pnnn"), (92, "p"), (109, "p"),
+        (0, "nnp"),
+        (1, "p"),
+        (5, "pp"),
+        (11, "np"),
+        (12, "nn"),
+        (13, "np"),
+        (15, "pp"),
+        (17, "p"),
+        (18, "p"),
+        (19, "np"),
+        (20, "p"),
+        (21, "np"),
+        (22, "p"),
+        (24, "nnnnnnp"),
+        (25, "pnn"),
+        (29, "p"),
+        (31, "p"),
+        (32, "p"),
+        (33, "pznnn"),
+        (34, "p"),
+        (41, "p"),
+        (46, "pn"),
+        (47, "pp"),
+        (56, "pp"),
+        (58, "pnpnnnpznzn"),
+        (82, "nnnnnnpp"),
+        (83, "pnnn"),
+        (92, "p"),
+        (109, "p"),
     ];
     let ext = adapter().port().extension();
+    drop(adapter().take_record());
     let mut places = [[0u64; 16]; 12];
     for (place, part) in places.iter_mut().zip(bytes.chunks(32)) {
         for (word, byte) in place.iter_mut().take(12).zip(part) {
@@ -212,6 +248,7 @@ fn call(bytes: &[u8]) {
     }
     let Some((&[code, how], numbers)) = bytes.split_first_chunk::<2>() else { return };
     if code == 0xFF {
+        places[0][0] %= 129; // an event is as long as it says
         // SAFETY: numbers only, or places of their own.
         unsafe { StorPortNotification(u32::from(how), ext, places.as_mut_ptr(), 0usize, 0usize, 0usize) };
         return;
@@ -232,8 +269,8 @@ fn call(bytes: &[u8]) {
     // SAFETY: places have 128 bytes, which is more than any code writes or reads of one.
     unsafe {
         StorPortExtendedFunction(
-            code, ext, w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14],
-            w[15], w[16], w[17], w[18], w[19], w[20], w[21], w[22], w[23],
+            code, ext, w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12],
+            w[13], w[14], w[15], w[16], w[17], w[18], w[19], w[20], w[21], w[22], w[23],
         );
         // What was given is taken back, or a run would end with the machine's memory.
         match code {

@@ -14,6 +14,19 @@ differs. To make it anew: `SLUICE_BLESS=1 cargo test -p sluice-port --test docum
 A miniport is linked to these instead of Microsoft's `storport.sys`. **Done** means that it does what its documentation
 says, under the host's services; the functions that answer `STOR_STATUS_NOT_IMPLEMENTED` are those that miniports must
 expect that answer from, since it is StorPort's own on versions that lack them.
+
+What a miniport may notice:
+
+- SRBs have mapped data whatever `MapBuffers` says; scatter lists are made when they are asked for.
+- One transfer has at most 1 MiB; an adapter has at most 1023 requests at once.
+- DPC redirection, message ranges and the like are granted, and DPCs run where the host's DPC runs. Locality by groups
+  (`STOR_PERF_ADV_CONFIG_LOCALITY`) is not granted. Channels are chosen by the number of the processor.
+- Work items of one adapter run one after another.
+- A lock that is taken twice or against the order is not taken: the mistake is counted, and nothing hangs.
+- A request that neither resets nor the end of the adapter bring back is answered all the same. Its SRB stays the
+  miniport's until that completes it; the memory of its data does not.
+- `BusResetHoldTime` is not looked at: after a reported reset nothing is started for four seconds.
+- Instance names of WMI blocks are the host's; the functions by which a miniport makes them up are not there.
 ";
 
 fn exported(text: &mut String) {
