@@ -124,6 +124,15 @@ impl Hosted {
         }
     }
 
+    /// The device is about to lose its power, or has it again. Miniports that are linked to us do not hear of it. Up to
+    /// DISPATCH_LEVEL.
+    pub(crate) fn power(&self, on: bool) {
+        if let Self::Virtio(virtio) = self {
+            // A device that does not come back answers NOT READY.
+            let _ = virtio.suspend(!on);
+        }
+    }
+
     /// The adapter stops, with its units held back, and goes on.
     ///
     /// # Errors

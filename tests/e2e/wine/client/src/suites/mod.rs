@@ -7,6 +7,7 @@ mod endings;
 mod faults;
 mod lies;
 pub(crate) mod linked;
+pub(crate) mod virtio;
 mod mapped;
 mod miniport;
 mod policy;
