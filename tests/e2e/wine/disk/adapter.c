@@ -98,6 +98,7 @@ NTSTATUS adapter_pnp(ULONG minor)
     PDEVICE_OBJECT top;
     PIRP irp = make_request(IRP_MJ_PNP, (UCHAR)minor, &top);
     if (!irp) return STATUS_NO_SUCH_DEVICE;
+    if (minor == IRP_MN_SURPRISE_REMOVAL) virtio_pull();
     if (minor == IRP_MN_START_DEVICE) virtio_resources(IoGetNextIrpStackLocation(irp));
     NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);

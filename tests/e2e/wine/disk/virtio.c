@@ -6,7 +6,7 @@
 #include "../verifier/verifier.h"
 
 #define QUEUES 2
-#define QUEUE_SIZE 64
+#define QUEUE_SIZE 256
 #define SECTORS (16 * 2048) /* 16 MiB */
 #define SEGMENTS 300
 #define PHYSICAL 0xfe000000ull
@@ -29,7 +29,7 @@ typedef struct queue {
 } queue;
 
 static struct {
-    BOOLEAN present;
+    BOOLEAN present, pulled;
     LONG lock;
     worker thread;
     UCHAR space[256]; /* its configuration space */
@@ -116,13 +116,14 @@ static ULONG read_register(ULONG offset, ULONG width)
 {
     ULONG value = 0;
     lock();
-    if (offset < ISR) value = common(offset);
+    if (card.pulled) value = 0xffffffff;
+    else if (offset < ISR) value = common(offset);
     else if (offset == ISR) {
         value = card.isr;
         card.isr = 0;
     } else if (offset >= DEVICE && offset < DEVICE + 60) switch (offset - DEVICE) { /* capacity, seg_max, num_queues */
     case 0: value = SECTORS; break;
-    case 12: value = 126; break;
+    case 12: value = 254; break;
     case 34: value = QUEUES; break;
     }
     else complain(NULL, "card", "%lu bytes at 0x%lx are read", width, offset);
@@ -138,7 +139,8 @@ static void write_register(ULONG offset, ULONG width, ULONG value)
         return;
     }
     lock();
-    if (offset < ISR) set_common(offset, value);
+    if (card.pulled) ;
+    else if (offset < ISR) set_common(offset, value);
     else complain(NULL, "card", "%lu bytes at 0x%lx are written", width, offset);
     unlock();
 }
@@ -279,6 +281,7 @@ NTSTATUS virtio_insert(PDEVICE_OBJECT root, const WCHAR *hardware)
     make_space(modern ? 0x1042 : 0x1001);
     card.messages = c.messages;
     card.translated = !modern;
+    card.pulled = FALSE;
     device_status(0);
     card.thread.stop = FALSE;
     NTSTATUS s = verifier_card_insert(root, &c);
@@ -290,13 +293,24 @@ NTSTATUS virtio_insert(PDEVICE_OBJECT root, const WCHAR *hardware)
 void virtio_remove(void)
 {
     if (!card.present) return;
-    if (card.status) complain(NULL, "card", "it is left with the status 0x%lx", card.status);
+    for (ULONG n = 0; n < QUEUES; n++)
+        if (card.queues[n].enabled) complain(NULL, "card", "queue %lu is left running", n);
     if (card.references) complain(NULL, "card", "its bus interface is held %ld times", card.references);
     worker_stop(&card.thread);
     verifier_card_remove();
     ExFreePoolWithTag(card.disk, TAG);
     card.disk = NULL;
     card.present = FALSE;
+}
+
+/* Pulled out: nothing answers any more. The transitional device only seems to be: it is there, and may write to memory. */
+void virtio_pull(void)
+{
+    if (!card.present || card.translated) return;
+    lock();
+    card.pulled = TRUE;
+    device_status(0);
+    unlock();
 }
 
 /* START_DEVICE's resources: ports, the BAR's memory, an interrupt. */
@@ -320,7 +334,8 @@ static ULONG NTAPI get_data(PVOID context, ULONG kind, PVOID buffer, ULONG offse
 {
     (void)context;
     if (kind != PCI_WHICHSPACE_CONFIG || offset + length > sizeof card.space || current_irql() > DISPATCH_LEVEL) return 0;
-    RtlCopyMemory(buffer, card.space + offset, length);
+    if (card.pulled) RtlFillMemory(buffer, length, 0xff);
+    else RtlCopyMemory(buffer, card.space + offset, length);
     return length;
 }
 

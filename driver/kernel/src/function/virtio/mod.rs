@@ -149,10 +149,11 @@ impl Hosted {
         self.resources == *resources
     }
 
-    /// The device has been pulled out: nothing is asked of it any more, and what it had ends.
+    /// The device has been pulled out, or is taken away although it is there: it is stopped as far as it answers, what it had
+    /// ends, and nothing is asked of it any more.
     pub(crate) fn surprise_remove(&self) {
-        self.host.card().leave();
         self.host.device().stop();
+        self.host.card().leave();
     }
 
     /// The device loses its power, or its place; or has it back. Up to DISPATCH_LEVEL.
