@@ -33,7 +33,6 @@ LONG NTAPI fault_handler(PEXCEPTION_POINTERS e)
     }
     if (card_fault(r, e->ContextRecord)) return -1;
     if (r->ExceptionCode == ACCESS_VIOLATION_ && in_arena((void *)r->ExceptionInformation[1])) {
-        { void **t = (void **)e->ContextRecord->Rsp; DbgPrint("DEBUG rip %p base %p stack %p %p %p %p %p %p %p %p %p %p %p %p\n", pc, GetModuleHandleA("ntoskrnx.exe"), t[0],t[1],t[2],t[3],t[4],t[5],t[6],t[7],t[8],t[9],t[10],t[11]); }
         if (arena_fault((char *)r->ExceptionInformation[1], r->ExceptionInformation[0] == 1, blame(e->ContextRecord))) return -1;
     }
     if (r->ExceptionCode == WINE_STUB_ && r->NumberParameters == 2 && r->ExceptionInformation[1] >> 16)

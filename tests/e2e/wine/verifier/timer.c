@@ -33,7 +33,9 @@ static BOOLEAN set(KTIMER *t, LARGE_INTEGER due, LONG period, KDPC *dpc, void *c
     BOOLEAN was = cancel(t);
     side *s = NULL;
     t->Header.SignalState = FALSE;
-    KeSetTimerEx(t, due, period, NULL);
+    /* Wine's own timer is what threads wait for; a periodic one would go on after it is cancelled, and look at memory that
+     * is gone. */
+    if (!dpc || !period) KeSetTimerEx(t, due, period, NULL);
     if (!dpc) {
         /* without a DPC nobody tells us of the expiry: only a periodic one is certain to be set still */
         if (period) object_add(TIMER, t, caller, NULL);
