@@ -12,6 +12,15 @@
 //! control device unlocks it ([`control`]), which sets up a [`volume::Volume`]; removing it waits for its
 //! requests, wipes its keys and deletes it.
 //!
+//! As the function driver of an adapter ([`function`]) it hosts miniports of its own (RAM disks, virtio block devices on
+//! PCI) and others', with units that are scanned, reported and served:
+//!
+//! ```text
+//!   PnP ── function ─┬─ scan ──► unit (pdo) ── requests ── shim ① chain ► miniport ─┬─ ram
+//!                    │                         completion ◄ shim ② chain ◄── DPC ◄──┼─ virtio ── registers, interrupt, dma
+//!                    └─ start, stop, power ─────────────────────────────────────────┴─ port (drivers linked to this one)
+//! ```
+//!
 //! Only `wdk-sys` structures cross [`nt`]; everything above it is safe Rust but for the completion routines.
 //! Nothing here has run on Windows yet: see `docs/testing.md` for what has run where.
 #![no_std]

@@ -1,7 +1,8 @@
 //! The function driver's role: `sluice.sys` as the driver of an adapter, whose miniport it hosts.
 //!
 //! ```text
-//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours, or one that is linked to us ([`port`])
+//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours (RAM disks, [`virtio`]), or one that is linked to
+//!                                    │           ▲      us ([`port`])
 //!                                    │ scan      ▲
 //!                                    ▼           │
 //!   disk.sys ──► pdo ── srb ── line: shim ① chain ► miniport

@@ -41,10 +41,10 @@ NTSTATUS verifier_card_insert(PVOID pdo, const verifier_card *card)
 
 void verifier_card_remove(void)
 {
-    if (the.mapped) violation("card.left", NULL, "registers are still mapped");
-    if (the.buffers) violation("card.left", NULL, "%ld common buffers are left", the.buffers);
-    if (the.adapters) violation("card.left", NULL, "%ld DMA adapters are left", the.adapters);
-    if (interrupt.connected) violation("card.left", NULL, "the interrupt is still connected");
+    if (the.mapped) violation("card.left", CALLER, "registers are still mapped");
+    if (the.buffers) violation("card.left", CALLER, "%ld common buffers are left", the.buffers);
+    if (the.adapters) violation("card.left", CALLER, "%ld DMA adapters are left", the.adapters);
+    if (interrupt.connected) violation("card.left", CALLER, "the interrupt is still connected");
     the.present = FALSE;
 }
 
@@ -116,26 +116,23 @@ BOOLEAN card_fault(EXCEPTION_RECORD *r, CONTEXT *c)
     SIZE_T offset = (char *)r->ExceptionInformation[1] - the.registers;
     access a = { 0 };
     if (r->ExceptionCode != ACCESS_VIOLATION_ || !the.registers || offset >= SPACE) return FALSE;
+    if (!decode((void *)c->Rip, &a)) return FALSE; /* whoever plays a device decodes a mov: the rest is a crash */
+    c->Rip += a.length;
     if (!the.mapped || offset >= the.card.length) {
-        violation("card.wild", (void *)c->Rip, "access to register 0x%lx, which is not mapped", (ULONG)offset);
-        return FALSE;
+        violation("card.wild", (void *)(c->Rip - a.length), "access to register 0x%lx, which is not mapped", (ULONG)offset);
+        return TRUE;
     }
-    if (!decode((void *)c->Rip, &a)) {
-        violation("card.instruction", (void *)c->Rip, "register 0x%lx is reached by another instruction than a mov", (ULONG)offset);
-        return FALSE;
-    }
-    if (offset % a.width) violation("card.alignment", (void *)c->Rip, "%lu bytes at register 0x%lx", a.width, (ULONG)offset);
+    if (offset % a.width) violation("card.alignment", (void *)(c->Rip - a.length), "%lu bytes at register 0x%lx", a.width, (ULONG)offset);
     ULONG mask = a.width == 4 ? ~0u : (1u << 8 * a.width) - 1;
     ULONG64 *at = &c->Rax + a.number;
     if (a.store) the.card.write((ULONG)offset, a.width, (a.immediate ? (ULONG)a.value : (ULONG)*at) & mask);
     else {
         ULONG value = the.card.read((ULONG)offset, a.width) & mask;
-        UCHAR *code = (UCHAR *)c->Rip;
+        UCHAR *code = (UCHAR *)c->Rip - a.length;
         /* a plain mov of less than 32 bits leaves the rest of the register; all others clear it */
         BOOLEAN part = a.width < 4 && (code[0] == 0x8a || code[1] == 0x8a || code[1] == 0x8b || (code[0] == 0x66 && code[2] == 0x8b));
         *at = part ? (*at & ~(ULONG64)mask) | value : value;
     }
-    c->Rip += a.length;
     return TRUE;
 }
 
