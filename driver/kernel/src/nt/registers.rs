@@ -89,6 +89,8 @@ mod plain {
 
     macro_rules! width {
         ($read:ident, $write:ident, $type:ty, $class:ident, $load:literal, $store:literal) => {
+            /// # Safety
+            /// A mapped register.
             pub(super) unsafe fn $read(at: *const $type) -> $type {
                 let value: u32;
                 // SAFETY: the caller's contract: a mapped register.
@@ -96,6 +98,8 @@ mod plain {
                 value as $type
             }
 
+            /// # Safety
+            /// A mapped register.
             pub(super) unsafe fn $write(at: *mut $type, value: $type) {
                 // SAFETY: as above.
                 unsafe { asm!($store, in(reg) at, in($class) value, options(nostack, preserves_flags)) };
@@ -115,6 +119,8 @@ mod plain {
 
     macro_rules! width {
         ($read:ident, $write:ident, $type:ty) => {
+            /// # Safety
+            /// A mapped register.
             pub(super) unsafe fn $read(at: *const $type) -> $type {
                 // SAFETY: the caller's contract: a mapped register.
                 let value = unsafe { ptr::read_volatile(at) };
@@ -123,6 +129,8 @@ mod plain {
                 value
             }
 
+            /// # Safety
+            /// A mapped register.
             pub(super) unsafe fn $write(at: *mut $type, value: $type) {
                 // SAFETY: a barrier; the rest as above.
                 unsafe {

@@ -62,7 +62,7 @@ void sin_card_alignment(void)
     verifier_card_remove();
 }
 void sin_card_unmap(void) { insert(0); MmUnmapIoSpace(map(PHYSICAL, PROTECTION), LENGTH / 2); verifier_card_remove(); }
-void sin_card_interrupt(void) { insert(1); disconnect(CONNECT_MESSAGE_BASED, &last); verifier_card_remove(); }
+void sin_card_interrupt(void) { insert(1); disconnect(CONNECT_MESSAGE_BASED, (PVOID)&last); verifier_card_remove(); }
 void sin_card_dma(void) { insert(0); adapter(FALSE); verifier_card_remove(); }
 void sin_card_left(void)
 {
