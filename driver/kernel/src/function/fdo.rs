@@ -4,12 +4,10 @@ use alloc::vec::Vec;
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
 };
 
-use wdk_sys::{
-    DEVICE_OBJECT, FILE_DEVICE_CONTROLLER, NTSTATUS, PDRIVER_OBJECT, ntddk::IoDetachDevice,
-};
+use wdk_sys::{DEVICE_OBJECT, FILE_DEVICE_CONTROLLER, NTSTATUS, PDRIVER_OBJECT, ntddk::IoDetachDevice};
 
 use super::{hosted::Hosted, kind::Kind, pdo::Pdo};
 use crate::{
@@ -37,8 +35,6 @@ pub(crate) struct Fdo {
     pub(crate) remove_lock: RemoveLock,
     /// The miniport, while the adapter is started. Its units go before it does.
     pub(crate) hosted: Gated<Hosted>,
-    /// The miniport has stopped its adapter, and is to go on with it.
-    suspended: AtomicBool,
     /// Scanning, starting and going happen one at a time.
     turn: Turn,
     units: Units,
@@ -76,7 +72,6 @@ impl Fdo {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) as u8,
             remove_lock: RemoveLock::uninit(),
             hosted: Gated::uninit(),
-            suspended: AtomicBool::new(false),
             turn: Turn::uninit(),
             units: Units(UnsafeCell::new(Vec::new())),
         };
@@ -138,19 +133,15 @@ impl Fdo {
     pub(crate) fn start(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) -> Result<(), NTSTATUS> {
         if self.hosted.with(|_| ()).is_none() {
             self.hosted.open(Hosted::start(self.kind, self, at)?);
-        } else if self.suspended.swap(false, Ordering::AcqRel) {
-            self.hosted.with(|hosted| hosted.suspend(false)).unwrap_or(Ok(()))?;
         }
         self.units(turn).iter().for_each(|unit| unit.resume());
         Ok(())
     }
 
-    /// Stops the miniport, with its units held back: its resources are about to be moved. A miniport that does not know how
-    /// to is left alone.
+    /// Holds back what comes, and waits for what is under way, until [`Self::start`]. The miniport is not told: it has no
+    /// resources that could be moved meanwhile.
     pub(crate) fn stop(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
         self.units(turn).iter().for_each(|unit| unit.suspend(at));
-        let stopped = self.hosted.with(|hosted| hosted.suspend(true).is_ok());
-        self.suspended.store(stopped.unwrap_or(false), Ordering::Release);
     }
 
     /// Waits for the adapter's turn.

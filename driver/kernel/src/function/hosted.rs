@@ -96,17 +96,6 @@ impl Hosted {
         }
     }
 
-    /// The adapter stops, with its units held back, and goes on.
-    ///
-    /// # Errors
-    /// What the miniport says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
-        match self {
-            Self::Ram(_) => Ok(()),
-            Self::Linked(port) => port.suspend(suspended),
-        }
-    }
-
     /// Ends it. Its units have gone.
     pub(crate) fn stop(&mut self, at: Passive<'_>) {
         if let Self::Linked(port) = self {
