@@ -5,6 +5,7 @@ use crate::Inf;
 
 const DISK_DRIVES: &str = "{4d36e967-e325-11ce-bfc1-08002be10318}";
 const EXTENSIONS: &str = "{e2f84ce7-8efa-411c-aa69-97454ca4cb57}";
+const ADAPTERS: &str = "{4d36e97b-e325-11ce-bfc1-08002be10318}";
 const MACHINES: [&str; 2] = ["ntamd64", "ntarm64"];
 
 /// Everything that is wrong with an INF file.
@@ -15,10 +16,10 @@ pub fn complaints(text: &str) -> Vec<String> {
     strings(&inf, &mut out);
     files(&inf, &mut out);
     services(&inf, &mut out);
-    if inf.value("Version", "Class").as_deref() == Some("Extension") {
-        extension(&inf, &mut out);
-    } else {
-        primitive(&inf, &mut out);
+    match inf.value("Version", "Class").as_deref() {
+        Some("Extension") => extension(&inf, &mut out),
+        Some("SCSIAdapter") => adapter(&inf, &mut out),
+        _ => primitive(&inf, &mut out),
     }
     out
 }
@@ -87,8 +88,10 @@ fn services(inf: &Inf, out: &mut Vec<String>) {
             continue;
         };
         want(out, add.values.first().is_some_and(|name| name == "sluice"), "the service is called sluice");
-        // SPSVCINST_ASSOCSERVICE would make it the function driver.
-        want(out, add.values.get(1).is_some_and(String::is_empty), "a filter's AddService has no flags");
+        // SPSVCINST_ASSOCSERVICE makes it the function driver.
+        let flags = if inf.value("Version", "Class").as_deref() == Some("SCSIAdapter") { "2" } else { "" };
+        let right = add.values.get(1).is_some_and(|found| found == flags);
+        want(out, right, "AddService's flags: none for a filter, 2 for a function driver");
         let Some(service) = add.values.get(2).filter(|name| inf.section(name).is_some()) else {
             out.push(format!("{section}: AddService names no section"));
             continue;
@@ -125,10 +128,36 @@ fn filter_line(inf: &Inf, out: &mut Vec<String>, section: &str, directive: &str,
     want(out, fits, &format!("{section}: {directive} changes LowerFilters of the class, with {flags}"));
 }
 
+/// A function driver: models, no filter anywhere, and settings that an update leaves alone.
+fn adapter(inf: &Inf, out: &mut Vec<String>) {
+    want(out, inf.value("Version", "ClassGuid").as_deref() == Some(ADAPTERS), "the class is SCSIAdapter");
+    models(inf, out);
+    let settings = inf.value("Install.HW", "AddReg").and_then(|name| inf.section(&name)).unwrap_or_default();
+    let names: Vec<&str> =
+        settings.iter().filter_map(|line| line.values.get(2)).map(String::as_str).collect();
+    want(out, names == ["Megabytes", "Units", "SectorSize"], "Install.HW: the settings of the RAM disks");
+    for line in settings {
+        let kept = line.values.first().is_some_and(|root| root == "HKR")
+            && line.values.get(3).is_some_and(|flags| flags == "0x00010003");
+        want(out, kept, "a setting is a number of the device's own key, and is not overwritten");
+    }
+    let filters = inf.lines().flat_map(|line| line.values.iter()).any(|value| value.ends_with("Filters"));
+    want(out, !filters, "a function driver's INF touches no filters");
+}
+
 fn extension(inf: &Inf, out: &mut Vec<String>) {
     want(out, inf.value("Version", "ClassGuid").as_deref() == Some(EXTENSIONS), "the class is Extension");
     let id = inf.value("Version", "ExtensionId").unwrap_or_default();
     want(out, id.len() == 38 && id.starts_with('{'), "Version: ExtensionId");
+    models(inf, out);
+    let filter = inf.section("Install.Filters").unwrap_or_default();
+    let position =
+        filter.first().and_then(|line| line.values.get(2)).and_then(|name| inf.value(name, "FilterPosition"));
+    want(out, position.as_deref() == Some("Lower"), "AddFilter: FilterPosition = Lower");
+}
+
+/// Models for both machines, each with its install section.
+fn models(inf: &Inf, out: &mut Vec<String>) {
     let makers = inf.section("Manufacturer").unwrap_or_default();
     for (line, machine) in makers.iter().flat_map(|line| line.values[1..].iter().map(move |m| (line, m))) {
         let models = inf.section(&format!("{}.{machine}", line.values[0])).unwrap_or_default();
@@ -139,8 +168,4 @@ fn extension(inf: &Inf, out: &mut Vec<String>) {
         makers.iter().any(|l| l.values.iter().any(|v| v.to_lowercase().starts_with(*machine)))
     };
     want(out, MACHINES.iter().all(decorated), "models for both machines");
-    let filter = inf.section("Install.Filters").unwrap_or_default();
-    let position =
-        filter.first().and_then(|line| line.values.get(2)).and_then(|name| inf.value(name, "FilterPosition"));
-    want(out, position.as_deref() == Some("Lower"), "AddFilter: FilterPosition = Lower");
 }
