@@ -8,7 +8,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{
         AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     },
 };
 
@@ -183,18 +183,26 @@ impl Port {
     /// Takes a request for `unit`: it is started now or when its turn comes, and goes back to its origin in any case.
     /// Up to DISPATCH_LEVEL.
     pub(crate) fn submit(&self, unit: &LogicalUnit, origin: Origin) {
-        let refused = if self.phase() != Phase::Running {
+        if let Some(status) = self.refusal(unit) {
+            return self.refuse(origin, status);
+        }
+        self.queues().lock(self.system()).of(unit).push(origin, self.kind());
+        // Whoever has shut the unit meanwhile may have emptied its queue before this one came.
+        match self.refusal(unit) {
+            Some(status) => self.flush(unit, status),
+            None => self.pump(unit),
+        }
+    }
+
+    /// Why the unit takes nothing, if it does not.
+    fn refusal(&self, unit: &LogicalUnit) -> Option<SrbStatus> {
+        if self.phase() != Phase::Running {
             Some(SrbStatus::NO_HBA)
-        } else if !unit.present.load(Acquire) {
+        } else if !unit.present.load(SeqCst) {
             Some(SrbStatus::NO_DEVICE)
         } else {
             None
-        };
-        if let Some(status) = refused {
-            return self.refuse(origin, status);
         }
-        self.queues().lock(self.system()).of(unit).push(origin, self.registration().srb_kind());
-        self.pump(unit);
     }
 
     /// Starts what may be started of a unit. Up to DISPATCH_LEVEL, without locks.
@@ -237,7 +245,7 @@ impl Port {
         }
         let room = unit.outstanding.load(Relaxed) < unit.depth.load(Relaxed);
         let slot = if room { self.slots()?.take()? } else { return None };
-        match queue.pop(self.registration().srb_kind()) {
+        match queue.pop(self.kind()) {
             Some(origin) => {
                 unit.outstanding.fetch_add(1, Relaxed);
                 self.outstanding().fetch_add(1, Relaxed);
@@ -261,7 +269,7 @@ impl Port {
 
     fn may_start(&self, unit: &LogicalUnit) -> bool {
         let now = || self.system().now();
-        self.phase() == Phase::Running
+        self.refusal(unit).is_none()
             && unit.recovery.load(Acquire) == 0
             && unit.gate.is_open(now)
             && self.gate().is_open(now)
@@ -269,11 +277,17 @@ impl Port {
 
     /// A slot is to be started over: first of its unit's next ones.
     pub(crate) fn again(&self, unit: &LogicalUnit, slot: &Slot) {
-        let mut queues = self.queues().lock(self.system());
-        let queue = queues.of(unit);
-        slot.next.store(queue.again, Relaxed);
-        queue.again = ptr::from_ref(slot).cast_mut();
-        unit.again.fetch_add(1, Relaxed);
+        {
+            let mut queues = self.queues().lock(self.system());
+            let queue = queues.of(unit);
+            slot.next.store(queue.again, Relaxed);
+            queue.again = ptr::from_ref(slot).cast_mut();
+            unit.again.fetch_add(1, Relaxed);
+        }
+        // As in `submit`.
+        if let Some(status) = self.refusal(unit) {
+            self.flush(unit, status);
+        }
     }
 
     /// Takes everything that waits of a unit, and answers it with `status`. Up to DISPATCH_LEVEL, without locks.
@@ -288,7 +302,7 @@ impl Port {
                     queue.again = slot.next.load(Relaxed);
                     unit.again.fetch_sub(1, Relaxed);
                 }
-                let kind = self.registration().srb_kind();
+                let kind = self.kind();
                 (again, if again.is_null() { queue.pop(kind) } else { None })
             };
             // SAFETY: as above; taken out of the list, so it is ours.
