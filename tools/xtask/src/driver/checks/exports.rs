@@ -4,7 +4,6 @@
 use super::Subject;
 use crate::command;
 use anyhow::{Result, bail};
-use object::read::pe::ExportTarget;
 use sluice_port::exports;
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -25,15 +24,10 @@ const OTHERS: &[&str] = &[
 
 /// The exports are those of the tables, and the import library is written beside the image.
 pub(super) fn complete(subject: &Subject) -> Result<String> {
-    let file = subject.image.parse()?;
-    let mut found = BTreeSet::new();
-    if let Some(table) = file.export_table()? {
-        for export in table.exports()? {
-            if matches!(export.target, ExportTarget::Address(_)) {
-                found.insert(String::from_utf8_lossy(export.name.unwrap_or_default()).into_owned());
-            }
-        }
-    }
+    // Not by the crate that reads the rest: it takes lld's table, which counts its names apart, for cut off.
+    let listed = command::output(Command::new("llvm-readobj-19").arg("--coff-exports").arg(&subject.path))?;
+    let found: BTreeSet<String> =
+        listed.lines().filter_map(|line| line.strip_prefix("  Name: ")).map(str::to_owned).collect();
     let wanted: BTreeSet<String> = exports::all().map(|export| export.name.to_owned()).collect();
     let missing: Vec<&String> = wanted.difference(&found).collect();
     let strange: Vec<&String> =
