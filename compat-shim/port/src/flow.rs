@@ -9,6 +9,7 @@ use core::{
     sync::atomic::{
         AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        fence,
     },
 };
 
@@ -187,6 +188,7 @@ impl Port {
             return self.refuse(origin, status);
         }
         self.queues().lock(self.system()).of(unit).push(origin, self.kind());
+        unit.waiting.fetch_add(1, Relaxed);
         // Whoever has shut the unit meanwhile may have emptied its queue before this one came.
         match self.refusal(unit) {
             Some(status) => self.flush(unit, status),
@@ -207,7 +209,7 @@ impl Port {
 
     /// Starts what may be started of a unit. Up to DISPATCH_LEVEL, without locks.
     pub(crate) fn pump(&self, unit: &LogicalUnit) {
-        while let Some(next) = self.next_of(unit) {
+        while let Some(next) = self.next_if_any(unit) {
             match next {
                 Next::Fresh(slot, origin) => self.issue(slot, unit, origin),
                 Next::Again(slot) => self.reissue(slot, unit),
@@ -230,6 +232,13 @@ impl Port {
         self.units().for_each(|unit| self.pump(unit));
     }
 
+    fn next_if_any<'a>(&'a self, unit: &'a LogicalUnit) -> Option<Next<'a>> {
+        // Between what was changed before (one more waits; or a gate has opened, a request ended) and what is looked at
+        // here and in `next_of`: of two who do so at once, one sees the other's change.
+        fence(SeqCst);
+        if unit.waiting.load(Relaxed) == 0 { None } else { self.next_of(unit) }
+    }
+
     fn next_of<'a>(&'a self, unit: &'a LogicalUnit) -> Option<Next<'a>> {
         let mut queues = self.queues().lock(self.system());
         let queue = queues.of(unit);
@@ -240,6 +249,7 @@ impl Port {
         if let Some(slot) = unsafe { queue.again.as_ref() } {
             queue.again = slot.next.load(Relaxed);
             unit.again.fetch_sub(1, Relaxed);
+            unit.waiting.fetch_sub(1, Relaxed);
             self.starting().fetch_add(1, Relaxed);
             return Some(Next::Again(slot));
         }
@@ -247,6 +257,7 @@ impl Port {
         let slot = if room { self.slots()?.take()? } else { return None };
         match queue.pop(self.kind()) {
             Some(origin) => {
+                unit.waiting.fetch_sub(1, Relaxed);
                 unit.outstanding.fetch_add(1, Relaxed);
                 self.outstanding().fetch_add(1, Relaxed);
                 self.starting().fetch_add(1, Relaxed);
@@ -283,6 +294,7 @@ impl Port {
             slot.next.store(queue.again, Relaxed);
             queue.again = ptr::from_ref(slot).cast_mut();
             unit.again.fetch_add(1, Relaxed);
+            unit.waiting.fetch_add(1, Relaxed);
         }
         // As in `submit`.
         if let Some(status) = self.refusal(unit) {
@@ -301,6 +313,7 @@ impl Port {
                 if let Some(slot) = unsafe { again.as_ref() } {
                     queue.again = slot.next.load(Relaxed);
                     unit.again.fetch_sub(1, Relaxed);
+                    unit.waiting.fetch_sub(1, Relaxed);
                 }
                 let kind = self.kind();
                 (again, if again.is_null() { queue.pop(kind) } else { None })
@@ -310,6 +323,7 @@ impl Port {
                 self.set_status(slot, status);
                 self.give_back(slot, unit);
             } else if let Some(origin) = origin {
+                unit.waiting.fetch_sub(1, Relaxed);
                 self.refuse(origin, status);
             } else {
                 return;

@@ -375,7 +375,6 @@ impl Port {
             }
         }
         self.drop_dpcs();
-        self.free_pieces();
     }
 
     /// The line interrupt. The host holds the interrupt lock. Device IRQL. Whether it was this adapter's.
