@@ -159,6 +159,40 @@ typedef enum _BUS_DATA_TYPE {
     MaximumBusDataType
 } BUS_DATA_TYPE, *PBUS_DATA_TYPE;
 
+/* A PCI function's configuration space (PCI Local Bus Specification 3.0, 6.1), for StorPortGetBusData. */
+#define PCI_TYPE0_ADDRESSES 6
+typedef struct _PCI_COMMON_CONFIG {
+    USHORT VendorID;
+    USHORT DeviceID;
+    USHORT Command;
+    USHORT Status;
+    UCHAR RevisionID;
+    UCHAR ProgIf;
+    UCHAR SubClass;
+    UCHAR BaseClass;
+    UCHAR CacheLineSize;
+    UCHAR LatencyTimer;
+    UCHAR HeaderType;
+    UCHAR BIST;
+    union {
+        struct _PCI_HEADER_TYPE_0 {
+            ULONG BaseAddresses[PCI_TYPE0_ADDRESSES];
+            ULONG CIS;
+            USHORT SubVendorID;
+            USHORT SubSystemID;
+            ULONG ROMBaseAddress;
+            UCHAR CapabilitiesPtr;
+            UCHAR Reserved1[3];
+            ULONG Reserved2;
+            UCHAR InterruptLine;
+            UCHAR InterruptPin;
+            UCHAR MinimumGrant;
+            UCHAR MaximumLatency;
+        } type0;
+    } u;
+    UCHAR DeviceSpecific[192];
+} PCI_COMMON_CONFIG, *PPCI_COMMON_CONFIG;
+
 typedef enum _KINTERRUPT_MODE { LevelSensitive, Latched } KINTERRUPT_MODE;
 typedef enum _DMA_WIDTH { Width8Bits, Width16Bits, Width32Bits, Width64Bits, WidthNoWrap, MaximumDmaWidth } DMA_WIDTH;
 typedef enum _DMA_SPEED { Compatible, TypeA, TypeB, TypeC, TypeF, MaximumDmaSpeed } DMA_SPEED;
@@ -198,6 +232,8 @@ typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 
 #define PAGE_SIZE 0x1000
 #define PAGE_SHIFT 12
+#define ROUND_TO_PAGES(Size) (((ULONG_PTR)(Size) + PAGE_SIZE - 1) & ~(ULONG_PTR)(PAGE_SIZE - 1))
+#define BYTES_TO_PAGES(Size) ((ULONG)(((ULONG_PTR)(Size) + PAGE_SIZE - 1) >> PAGE_SHIFT))
 #define BYTE_OFFSET(Va) ((ULONG)((ULONG_PTR)(Va) & (PAGE_SIZE - 1)))
 #define PAGE_ALIGN(Va) ((PVOID)((ULONG_PTR)(Va) & ~(ULONG_PTR)(PAGE_SIZE - 1)))
 #define ADDRESS_AND_SIZE_TO_SPAN_PAGES(Va, Size) \
@@ -234,6 +270,24 @@ typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 #ifndef ASSERT
 #define ASSERT(Expression) ((void)0)
 #endif
+#ifndef PAGED_CODE
+#define PAGED_CODE() ((void)0)
+#endif
+#ifndef C_ASSERT
+#define C_ASSERT(Expression) _Static_assert(Expression, #Expression)
+#endif
+#ifndef ARRAYSIZE
+#define ARRAYSIZE(Array) RTL_NUMBER_OF(Array)
+#endif
+/* With INITGUID defined before, the GUID itself; else a declaration. */
+#ifndef DEFINE_GUID
+#ifdef INITGUID
+#define DEFINE_GUID(Name, L, W1, W2, B1, B2, B3, B4, B5, B6, B7, B8) \
+    const GUID Name = { L, W1, W2, { B1, B2, B3, B4, B5, B6, B7, B8 } }
+#else
+#define DEFINE_GUID(Name, L, W1, W2, B1, B2, B3, B4, B5, B6, B7, B8) extern const GUID Name
+#endif
+#endif
 
 /* The compiler's builtins are calls to memcpy and its kin where they are not worth inlining; the kernel exports those. */
 #define RtlCopyMemory(Destination, Source, Length) __builtin_memcpy((Destination), (Source), (Length))
@@ -241,6 +295,8 @@ typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 #define RtlZeroMemory(Destination, Length) __builtin_memset((Destination), 0, (Length))
 #define RtlFillMemory(Destination, Length, Fill) __builtin_memset((Destination), (Fill), (Length))
 #define RtlEqualMemory(One, Other, Length) (__builtin_memcmp((One), (Other), (Length)) == 0)
+#define KeMemoryBarrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define MemoryBarrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 FORCEINLINE LONG InterlockedIncrement(volatile LONG *Addend)
 {
@@ -266,6 +322,16 @@ FORCEINLINE LONG InterlockedCompareExchange(volatile LONG *Target, LONG Value, L
 {
     __atomic_compare_exchange_n(Target, &Comparand, Value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return Comparand;
+}
+
+FORCEINLINE LONG InterlockedAnd(volatile LONG *Target, LONG Value)
+{
+    return __atomic_fetch_and(Target, Value, __ATOMIC_SEQ_CST);
+}
+
+FORCEINLINE LONG InterlockedOr(volatile LONG *Target, LONG Value)
+{
+    return __atomic_fetch_or(Target, Value, __ATOMIC_SEQ_CST);
 }
 
 FORCEINLINE PVOID InterlockedExchangePointer(PVOID volatile *Target, PVOID Value)
@@ -363,5 +429,10 @@ FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry)
 #define SLUICE_OFFSET(Type, Field, Offset) \
     _Static_assert(offsetof(Type, Field) == (Offset), #Type "." #Field " stands elsewhere")
 #define SLUICE_SIZE(Type, Size) _Static_assert(sizeof(Type) == (Size), #Type " has another size")
+
+#ifdef SLUICE_NO_WDK
+SLUICE_SIZE(PCI_COMMON_CONFIG, 256);
+SLUICE_OFFSET(PCI_COMMON_CONFIG, DeviceSpecific, 64);
+#endif
 
 #endif /* SLUICE_MINIPORT_H */

@@ -92,7 +92,7 @@ struct SrbExDataWmi {
 const _: () = assert!(size_of::<SrbExDataWmi>() == 24);
 
 /// Where extended data begins in an SRB of ours: behind head and address.
-const EX_DATA: usize = size_of::<StorageRequestBlock>() + size_of::<StorAddressBtl8>();
+pub(crate) const EX_DATA: usize = size_of::<StorageRequestBlock>() + size_of::<StorAddressBtl8>();
 
 impl Command {
     /// Nothing yet: [`Self::prepare`] it.

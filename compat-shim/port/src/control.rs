@@ -3,7 +3,7 @@
 use core::{
     ffi::c_void,
     ptr::{self, NonNull},
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::Ordering::SeqCst,
 };
 
 use sluice_shim::storport::{
@@ -141,16 +141,19 @@ impl Port {
     }
 
     /// The adapter has been pulled out: nothing more is started, the miniport is told (ScsiAdapterSurpriseRemoval), and what
-    /// waits is answered with NO_HBA. What is out stays the miniport's, which may be at work on its memory at this moment:
-    /// it completes it, or time-outs and [`Self::stop`], which follows, take it back. PASSIVE_LEVEL.
+    /// waits is answered with NO_HBA. What is out stays the miniport's, which may be at work on its memory at this moment; if
+    /// it has not completed it after [`crate::port::Timing::step`], or when [`Self::stop`] comes, it is given up.
+    /// PASSIVE_LEVEL.
     pub fn surprise_remove(&self) {
         if self.phase() != Phase::Running {
             return;
         }
         for unit in self.all_units() {
-            unit.present.store(false, Relaxed);
+            unit.present.store(false, SeqCst);
         }
+        self.wait_for_starters();
         let _ = self.adapter_control(adapter_control::SURPRISE_REMOVAL, ptr::null_mut());
+        self.give_up_soon();
         for unit in self.all_units() {
             self.flush(unit, SrbStatus::NO_HBA);
         }

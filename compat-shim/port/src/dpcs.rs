@@ -11,7 +11,11 @@ use core::{
 
 use sluice_shim::{platform::LockWord, storport::initialization::HwDpc};
 
-use crate::{faults::count, port::Port, types::StorDpc};
+use crate::{
+    faults::count,
+    port::{Phase, Port},
+    types::StorDpc,
+};
 
 /// How often one run looks for more work before it lets others run.
 const ROUNDS: usize = 16;
@@ -129,6 +133,9 @@ impl Port {
     fn run_miniports_dpcs(&self) -> bool {
         let mut at = self.dpcs().take();
         let any = !at.is_null();
+        if self.phase() == Phase::Stopped {
+            return any; // dropped: the miniport has been stopped
+        }
         while !at.is_null() {
             let dpc = at;
             // SAFETY: in the list, so initialized and in place. Once the flag is down it may be queued again, or be

@@ -40,8 +40,6 @@ faults! {
     wrong_moment,
     /// Memory, a timer or a worker freed that was not there.
     freed_wrongly,
-    /// Memory, timers and workers that were left when the adapter went.
-    leaked,
     /// Any other argument that cannot be.
     argument,
     /// Requests that ran out of time.

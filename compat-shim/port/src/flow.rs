@@ -8,7 +8,8 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{
         AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        fence,
     },
 };
 
@@ -183,23 +184,32 @@ impl Port {
     /// Takes a request for `unit`: it is started now or when its turn comes, and goes back to its origin in any case.
     /// Up to DISPATCH_LEVEL.
     pub(crate) fn submit(&self, unit: &LogicalUnit, origin: Origin) {
-        let refused = if self.phase() != Phase::Running {
+        if let Some(status) = self.refusal(unit) {
+            return self.refuse(origin, status);
+        }
+        self.queues().lock(self.system()).of(unit).push(origin, self.kind());
+        unit.waiting.fetch_add(1, Relaxed);
+        // Whoever has shut the unit meanwhile may have emptied its queue before this one came.
+        match self.refusal(unit) {
+            Some(status) => self.flush(unit, status),
+            None => self.pump(unit),
+        }
+    }
+
+    /// Why the unit takes nothing, if it does not.
+    fn refusal(&self, unit: &LogicalUnit) -> Option<SrbStatus> {
+        if self.phase() != Phase::Running {
             Some(SrbStatus::NO_HBA)
-        } else if !unit.present.load(Acquire) {
+        } else if !unit.present.load(SeqCst) {
             Some(SrbStatus::NO_DEVICE)
         } else {
             None
-        };
-        if let Some(status) = refused {
-            return self.refuse(origin, status);
         }
-        self.queues().lock(self.system()).of(unit).push(origin, self.registration().srb_kind());
-        self.pump(unit);
     }
 
     /// Starts what may be started of a unit. Up to DISPATCH_LEVEL, without locks.
     pub(crate) fn pump(&self, unit: &LogicalUnit) {
-        while let Some(next) = self.next_of(unit) {
+        while let Some(next) = self.next_if_any(unit) {
             match next {
                 Next::Fresh(slot, origin) => self.issue(slot, unit, origin),
                 Next::Again(slot) => self.reissue(slot, unit),
@@ -222,6 +232,13 @@ impl Port {
         self.units().for_each(|unit| self.pump(unit));
     }
 
+    fn next_if_any<'a>(&'a self, unit: &'a LogicalUnit) -> Option<Next<'a>> {
+        // Between what was changed before (one more waits; or a gate has opened, a request ended) and what is looked at
+        // here and in `next_of`: of two who do so at once, one sees the other's change.
+        fence(SeqCst);
+        if unit.waiting.load(Relaxed) == 0 { None } else { self.next_of(unit) }
+    }
+
     fn next_of<'a>(&'a self, unit: &'a LogicalUnit) -> Option<Next<'a>> {
         let mut queues = self.queues().lock(self.system());
         let queue = queues.of(unit);
@@ -232,13 +249,15 @@ impl Port {
         if let Some(slot) = unsafe { queue.again.as_ref() } {
             queue.again = slot.next.load(Relaxed);
             unit.again.fetch_sub(1, Relaxed);
+            unit.waiting.fetch_sub(1, Relaxed);
             self.starting().fetch_add(1, Relaxed);
             return Some(Next::Again(slot));
         }
         let room = unit.outstanding.load(Relaxed) < unit.depth.load(Relaxed);
         let slot = if room { self.slots()?.take()? } else { return None };
-        match queue.pop(self.registration().srb_kind()) {
+        match queue.pop(self.kind()) {
             Some(origin) => {
+                unit.waiting.fetch_sub(1, Relaxed);
                 unit.outstanding.fetch_add(1, Relaxed);
                 self.outstanding().fetch_add(1, Relaxed);
                 self.starting().fetch_add(1, Relaxed);
@@ -261,7 +280,7 @@ impl Port {
 
     fn may_start(&self, unit: &LogicalUnit) -> bool {
         let now = || self.system().now();
-        self.phase() == Phase::Running
+        self.refusal(unit).is_none()
             && unit.recovery.load(Acquire) == 0
             && unit.gate.is_open(now)
             && self.gate().is_open(now)
@@ -269,11 +288,18 @@ impl Port {
 
     /// A slot is to be started over: first of its unit's next ones.
     pub(crate) fn again(&self, unit: &LogicalUnit, slot: &Slot) {
-        let mut queues = self.queues().lock(self.system());
-        let queue = queues.of(unit);
-        slot.next.store(queue.again, Relaxed);
-        queue.again = ptr::from_ref(slot).cast_mut();
-        unit.again.fetch_add(1, Relaxed);
+        {
+            let mut queues = self.queues().lock(self.system());
+            let queue = queues.of(unit);
+            slot.next.store(queue.again, Relaxed);
+            queue.again = ptr::from_ref(slot).cast_mut();
+            unit.again.fetch_add(1, Relaxed);
+            unit.waiting.fetch_add(1, Relaxed);
+        }
+        // As in `submit`.
+        if let Some(status) = self.refusal(unit) {
+            self.flush(unit, status);
+        }
     }
 
     /// Takes everything that waits of a unit, and answers it with `status`. Up to DISPATCH_LEVEL, without locks.
@@ -287,8 +313,9 @@ impl Port {
                 if let Some(slot) = unsafe { again.as_ref() } {
                     queue.again = slot.next.load(Relaxed);
                     unit.again.fetch_sub(1, Relaxed);
+                    unit.waiting.fetch_sub(1, Relaxed);
                 }
-                let kind = self.registration().srb_kind();
+                let kind = self.kind();
                 (again, if again.is_null() { queue.pop(kind) } else { None })
             };
             // SAFETY: as above; taken out of the list, so it is ours.
@@ -296,6 +323,7 @@ impl Port {
                 self.set_status(slot, status);
                 self.give_back(slot, unit);
             } else if let Some(origin) = origin {
+                unit.waiting.fetch_sub(1, Relaxed);
                 self.refuse(origin, status);
             } else {
                 return;

@@ -13,7 +13,7 @@ use crate::{
     faults::count,
     locks::Guarded,
     port::{Phase, Port},
-    services::{DISPATCH_LEVEL, Dma, DmaRequest, PASSIVE_LEVEL, System},
+    services::{DISPATCH_LEVEL, Dma, DmaRequest, Event, PASSIVE_LEVEL, System},
 };
 
 /// Pool tag of the port's own memory: "SluP".
@@ -191,8 +191,9 @@ impl Port {
         }
     }
 
-    /// Frees all that is left, and counts it. PASSIVE_LEVEL, when the miniport is not called any more.
+    /// Frees all that is left, and tells the host. PASSIVE_LEVEL, when nobody is inside of the miniport any more.
     pub(crate) fn free_pieces(&self) {
+        let mut left = 0;
         loop {
             let first = {
                 let mut pieces = self.pieces().lock(self.system());
@@ -202,9 +203,12 @@ impl Port {
                 }
                 first
             };
-            let Some(first) = first else { return };
-            count(&self.faults().leaked);
+            let Some(first) = first else { break };
+            left += 1;
             self.release_piece(first);
+        }
+        if left > 0 {
+            self.services().event(Event::Leaked(left));
         }
     }
 

@@ -14,7 +14,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     },
 };
 
@@ -131,6 +131,8 @@ pub struct Port {
     /// Threads between seeing that a request may be started and having given it to the miniport.
     starting: AtomicU32,
     reset_until: AtomicU64,
+    /// When everything that is out is given up, since the adapter has gone; 0: it is there.
+    given_up_at: AtomicU64,
     signals: AtomicU32,
     queues: Guarded<Queues>,
     completed: Stack,
@@ -212,6 +214,7 @@ impl Port {
             outstanding: AtomicU32::new(0),
             starting: AtomicU32::new(0),
             reset_until: AtomicU64::new(0),
+            given_up_at: AtomicU64::new(0),
             signals: AtomicU32::new(0),
             queues: Guarded::new(Queues::new()),
             completed: Stack::new(),
@@ -372,7 +375,6 @@ impl Port {
             }
         }
         self.drop_dpcs();
-        self.free_pieces();
     }
 
     /// The line interrupt. The host holds the interrupt lock. Device IRQL. Whether it was this adapter's.
@@ -440,7 +442,8 @@ impl Port {
     /// The unit's device has gone: what waits is answered with NO_DEVICE, and so is all that comes. What the miniport has
     /// comes back as ever. PASSIVE_LEVEL.
     pub fn remove_unit(&self, unit: &LogicalUnit) {
-        unit.present.store(false, Release);
+        unit.present.store(false, SeqCst);
+        self.wait_for_starters();
         self.flush(unit, SrbStatus::NO_DEVICE);
     }
 
@@ -476,11 +479,11 @@ impl Port {
     /// Where the port is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        PHASES.get(self.phase.load(Acquire) as usize).copied().unwrap_or(Phase::Stopped)
+        PHASES.get(self.phase.load(SeqCst) as usize).copied().unwrap_or(Phase::Stopped)
     }
 
     fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u32, Release);
+        self.phase.store(phase as u32, SeqCst);
     }
 
     pub(crate) fn resume_running(&self) {
@@ -558,6 +561,15 @@ impl Port {
     /// Whether the bus was reset a moment ago.
     pub(crate) fn was_reset(&self) -> bool {
         self.reset_until.load(Relaxed) > self.system.now()
+    }
+
+    /// The adapter has gone.
+    pub(crate) fn give_up_soon(&self) {
+        self.given_up_at.store(self.system.now().saturating_add(self.timing.step), Relaxed);
+    }
+
+    pub(crate) fn given_up_at(&self) -> u64 {
+        self.given_up_at.load(Relaxed)
     }
 
     /// StorPortNotification(ResetDetected): nothing is started for a while. Any IRQL up to that of the interrupt.

@@ -57,6 +57,14 @@ impl Port {
     /// Looks at all deadlines. DISPATCH_LEVEL, without locks.
     pub(crate) fn look_for_timeouts(&self, now: u64) {
         let Some(slots) = self.slots().filter(|_| self.is_running()) else { return };
+        let given_up = self.given_up_at();
+        if given_up != 0 {
+            // The adapter has gone: nothing is to be gained by resets.
+            if given_up <= now {
+                self.all_units().for_each(|unit| self.give_up(unit, SrbStatus::NO_HBA));
+            }
+            return;
+        }
         for slot in slots.iter().filter(|slot| slot.is_out()) {
             let deadline = slot.deadline.load(Acquire);
             if deadline == 0 || deadline > now || slot.index() == 0 {

@@ -251,6 +251,8 @@ pub enum Event {
     Notification(Option<Address>, u64),
     /// A link went up or down.
     Link(bool),
+    /// The port goes, and its miniport has left so many pieces of memory, timers, workers and mappings. PASSIVE_LEVEL.
+    Leaked(u32),
 }
 
 /// One adapter's services.

@@ -3,10 +3,14 @@
 use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbKind, StorageRequestBlock, srb::Address, status::StorStatus,
+    ScsiRequestBlock, SrbKind, StorageRequestBlock,
+    extended::{SrbExDataCdb, data_type},
+    srb::Address,
+    status::StorStatus,
 };
 
 use crate::{
+    command::EX_DATA,
     faults::count,
     port::Port,
     slots::Slot,
@@ -40,6 +44,27 @@ impl Port {
         let (buffer, length) =
             unsafe { (origin.add(buffer).cast::<*mut u8>().read(), origin.add(length).cast::<u32>().read()) };
         (!buffer.is_null() && length > 0 && slot.index() != 0).then_some((buffer, length))
+    }
+
+    /// A slot's sense buffer, likewise: address and length.
+    fn sense_of(&self, slot: &Slot) -> Option<(usize, usize)> {
+        let origin = slot.origin()?.srb.as_ptr().cast::<u8>();
+        // SAFETY: fields of the origin's SRB, as in `data_of`. A fresh extended SRB has its command, if it has one, behind
+        // head and address.
+        unsafe {
+            match self.kind() {
+                SrbKind::Legacy => {
+                    let srb = &*origin.cast::<ScsiRequestBlock>();
+                    Some((srb.sense_info_buffer as usize, usize::from(srb.sense_info_buffer_length)))
+                }
+                SrbKind::Extended => {
+                    let command = &*origin.add(EX_DATA).cast::<SrbExDataCdb<16>>();
+                    let is_command = matches!(command.kind, data_type::SCSI_CDB16 | data_type::SCSI_CDB32);
+                    let length = usize::from(command.sense_info_buffer_length);
+                    is_command.then_some((command.sense_info_buffer as usize, length))
+                }
+            }
+        }
     }
 
     /// StorPortGetScatterGatherList: null if there is no data, or it does not fit. Made when it is asked for: a miniport
@@ -82,7 +107,7 @@ impl Port {
         list.cast()
     }
 
-    /// StorPortGetPhysicalAddress: of an SRB's data, or of memory that the port has given to the miniport. Zero, and a
+    /// StorPortGetPhysicalAddress: of an SRB's data or sense buffer, or of memory that the port has given to the miniport. Zero, and a
     /// length of zero, if it is not known.
     pub(crate) fn physical_address(&self, srb: *const c_void, address: *const c_void) -> (u64, u32) {
         if address.is_null() {
@@ -112,6 +137,11 @@ impl Port {
             let slot = self.slot_with(srb)?;
             if let Some((buffer, length)) = self.data_of(slot)
                 && let Some(rest) = inside(buffer as usize, length as usize)
+            {
+                return Some(rest);
+            }
+            if let Some((start, length)) = self.sense_of(slot)
+                && let Some(rest) = inside(start, length)
             {
                 return Some(rest);
             }

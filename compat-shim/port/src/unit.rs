@@ -35,6 +35,8 @@ pub struct LogicalUnit {
     pub(crate) outstanding: AtomicU32,
     /// Of those, the latter.
     pub(crate) again: AtomicU32,
+    /// How many wait in the queue, those to be started over too: whoever has none to start need not take its lock.
+    pub(crate) waiting: AtomicU32,
     /// Those that wait. Reached under the port's flow lock only.
     pub(crate) queue: UnsafeCell<Queue>,
     /// How far its recovery from a time-out has got: [`crate::recovery::Level`].
@@ -62,6 +64,7 @@ impl LogicalUnit {
             depth: AtomicU32::new(depth),
             outstanding: AtomicU32::new(0),
             again: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
             queue: UnsafeCell::new(Queue::new()),
             recovery: AtomicU32::new(0),
             recovery_due: AtomicU64::new(0),

@@ -11,7 +11,7 @@ use crate::{
     faults::count,
     locks::Guarded,
     memory::{Kind, TAG},
-    port::Port,
+    port::{Phase, Port},
     services::DISPATCH_LEVEL,
 };
 
@@ -117,6 +117,9 @@ impl Port {
     /// and the miniport's items. PASSIVE_LEVEL.
     pub fn run_work(&self) {
         while let Some((callback, context, worker)) = self.next_item() {
+            if self.phase() == Phase::Stopped {
+                continue; // the miniport has been stopped
+            }
             // SAFETY: the miniport's own function, extension and context.
             unsafe { callback(self.extension(), context, worker) };
         }

@@ -300,13 +300,13 @@ fn an_adapter_that_is_pulled_out_answers_everything() {
         assert!(adapter.wait_until(PATIENCE, |adapter| adapter.port().outstanding_requests() == 20));
         adapter.port().surprise_remove();
         assert_eq!((heard.load(SeqCst), adapter.port().outstanding_requests()), (16, 20));
-        adapter.port().stop(); // what the miniport does not give back is given up
         for thread in threads {
             let status = thread.join().unwrap();
             assert!(matches!(status, SrbStatus::NO_HBA | SrbStatus::NO_DEVICE), "{status:?}");
         }
     });
     assert!(adapter.record().events.contains(&Event::AdapterFailed));
+    adapter.port().stop();
     assert_eq!((adapter.port().phase(), heard.load(SeqCst)), (Phase::Stopped, 17));
 }
 
@@ -380,4 +380,57 @@ fn a_virtual_miniport_has_no_locks_and_takes_service_requests() {
     assert!(!adapter.interrupt());
     drop(adapter);
     assert_eq!(FREED.load(SeqCst), 1);
+}
+
+#[test]
+fn a_stop_and_a_removal_at_any_moment_lose_nothing() {
+    for turn in 0..60u64 {
+        let kept: Arc<Mutex<Vec<(support::Ext, SrbAt)>>> = Arc::default();
+        let (keep, give) = (Arc::clone(&kept), Arc::clone(&kept));
+        let gone = Arc::new(AtomicU32::new(0));
+        let (is_gone, goes) = (Arc::clone(&gone), Arc::clone(&gone));
+        let adapter = start(Script {
+            start: Box::new(move |ext, srb| {
+                assert_eq!(is_gone.load(SeqCst), 0, "started after the end");
+                match srb.0 as usize / 4096 % 3 {
+                    0 => return false,
+                    1 => keep.lock().unwrap().push((ext, srb)),
+                    _ => succeed(ext, srb),
+                }
+                true
+            }),
+            control: Box::new(move |_, kind, parameters| {
+                if kind == 0 {
+                    return supports(parameters, &[1, 16]);
+                }
+                goes.store(1, SeqCst);
+                let all = std::mem::take(&mut *give.lock().unwrap());
+                all.into_iter().for_each(|(ext, srb)| support::finish(ext, srb, SrbStatus::NO_HBA));
+                0
+            }),
+            ..Script::default()
+        });
+        let unit = adapter.add_unit(0, 0, 0).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        adapter.command(unit, &SrbRequest::command(&[0; 6]), Special::None);
+                    }
+                });
+            }
+            thread::sleep(Duration::from_micros(turn * 37));
+            match turn % 3 {
+                0 => adapter.port().surprise_remove(),
+                1 => adapter.port().stop(),
+                _ => {
+                    adapter.port().remove_unit(unit);
+                    adapter.port().stop();
+                }
+            }
+        });
+        assert_eq!(adapter.port().outstanding_requests(), 0);
+        let faults: Vec<_> = adapter.port().faults().iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(faults, [], "turn {turn}");
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use sluice_port::status::NtStatus;
-use sluice_port_host::{Adapter, DEVICE_LEVEL, Hardware, allocations, fail_allocation, raised};
+use sluice_port_host::{Adapter, DEVICE_LEVEL, Hardware, allocations, fail_allocation, left, raised};
 use support::{Script, TIMING, c, fault, load, start};
 
 /// Allocations are counted, and made to fail, for the whole process: one test at a time.
@@ -178,9 +178,10 @@ fn nothing_is_left_and_what_the_miniport_left_is_told() {
         assert_eq!(c::StorPortExtendedFunction(32, ext, &raw mut handle), c::SUCCESS);
         assert!(!c::StorPortGetDeviceBase(ext, 5, 0, 0xF000_0000, 4096, 0).is_null());
     }
+    let left = left();
     adapter.port().stop();
     drop(adapter);
-    assert_eq!(allocations(), before);
+    assert_eq!((allocations(), sluice_port_host::left()), (before, left + 3));
 }
 
 #[test]

@@ -444,6 +444,13 @@ fn sense_data_reaches_the_sender() {
             kind,
             start: Box::new(|ext, srb| {
                 let mut view = srb.view();
+                let (sense, size) = view.sense_buffer().unwrap();
+                let mut length = 0;
+                // SAFETY: as C would.
+                let physical = unsafe {
+                    c::StorPortGetPhysicalAddress(ext.0, srb.0, sense.as_ptr().cast(), &mut length)
+                };
+                assert!(physical != 0 && length >= 1 && length <= u32::from(size));
                 // SAFETY: the port's SRBs have their sense buffer.
                 unsafe { sluice_shim::scsi::sense::Refusal::InvalidField.write(&mut view) };
                 complete(ext, srb);

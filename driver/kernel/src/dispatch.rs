@@ -18,10 +18,7 @@ use crate::{
 };
 
 /// Puts this driver's functions into a driver object: its own, or that of a miniport that is linked to it.
-pub(crate) fn install(
-    driver: &mut wdk_sys::DRIVER_OBJECT,
-    unload: unsafe extern "C" fn(PDRIVER_OBJECT),
-) {
+pub(crate) fn install(driver: &mut wdk_sys::DRIVER_OBJECT, unload: unsafe extern "C" fn(PDRIVER_OBJECT)) {
     driver.MajorFunction.fill(Some(dispatch));
     driver.DriverUnload = Some(unload);
     // SAFETY: the I/O manager gives every driver object its extension.

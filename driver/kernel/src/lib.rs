@@ -1,12 +1,21 @@
-//! `sluice.sys`: a lower filter of disk.sys that runs every request of an unlocked disk through the shim.
+//! `sluice.sys`: a lower filter of disk.sys that runs every request of an unlocked disk through the shim; and the function
+//! driver of adapters, whose miniports it hosts.
 //!
 //! ```text
+//!   filter
 //!   dispatch ─┬─ requests ── policy ─┬─ pass ─────────────────────────────► device below
 //!             │                      └─ submit ► shim ① chain ► miniport ► child_io ─► device below
 //!             │                         completion ◄ shim ② chain ◄── DPC ◄──────────────┘
 //!             ├─ ioctl, pnp, power, usage
 //!             └─ control ── identity (header, key) ── volume
+//!
+//!   function driver ([`function`])
+//!   dispatch ─┬─ adapter: pnp ── scan ── units come and go
+//!             └─ unit: srb, ioctl ── policy ── submit ► shim ① chain ► miniport: RAM disks, or a driver's that is
+//!                         completion ◄ shim ② chain ◄── DPC ◄──────────┘     linked to this one ([`function::port`])
 //! ```
+//!
+//! [`role`] says of each device object which of them it is; [`function::kind`], how AddDevice finds out.
 //!
 //! Life of a disk: `AddDevice` attaches a [`disk::Disk`]; `START_DEVICE` reads its header ([`identity`]); the
 //! control device unlocks it ([`control`]), which sets up a [`volume::Volume`]; removing it waits for its

@@ -7,6 +7,7 @@
 #define COUNTERS_SIGNATURE "SLCOUNT"
 #define COUNTERS_READ 1
 #define COUNTERS_ECHO 2
+#define COUNTERS_EXERCISE 3
 
 typedef struct {
     volatile LONG FindAdapter;

@@ -8,6 +8,7 @@
  *   queue.c       the rings, interrupts, DPCs; the disk in memory
  *   control.c     adapter and unit control, reset, surprise removal
  *   services.c    IO_CONTROL, WMI, timers, workers, telling of events
+ *   exercise.c    the rest of the interface
  */
 #ifndef PLAIN_H
 #define PLAIN_H
@@ -45,7 +46,7 @@ typedef struct {
     ULONG Queues;
     ULONG Messages;
     BOOLEAN Channels;
-    BOOLEAN Removed;
+    volatile BOOLEAN Removed;
     PVOID Timer;
     PVOID Worker;
     volatile LONG Working;
@@ -76,8 +77,10 @@ FORCEINLINE REQUEST *PlainRequest(PVOID Srb)
 VOID PlainComplete(PLAIN *Plain, PVOID Srb);
 VOID PlainCompleteWith(PLAIN *Plain, PVOID Srb, UCHAR Status);
 
-/* Gives the request to the adapter or to the disk in memory. FALSE: there is no room. StartIo's context. */
-BOOLEAN PlainSubmit(PLAIN *Plain, PVOID Srb);
+/*
+ * Gives the request to the adapter or to the disk in memory. SRB_STATUS_PENDING: it has it; else why not. StartIo's context.
+ */
+UCHAR PlainSubmit(PLAIN *Plain, PVOID Srb);
 /* Takes back what is under way; everything is completed with Status. In StartIo's context, or without any lock. */
 VOID PlainAbort(PLAIN *Plain, UCHAR Status, BOOLEAN InStartIo);
 VOID PlainEnable(PLAIN *Plain, BOOLEAN Enable);
@@ -88,5 +91,7 @@ VOID PlainStopServices(PLAIN *Plain);
 VOID PlainDefer(PLAIN *Plain, PVOID Srb);
 VOID PlainIoControl(PLAIN *Plain, PVOID Srb);
 VOID PlainWmi(PLAIN *Plain, PVOID Srb);
+/* Calls what nothing else here calls. PASSIVE_LEVEL. */
+VOID PlainExercise(PLAIN *Plain);
 
 #endif

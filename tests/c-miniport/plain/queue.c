@@ -98,29 +98,30 @@ static VOID FillCommand(ADAPTER_COMMAND *Command, PVOID Srb, USHORT Tag)
     }
 }
 
-BOOLEAN PlainSubmit(PLAIN *Plain, PVOID Srb)
+UCHAR PlainSubmit(PLAIN *Plain, PVOID Srb)
 {
     QUEUE *Queue = ChooseQueue(Plain, Srb);
+    UCHAR Status = SRB_STATUS_PENDING;
     HELD Held;
-    BOOLEAN Fits = TRUE;
+    USHORT Tag;
 
     LockFromStartIo(Plain, Queue, &Held);
-    if (!Queue->Ring) {
+    if (Plain->Removed) {
+        Status = SRB_STATUS_NO_DEVICE; /* nobody would take it back any more */
+    } else if (!Queue->Ring) {
         InsertTailList(&Queue->Waiting, &PlainRequest(Srb)->Link);
+    } else if ((Tag = FreeTag(Queue)) == ADAPTER_ENTRIES) {
+        Status = SRB_STATUS_BUSY;
     } else {
-        USHORT Tag = FreeTag(Queue);
-        Fits = Tag < ADAPTER_ENTRIES;
-        if (Fits) {
-            Queue->Srbs[Tag] = Srb;
-            FillCommand(&Queue->Ring->Commands[Queue->Submitted % ADAPTER_ENTRIES], Srb, Tag);
-            Queue->Submitted++;
-            StorPortWriteRegisterUlong(Plain, Doorbell(Plain, Queue), Queue->Submitted);
-        }
+        Queue->Srbs[Tag] = Srb;
+        FillCommand(&Queue->Ring->Commands[Queue->Submitted % ADAPTER_ENTRIES], Srb, Tag);
+        Queue->Submitted++;
+        StorPortWriteRegisterUlong(Plain, Doorbell(Plain, Queue), Queue->Submitted);
     }
     UnlockFromStartIo(Plain, Queue, &Held);
-    if (Fits && !Queue->Ring)
+    if (Status == SRB_STATUS_PENDING && !Queue->Ring)
         StorPortIssueDpc(Plain, &Queue->Dpc, Queue, NULL);
-    return Fits;
+    return Status;
 }
 
 /* Interrupts: a queue whose ring has something new. Its DPC does the rest. */

@@ -98,16 +98,21 @@ static BOOLEAN AnswerWithoutAdapter(PLAIN *Plain, PVOID Srb)
 
 static VOID Execute(PLAIN *Plain, PVOID Srb)
 {
+    UCHAR Status;
+
     if (Plain->Registers && AnswerWithoutAdapter(Plain, Srb)) {
         PlainComplete(Plain, Srb);
         return;
     }
-    if (PlainSubmit(Plain, Srb))
+    Status = PlainSubmit(Plain, Srb);
+    if (Status == SRB_STATUS_PENDING)
         return;
-    /* The ring is full: the port sends no more before some are done, and this one again. */
-    COUNT(Plain, Busy);
-    StorPortBusy(Plain, ADAPTER_ENTRIES / 2);
-    PlainCompleteWith(Plain, Srb, SRB_STATUS_BUSY);
+    if (Status == SRB_STATUS_BUSY) {
+        /* The ring is full: the port sends no more before some are done, and this one again. */
+        COUNT(Plain, Busy);
+        StorPortBusy(Plain, ADAPTER_ENTRIES / 2);
+    }
+    PlainCompleteWith(Plain, Srb, Status);
 }
 
 static VOID ResetUnit(PLAIN *Plain, PVOID Srb)

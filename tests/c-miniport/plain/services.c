@@ -156,8 +156,11 @@ static VOID NTAPI WorkRoutine(PVOID HwDeviceExtension, PVOID Context, PVOID Work
     if (Context != &Plain->WorkItems || Worker != Plain->Worker)
         COUNT(Plain, Failures);
     COUNT(Plain, WorkItems);
-    while ((Srb = NextWork(Plain)) != NULL)
+    while ((Srb = NextWork(Plain)) != NULL) {
+        if (SrbGetSrbFunction(Srb) == SRB_FUNCTION_IO_CONTROL)
+            PlainExercise(Plain);
         PlainCompleteWith(Plain, Srb, SRB_STATUS_SUCCESS);
+    }
 }
 
 VOID PlainIoControl(PLAIN *Plain, PVOID Srb)
@@ -176,6 +179,9 @@ VOID PlainIoControl(PLAIN *Plain, PVOID Srb)
     if (Control->ControlCode == COUNTERS_READ && Control->Length >= sizeof(COUNTERS)) {
         StorPortMoveMemory(Control + 1, (PVOID)(ULONG_PTR)&Plain->Counters, sizeof(COUNTERS));
         DiskSucceed(Srb, sizeof(*Control) + sizeof(COUNTERS));
+    } else if (Control->ControlCode == COUNTERS_EXERCISE) {
+        PlainDefer(Plain, Srb);
+        return;
     } else if (Control->ControlCode == COUNTERS_ECHO) {
         DiskSucceed(Srb, sizeof(*Control) + Control->Length);
     } else {

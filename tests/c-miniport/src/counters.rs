@@ -61,6 +61,8 @@ pub const GUID: [u8; 16] =
 pub const READ: u32 = 1;
 /// `COUNTERS_ECHO`.
 pub const ECHO: u32 = 2;
+/// `COUNTERS_EXERCISE`.
+pub const EXERCISE: u32 = 3;
 
 /// The data of an IO_CONTROL SRB: header, and room for `data`.
 #[must_use]

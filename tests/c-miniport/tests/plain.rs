@@ -10,13 +10,13 @@ use std::{
 
 use sluice_c_miniport::{
     adapter::BLOCK,
-    counters::{BYTES, Counters, ECHO, HEADER, READ, io_control},
+    counters::{BYTES, Counters, ECHO, EXERCISE, HEADER, READ, io_control},
     hosted::{Answer, Device, Hosted, Parameters},
     miniports::{Miniport, PLAIN},
 };
 use sluice_chain::{Chain, Flags, Status};
-use sluice_port::command::Special;
-use sluice_shim::storport::{ScsiStatus, SrbFunction, SrbStatus, notification::unit_control};
+use sluice_port::{command::Special, services::Event};
+use sluice_shim::storport::{ScsiStatus, SrbFunction, SrbStatus, notification::unit_control, srb::Address};
 
 const SECTOR: u32 = BLOCK as u32;
 
@@ -198,6 +198,40 @@ fn wmi_answers_with_the_counters() {
         assert_eq!((counters.find_adapter, counters.wmi), (1, 1), "{name}");
         assert_good(&name, &hosted, &hosted.counters());
     });
+}
+
+#[test]
+fn the_rest_of_the_interface_does_what_it_says() {
+    everywhere(|miniport, device, hosted| {
+        let name = format!("{} {device:?}", miniport.name);
+        let exercise = io_control(EXERCISE, &[]);
+        assert_success(&name, &hosted.command(SrbFunction::IO_CONTROL, Special::None, exercise));
+        hosted.machine().settle();
+        let record = hosted.machine().record();
+        let unit = Address::default();
+        assert!(record.log.contains(&(Some(unit), 6, 7, Vec::new())), "{name}: {:?}", record.log);
+        let eight = record.traces.iter().find(|(id, ..)| *id == 8).unwrap();
+        assert_eq!((eight.1.as_str(), eight.2.len()), ("Exercised", 8), "{name}");
+        assert_eq!(eight.2[7], ("Eight".to_owned(), 0x8_0000_0008), "{name}");
+        assert!(record.events.contains(&Event::Notification(Some(unit), 1)), "{name}: {:?}", record.events);
+        assert!(record.events.iter().any(|event| matches!(event, Event::UnitChanged(..))), "{name}");
+        assert!(record.events.iter().any(|event| matches!(event, Event::BusChanged(..))), "{name}");
+        assert_eq!(hosted.machine().hardware().configuration[0x40..0x42], [0x5A, 0xA5], "{name}");
+        let counters = hosted.counters();
+        assert_eq!(counters.state_changes, 1, "{name}");
+        assert_eq!(counters.failures, 0, "{name}: {counters:?}");
+        carries(&hosted, &name);
+    });
+}
+
+/// It still does what a disk does.
+fn carries(hosted: &Hosted, name: &str) {
+    let disk = hosted.disk(hosted.encrypting());
+    let data = pattern(40, 16, 3);
+    let mut read = vec![0; data.len()];
+    assert_eq!(disk.write(40, &data, Flags::default()).status, Status::OK, "{name}");
+    assert_eq!(disk.read(40, &mut read).status, Status::OK, "{name}");
+    assert!(read == data, "{name}");
 }
 
 #[test]

@@ -66,6 +66,16 @@ fn pattern(sector: u64, sectors: usize, salt: u64) -> Vec<u8> {
     (0..sectors * SECTOR).map(|_| random.u8(..)).collect()
 }
 
+/// Every build at the same time: most of what they do is waiting.
+fn every_build(test: impl Fn(&Miniport, Hosted) + Sync) {
+    thread::scope(|scope| {
+        for miniport in TORTURE {
+            let test = &test;
+            scope.spawn(move || test(miniport, start(miniport)));
+        }
+    });
+}
+
 fn fault(hosted: &Hosted, name: &str) -> u32 {
     hosted.faults().iter().find(|(fault, _)| *fault == name).map_or(0, |(_, count)| *count)
 }
@@ -118,8 +128,7 @@ fn read_once(hosted: &Hosted, torment: Torment) -> (Answer, Vec<u8>) {
 #[test]
 fn unusual_but_right_ways_carry_data_and_are_no_faults() {
     use Torment::{BuildIo, Busy, Dpc, Late, None, OutOfOrder, Refuse, Worker};
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         for torment in [None, OutOfOrder, Late, Dpc, Worker, BuildIo, Busy, Refuse] {
             carries_data(&hosted, torment, 8);
         }
@@ -127,33 +136,30 @@ fn unusual_but_right_ways_carry_data_and_are_no_faults() {
         let counters = hosted.counters();
         assert_eq!(counters.failures, 0, "{}", miniport.name);
         assert!(counters.torments > 300, "{}: {counters:?}", miniport.name);
-    }
+    });
 }
 
 #[test]
 fn what_is_completed_twice_ends_once_and_is_counted() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Twice, 8);
         assert_eq!(fault(&hosted, "completed_twice"), 64, "{}: {:?}", miniport.name, hosted.faults());
         goes_on(&hosted, Torment::Twice);
-    }
+    });
 }
 
 #[test]
 fn an_srb_that_nobody_sent_is_counted() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Foreign, 8);
         assert_eq!(hosted.faults(), [("foreign_srb", 64)], "{}", miniport.name);
         goes_on(&hosted, Torment::Foreign);
-    }
+    });
 }
 
 #[test]
 fn a_short_transfer_is_told_as_what_it_is() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let disk = hosted.disk(hosted.encrypting());
         let sector = Torment::Short.sector() + 4;
         let mut read = vec![0; 8 * SECTOR];
@@ -162,22 +168,20 @@ fn a_short_transfer_is_told_as_what_it_is() {
         assert_eq!(answer.transferred as usize, 4 * SECTOR, "{}", miniport.name);
         drop(disk);
         goes_on(&hosted, Torment::Short);
-    }
+    });
 }
 
 #[test]
 fn no_more_is_believed_to_have_moved_than_was_asked_for() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|_, hosted| {
         carries_data(&hosted, Torment::Long, 8);
         goes_on(&hosted, Torment::Long);
-    }
+    });
 }
 
 #[test]
 fn sense_data_reaches_the_caller() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let (answer, _) = read_once(&hosted, Torment::Sense);
         let device = answer.device.unwrap();
         assert_eq!(device.srb_status.code(), SrbStatus::ERROR, "{}", miniport.name);
@@ -186,13 +190,12 @@ fn sense_data_reaches_the_caller() {
         assert_ne!(answer.status, Status::OK, "{}", miniport.name);
         assert_eq!(answer.device.unwrap().sense(), [], "{}", miniport.name);
         goes_on(&hosted, Torment::Sense);
-    }
+    });
 }
 
 #[test]
 fn statuses_that_cannot_be_are_no_success() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         for torment in [Torment::UnknownStatus, Torment::Pending] {
             let (answer, _) = read_once(&hosted, torment);
             assert_ne!(answer.status, Status::OK, "{} {torment:?}", miniport.name);
@@ -205,13 +208,12 @@ fn statuses_that_cannot_be_are_no_success() {
             );
         }
         goes_on(&hosted, Torment::Pending);
-    }
+    });
 }
 
 #[test]
 fn a_pause_that_nobody_ends_ends_by_itself() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let disk = hosted.disk(Chain::new());
         let began = Instant::now();
         assert_eq!(disk.read(Torment::Pause.sector(), &mut [0; SECTOR]).status, Status::OK);
@@ -222,34 +224,31 @@ fn a_pause_that_nobody_ends_ends_by_itself() {
             "{}: {took:?}",
             miniport.name
         );
-    }
+    });
 }
 
 #[test]
 fn a_unit_that_stays_busy_does_not_hang() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let began = Instant::now();
         carries_data(&hosted, Torment::DeviceBusy, 8);
         assert!(began.elapsed() < Duration::from_secs(20), "{}", miniport.name);
         goes_on(&hosted, Torment::DeviceBusy);
-    }
+    });
 }
 
 #[test]
 fn requests_that_a_reset_of_its_own_aborts_are_started_over() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Reset, 4);
         assert_eq!(hosted.faults(), [], "{}", miniport.name);
         goes_on(&hosted, Torment::Reset);
-    }
+    });
 }
 
 #[test]
 fn a_storm_of_bus_changes_is_told_and_survived() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Storm, 2);
         assert!(
             hosted.machine().wait_until(Duration::from_secs(10), |machine| {
@@ -259,7 +258,7 @@ fn a_storm_of_bus_changes_is_told_and_survived() {
             miniport.name
         );
         goes_on(&hosted, Torment::Storm);
-    }
+    });
 }
 
 fn with_time_out(sector: u64) -> Operation {
@@ -270,8 +269,7 @@ fn with_time_out(sector: u64) -> Operation {
 
 #[test]
 fn what_does_not_come_back_is_taken_back_by_a_reset() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let disk = hosted.disk(Chain::new());
         let began = Instant::now();
         let (answer, _) = disk.start(with_time_out(Torment::Never.sector())).wait();
@@ -283,46 +281,42 @@ fn what_does_not_come_back_is_taken_back_by_a_reset() {
         let counters = hosted.counters();
         assert!(counters.reset_unit >= 1 && counters.reset_bus >= 1, "{}: {counters:?}", miniport.name);
         goes_on(&hosted, Torment::Never);
-    }
+    });
 }
 
 #[test]
 fn what_never_comes_back_is_given_up() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let disk = hosted.disk(Chain::new());
         let (answer, _) = disk.start(with_time_out(Torment::Lost.sector())).wait();
         assert_ne!(answer.status, Status::OK, "{}", miniport.name);
         assert_eq!(fault(&hosted, "lost"), 1, "{}: {:?}", miniport.name, hosted.faults());
         assert_eq!(disk.read(0, &mut [0; SECTOR]).status, Status::OK, "{}: others go on", miniport.name);
-    }
+    });
 }
 
 #[test]
 fn wrong_locks_are_refused_and_counted() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Locks, 1);
         assert_eq!(fault(&hosted, "lock_order"), 16, "{}: {:?}", miniport.name, hosted.faults());
         assert_eq!(fault(&hosted, "lock_release"), 8, "{}: {:?}", miniport.name, hosted.faults());
         goes_on(&hosted, Torment::Locks);
-    }
+    });
 }
 
 #[test]
 fn what_is_forgotten_is_freed_and_counted() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         carries_data(&hosted, Torment::Piles, 1);
         assert_eq!(fault(&hosted, "freed_wrongly"), 8, "{}: {:?}", miniport.name, hosted.faults());
-    }
+    });
 }
 
 /// Everything at once that a request survives, and the adapter goes in the middle of it.
 #[test]
 fn all_of_it_at_once_and_then_the_end() {
-    for miniport in TORTURE {
-        let hosted = start(miniport);
+    every_build(|miniport, hosted| {
         let disk = hosted.disk(hosted.encrypting());
         let began = Instant::now();
         thread::scope(|scope| {
@@ -350,5 +344,5 @@ fn all_of_it_at_once_and_then_the_end() {
         assert_ne!(disk.read(0, &mut [0; SECTOR]).status, Status::OK, "{}", miniport.name);
         drop(disk);
         assert_eq!(hosted.port().outstanding_requests(), 0, "{}", miniport.name);
-    }
+    });
 }

@@ -215,6 +215,12 @@ impl Adapter {
         lock(&self.inner().record).clone()
     }
 
+    /// The same, and forgets it.
+    #[must_use]
+    pub fn take_record(&self) -> Record {
+        std::mem::take(&mut lock(&self.inner().record))
+    }
+
     /// Waits until no DPC and no work is due or running. Timers that are set may go off later.
     ///
     /// # Panics

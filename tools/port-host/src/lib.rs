@@ -27,4 +27,5 @@ mod system;
 pub use adapter::{Adapter, Reply};
 pub use hardware::{Hardware, Logged, Record, Traced};
 pub use irql::{DEVICE_LEVEL, current, raised, violations};
+pub use services::left;
 pub use system::{allocations, fail_allocation, load};

@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicPtr, AtomicUsize},
+        atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -35,6 +35,15 @@ const FIRST_RANGE: u64 = 0xF000_0000;
 const RANGES_APART: u64 = 16 << 20;
 /// Most messages.
 const MESSAGES: usize = 64;
+
+/// See [`left`].
+static LEFT: AtomicU32 = AtomicU32::new(0);
+
+/// Pieces of memory, timers, workers and mappings that miniports of this process have left when their adapters went.
+#[must_use]
+pub fn left() -> u32 {
+    LEFT.load(Relaxed)
+}
 
 /// What the adapter's threads are to do.
 #[derive(Debug, Default)]
@@ -265,6 +274,9 @@ unsafe impl Services for Inner {
     }
 
     fn event(&self, event: Event) {
+        if let Event::Leaked(pieces) = event {
+            LEFT.fetch_add(pieces, Relaxed);
+        }
         lock(&self.record).events.push(event);
     }
 

@@ -22,7 +22,7 @@ exports! { "Memory and addresses";
         }
     }
 
-    /// Of an SRB's data, its extension, the device and uncached extensions, and memory that the miniport has allocated; 0 with length 0 for any other.
+    /// Of an SRB's data and sense buffer, its extension, the device and uncached extensions, and memory that the miniport has allocated; 0 with length 0 for any other.
     fn StorPortGetPhysicalAddress(
         hw_device_extension: *mut c_void,
         srb: *mut c_void,

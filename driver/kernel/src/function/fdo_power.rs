@@ -25,7 +25,8 @@ pub(crate) fn dispatch(fdo: &'static Fdo, irp: Irp) -> NTSTATUS {
         return unsafe { irp.pass_and_see(fdo.lower(), Some(on), ptr::from_ref(fdo).cast_mut().cast()) };
     }
     if up == Some(false) {
-        fdo.hosted.with(|hosted| hosted.power(false));
+        // Stopping cannot fail.
+        let _ = fdo.hosted.with(|hosted| hosted.power(false));
     }
     let status = irp.pass_power(fdo.lower());
     fdo.remove_lock.release(tag);
@@ -47,7 +48,8 @@ fn set_to(irp: &Irp) -> Option<bool> {
 unsafe extern "C" fn on(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
     // SAFETY: `dispatch` holds the remove lock for this IRP, so that the adapter is there.
     let fdo = unsafe { &*context.cast::<Fdo>() };
-    fdo.hosted.with(|hosted| hosted.power(true));
+    // A device that does not come back answers NOT READY.
+    let _ = fdo.hosted.with(|hosted| hosted.power(true));
     // SAFETY: in its completion routine the IRP is this driver's, and goes on upwards when that returns.
     if let Some(irp) = NonNull::new(irp)
         && unsafe { irp.as_ref() }.PendingReturned != 0

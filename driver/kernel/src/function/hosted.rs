@@ -124,24 +124,15 @@ impl Hosted {
         }
     }
 
-    /// The device is about to lose its power, or has it again. Miniports that are linked to us do not hear of it. Up to
+    /// The device is about to lose its power, or its place; or it has it again. Miniports without a device are not told. Up to
     /// DISPATCH_LEVEL.
-    pub(crate) fn power(&self, on: bool) {
-        if let Self::Virtio(virtio) = self {
-            // A device that does not come back answers NOT READY.
-            let _ = virtio.suspend(!on);
-        }
-    }
-
-    /// The adapter stops, with its units held back, and goes on.
     ///
     /// # Errors
-    /// What the miniport says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
+    /// What the device says, which then has nothing but NOT READY for its unit.
+    pub(crate) fn power(&self, on: bool) -> Result<(), NTSTATUS> {
         match self {
-            Self::Ram(_) => Ok(()),
-            Self::Virtio(virtio) => virtio.suspend(suspended),
-            Self::Linked(port) => port.suspend(suspended),
+            Self::Virtio(virtio) => virtio.power(on),
+            Self::Ram(_) | Self::Linked(_) => Ok(()),
         }
     }
 

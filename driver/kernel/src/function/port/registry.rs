@@ -122,7 +122,9 @@ pub(super) fn read(
     if matches!(status, STATUS_BUFFER_OVERFLOW | STATUS_BUFFER_TOO_SMALL) {
         return Err(RegistryError::Failed);
     }
-    let word = |at: usize| answer.0.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word));
+    let word = |at: usize| {
+        answer.0.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))
+    };
     let (is, bytes) = (word(4), word(8) as usize);
     let value = answer.0.get(DATA..).and_then(|data| data.get(..bytes)).unwrap_or(&[]);
     if !is_success(status) || is != kind {
@@ -157,8 +159,7 @@ pub(super) fn write(
         *to = *from;
     }
     // SAFETY: an open key; name and data live until it returns. PASSIVE_LEVEL by contract.
-    let status = unsafe {
-        ZwSetValueKey(key.0, &mut text.counted(), 0, kind, wide.as_mut_ptr().cast(), bytes as u32)
-    };
+    let status =
+        unsafe { ZwSetValueKey(key.0, &mut text.counted(), 0, kind, wide.as_mut_ptr().cast(), bytes as u32) };
     if is_success(status) { Ok(()) } else { Err(RegistryError::Failed) }
 }

@@ -19,7 +19,8 @@ use sluice_shim::{
     storport::{configuration::AccessRange, srb::Address},
 };
 use wdk_sys::{
-    _DEVICE_RELATION_TYPE::BusRelations, PHYSICAL_ADDRESS,
+    _DEVICE_RELATION_TYPE::BusRelations,
+    PHYSICAL_ADDRESS,
     ntddk::{
         IoInvalidateDeviceRelations, MmAllocateContiguousMemorySpecifyCache,
         MmFreeContiguousMemorySpecifyCache, MmGetPhysicalAddress,

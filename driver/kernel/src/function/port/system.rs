@@ -14,8 +14,8 @@ use wdk_sys::{
     GROUP_AFFINITY, LARGE_INTEGER, PROCESSOR_NUMBER, PVOID,
     ntddk::{
         DbgPrint, KeAcquireSpinLockRaiseToDpc, KeGetCurrentProcessorNumberEx, KeQueryActiveGroupCount,
-        KeQueryActiveProcessorCountEx, KeQueryGroupAffinity, KeQueryHighestNodeNumber, KeQueryNodeActiveAffinity,
-        KeQueryPerformanceCounter, KeReleaseSpinLock,
+        KeQueryActiveProcessorCountEx, KeQueryGroupAffinity, KeQueryHighestNodeNumber,
+        KeQueryNodeActiveAffinity, KeQueryPerformanceCounter, KeReleaseSpinLock,
     },
 };
 

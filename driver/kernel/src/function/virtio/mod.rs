@@ -160,12 +160,12 @@ impl Hosted {
     ///
     /// # Errors
     /// What the device says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
-        if suspended {
-            self.host.device().stop();
-            return Ok(());
+    pub(crate) fn power(&self, on: bool) -> Result<(), NTSTATUS> {
+        if on {
+            return self.host.device().reset().map_err(status_of);
         }
-        self.host.device().reset().map_err(status_of)
+        self.host.device().stop();
+        Ok(())
     }
 
     /// Ends it. Its unit has gone.

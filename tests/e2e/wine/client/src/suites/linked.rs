@@ -37,7 +37,11 @@ fn start(adapter: &Adapter) -> Result<Disk, Error> {
     let s = adapter.pnp(minor::START)?;
     check("the miniport finds and starts its adapter", s == 0, format!("{s:#x}"));
     let scanned = adapter.scan("")?;
-    check("its unit is found", (scanned.status, scanned.failed, scanned.arrived_count) == (0, 0, 1), format!("{scanned:x?}"));
+    check(
+        "its unit is found",
+        (scanned.status, scanned.failed, scanned.arrived_count) == (0, 0, 1),
+        format!("{scanned:x?}"),
+    );
     adapter.only(&scanned)
 }
 
@@ -46,18 +50,28 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
     adapter.add("Root\\SluiceNothing")?;
     let disk = start(adapter)?;
     let (s, id) = adapter.query(&disk, minor::QUERY_ID, 0)?;
-    check("its identifier is made of what it says of itself", s == 0 && text(&id).starts_with("SCSI\\Disk"), text(&id));
+    check(
+        "its identifier is made of what it says of itself",
+        s == 0 && text(&id).starts_with("SCSI\\Disk"),
+        text(&id),
+    );
     let inquiry = disk.top.control(PASS_THROUGH, &passed(&[0x12, 0, 0, 0, 36, 0], 1, &[], 36), 124)?;
     check("INQUIRY by pass-through reaches it", inquiry.len() == 124 && inquiry[2] == 0, inquiry.len());
     for flags in [0, CLASS_EXTENDED | CLASS_CDB16, CLASS_CDB12, CLASS_FUA] {
         disk.class(flags, 0, 0)?;
-        let data: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ flags as u8).collect();
+        let data: Vec<u8> =
+            (0..1 << 20).map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ flags as u8).collect();
         let w = disk.top.write(MIB, &data)?;
         let back = disk.top.read(MIB, data.len())?;
-        check(&format!("1 MiB read back, class driver's mode {flags:#x}"), w == data.len() && back == data, w);
+        check(
+            &format!("1 MiB read back, class driver's mode {flags:#x}"),
+            w == data.len() && back == data,
+            w,
+        );
     }
     let blocks: Vec<Vec<u8>> = (0..64u8).map(|n| vec![n ^ 0x5a; 16384]).collect();
-    let writes: Vec<_> = blocks.iter().enumerate().map(|(n, b)| disk.top.start_write(n as u64 * 16384, b.clone())).collect();
+    let writes: Vec<_> =
+        blocks.iter().enumerate().map(|(n, b)| disk.top.start_write(n as u64 * 16384, b.clone())).collect();
     let written = writes.into_iter().all(|w| w.wait_count() == Ok(16384));
     let reads: Vec<_> = (0..64u64).map(|n| disk.top.start_read(n * 16384, 16384)).collect();
     let same = reads.into_iter().zip(&blocks).all(|(r, b)| r.wait().as_ref() == Ok(b));
@@ -68,13 +82,21 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
     for (name, function) in [("BUS", 0x12), ("LOGICAL_UNIT", 0x20)] {
         let a = disk.send(&Request::function(function))?;
         let r = disk.top.read(0, 16384);
-        check(&format!("RESET_{name}, and it goes on"), r.as_ref() == Ok(&blocks[0]), format!("{}, {:?}", a.text(), r.map(|b| b.len())));
+        check(
+            &format!("RESET_{name}, and it goes on"),
+            r.as_ref() == Ok(&blocks[0]),
+            format!("{}, {:?}", a.text(), r.map(|b| b.len())),
+        );
     }
     let far = disk.top.read(1 << 40, 512);
     check("beyond the end is refused", far.is_err() && far != Err(TIMED_OUT), format!("{far:?}"));
     let s = [adapter.pnp(minor::QUERY_STOP)?, adapter.pnp(minor::STOP)?, adapter.pnp(minor::START)?];
     let r = disk.top.read(0, 16384);
-    check("stopped and started again, it has what it had", s == [0; 3] && r.as_ref() == Ok(&blocks[0]), format!("{s:x?}"));
+    check(
+        "stopped and started again, it has what it had",
+        s == [0; 3] && r.as_ref() == Ok(&blocks[0]),
+        format!("{s:x?}"),
+    );
     let s = [adapter.remove(disk)?, adapter.pnp(minor::QUERY_REMOVE)?, adapter.pnp(minor::REMOVE)?];
     check("it is removed", s == [0; 3], format!("{s:x?}"));
     pulled(adapter)?;
