@@ -82,8 +82,7 @@ fn files(inf: &Inf, out: &mut Vec<String>) {
     }
 }
 
-/// `flags`: of AddService. A filter's has none, or it would be taken for the function driver.
-fn services(inf: &Inf, flags: &str, out: &mut Vec<String>) {
+fn services(inf: &Inf, out: &mut Vec<String>) {
     for section in install_sections(inf).iter().map(|name| format!("{name}.services")) {
         let lines = inf.section(&section).unwrap_or_default();
         let Some(add) = lines.iter().find(|line| line.key == "addservice") else {
@@ -180,6 +179,7 @@ fn models(inf: &Inf, out: &mut Vec<String>) {
         makers.iter().any(|l| l.values.iter().any(|v| v.to_lowercase().starts_with(*machine)))
     };
     want(out, MACHINES.iter().all(decorated), "models for both machines");
+}
 
 /// What is particular to the driver of PCI devices.
 fn virtio(inf: &Inf, out: &mut Vec<String>) {
