@@ -1,16 +1,34 @@
-//! `sluice.sys`: a lower filter of disk.sys that runs every request of an unlocked disk through the shim.
+//! `sluice.sys`: a lower filter of disk.sys that runs every request of an unlocked disk through the shim; and the function
+//! driver of adapters, whose miniports it hosts.
 //!
 //! ```text
+//!   filter
 //!   dispatch ─┬─ requests ── policy ─┬─ pass ─────────────────────────────► device below
 //!             │                      └─ submit ► shim ① chain ► miniport ► child_io ─► device below
 //!             │                         completion ◄ shim ② chain ◄── DPC ◄──────────────┘
 //!             ├─ ioctl, pnp, power, usage
 //!             └─ control ── identity (header, key) ── volume
+//!
+//!   function driver ([`function`])
+//!   dispatch ─┬─ adapter: pnp ── scan ── units come and go
+//!             └─ unit: srb, ioctl ── policy ── submit ► shim ① chain ► miniport: RAM disks, or a driver's that is
+//!                         completion ◄ shim ② chain ◄── DPC ◄──────────┘     linked to this one ([`function::port`])
 //! ```
+//!
+//! [`role`] says of each device object which of them it is; [`function::kind`], how AddDevice finds out.
 //!
 //! Life of a disk: `AddDevice` attaches a [`disk::Disk`]; `START_DEVICE` reads its header ([`identity`]); the
 //! control device unlocks it ([`control`]), which sets up a [`volume::Volume`]; removing it waits for its
 //! requests, wipes its keys and deletes it.
+//!
+//! As the function driver of an adapter ([`function`]) it hosts miniports of its own (RAM disks, virtio block devices on
+//! PCI) and others', with units that are scanned, reported and served:
+//!
+//! ```text
+//!   PnP ── function ─┬─ scan ──► unit (pdo) ── requests ── shim ① chain ► miniport ─┬─ ram
+//!                    │                         completion ◄ shim ② chain ◄── DPC ◄──┼─ virtio ── registers, interrupt, dma
+//!                    └─ start, stop, power ─────────────────────────────────────────┴─ port (drivers linked to this one)
+//! ```
 //!
 //! Only `wdk-sys` structures cross [`nt`]; everything above it is safe Rust but for the completion routines.
 //! Nothing here has run on Windows yet: see `docs/testing.md` for what has run where.

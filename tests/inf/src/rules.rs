@@ -7,8 +7,6 @@ use crate::Inf;
 const DISK_DRIVES: &str = "{4d36e967-e325-11ce-bfc1-08002be10318}";
 const EXTENSIONS: &str = "{e2f84ce7-8efa-411c-aa69-97454ca4cb57}";
 const ADAPTERS: &str = "{4d36e97b-e325-11ce-bfc1-08002be10318}";
-/// SPSVCINST_ASSOCSERVICE: the service is the device's function driver.
-const FUNCTION_DRIVER: &str = "2";
 const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties";
 const MACHINES: [&str; 2] = ["ntamd64", "ntarm64"];
 
@@ -19,19 +17,11 @@ pub fn complaints(text: &str) -> Vec<String> {
     version(&inf, &mut out);
     strings(&inf, &mut out);
     files(&inf, &mut out);
+    services(&inf, &mut out);
     match inf.value("Version", "Class").as_deref() {
-        Some("Extension") => {
-            services(&inf, "", &mut out);
-            extension(&inf, &mut out);
-        }
-        Some("SCSIAdapter") => {
-            services(&inf, FUNCTION_DRIVER, &mut out);
-            adapter(&inf, &mut out);
-        }
-        _ => {
-            services(&inf, "", &mut out);
-            primitive(&inf, &mut out);
-        }
+        Some("Extension") => extension(&inf, &mut out),
+        Some("SCSIAdapter") => adapter(&inf, &mut out),
+        _ => primitive(&inf, &mut out),
     }
     out
 }
@@ -92,8 +82,7 @@ fn files(inf: &Inf, out: &mut Vec<String>) {
     }
 }
 
-/// `flags`: of AddService. A filter's has none, or it would be taken for the function driver.
-fn services(inf: &Inf, flags: &str, out: &mut Vec<String>) {
+fn services(inf: &Inf, out: &mut Vec<String>) {
     for section in install_sections(inf).iter().map(|name| format!("{name}.services")) {
         let lines = inf.section(&section).unwrap_or_default();
         let Some(add) = lines.iter().find(|line| line.key == "addservice") else {
@@ -101,8 +90,10 @@ fn services(inf: &Inf, flags: &str, out: &mut Vec<String>) {
             continue;
         };
         want(out, add.values.first().is_some_and(|name| name == "sluice"), "the service is called sluice");
-        let said = add.values.get(1).map(String::as_str);
-        want(out, said == Some(flags), &format!("{section}: AddService has the flags {flags:?}"));
+        // SPSVCINST_ASSOCSERVICE makes it the function driver.
+        let flags = if inf.value("Version", "Class").as_deref() == Some("SCSIAdapter") { "2" } else { "" };
+        let right = add.values.get(1).is_some_and(|found| found == flags);
+        want(out, right, "AddService's flags: none for a filter, 2 for a function driver");
         let Some(service) = add.values.get(2).filter(|name| inf.section(name).is_some()) else {
             out.push(format!("{section}: AddService names no section"));
             continue;
@@ -139,6 +130,32 @@ fn filter_line(inf: &Inf, out: &mut Vec<String>, section: &str, directive: &str,
     want(out, fits, &format!("{section}: {directive} changes LowerFilters of the class, with {flags}"));
 }
 
+/// A function driver: models, and no filter anywhere.
+fn adapter(inf: &Inf, out: &mut Vec<String>) {
+    want(out, inf.value("Version", "ClassGuid").as_deref() == Some(ADAPTERS), "the class is SCSIAdapter");
+    models(inf, out);
+    if inf.lines().any(|line| line.values.iter().any(|value| value.starts_with("PCI"))) {
+        virtio(inf, out);
+    } else {
+        settings(inf, out);
+    }
+    let filters = inf.lines().flat_map(|line| line.values.iter()).any(|value| value.ends_with("Filters"));
+    want(out, !filters, "a function driver's INF touches no filters");
+}
+
+/// What is particular to the RAM disks' driver: settings that an update leaves alone.
+fn settings(inf: &Inf, out: &mut Vec<String>) {
+    let settings = inf.value("Install.HW", "AddReg").and_then(|name| inf.section(&name)).unwrap_or_default();
+    let names: Vec<&str> =
+        settings.iter().filter_map(|line| line.values.get(2)).map(String::as_str).collect();
+    want(out, names == ["Megabytes", "Units", "SectorSize"], "Install.HW: the settings of the RAM disks");
+    for line in settings {
+        let kept = line.values.first().is_some_and(|root| root == "HKR")
+            && line.values.get(3).is_some_and(|flags| flags == "0x00010003");
+        want(out, kept, "a setting is a number of the device's own key, and is not overwritten");
+    }
+}
+
 fn extension(inf: &Inf, out: &mut Vec<String>) {
     want(out, inf.value("Version", "ClassGuid").as_deref() == Some(EXTENSIONS), "the class is Extension");
     let id = inf.value("Version", "ExtensionId").unwrap_or_default();
@@ -150,7 +167,7 @@ fn extension(inf: &Inf, out: &mut Vec<String>) {
     want(out, position.as_deref() == Some("Lower"), "AddFilter: FilterPosition = Lower");
 }
 
-/// Every machine has models, and every model an install section.
+/// Models for both machines, each with its install section.
 fn models(inf: &Inf, out: &mut Vec<String>) {
     let makers = inf.section("Manufacturer").unwrap_or_default();
     for (line, machine) in makers.iter().flat_map(|line| line.values[1..].iter().map(move |m| (line, m))) {
@@ -164,9 +181,8 @@ fn models(inf: &Inf, out: &mut Vec<String>) {
     want(out, MACHINES.iter().all(decorated), "models for both machines");
 }
 
-fn adapter(inf: &Inf, out: &mut Vec<String>) {
-    want(out, inf.value("Version", "ClassGuid").as_deref() == Some(ADAPTERS), "the class is SCSIAdapter");
-    models(inf, out);
+/// What is particular to the driver of PCI devices.
+fn virtio(inf: &Inf, out: &mut Vec<String>) {
     for machine in MACHINES {
         let section = format!("Adapters.{machine}.10.0...18362");
         let lines = inf.section(&section).unwrap_or_default();

@@ -6,12 +6,14 @@ use sluice_inf::complaints;
 const CLASS: &str = include_str!("../../../inf/sluice.inf");
 const DEVICE: &str = include_str!("../../../inf/sluice-device.inf");
 const VIRTIO: &str = include_str!("../../../inf/sluice-virtio.inf");
+const ADAPTER: &str = include_str!("../../../inf/sluice-adapter.inf");
 
 #[test]
 fn all_keep_the_rules() {
     assert_eq!(complaints(CLASS), [""; 0]);
     assert_eq!(complaints(DEVICE), [""; 0]);
     assert_eq!(complaints(VIRTIO), [""; 0]);
+    assert_eq!(complaints(ADAPTER), [""; 0]);
 }
 
 #[test]
@@ -71,5 +73,19 @@ fn each_rule_bites() {
     for (good, bad) in virtio_sins {
         assert!(VIRTIO.contains(good), "{good:?} is not in the file");
         assert!(!complaints(&VIRTIO.replace(good, bad)).is_empty(), "{bad:?} passes");
+    }
+    let adapter_sins = [
+        ("{4d36e97b-e325-11ce-bfc1-08002be10318}", "{4d36e967-e325-11ce-bfc1-08002be10318}"),
+        ("AddService = sluice, 2, Service", "AddService = sluice, , Service"),
+        (", NTarm64.10.0...18362", ""),
+        ("= Install, Root", "= Instal, Root"),
+        ("HKR, , Units,", "HKR, , Count,"),
+        ("0x00010003, 64", "0x00010001, 64"),
+        ("HKR, , Megabytes", "HKLM, , Megabytes"),
+        ("[Strings]", "[Filter]\nHKR, , UpperFilters, 0x00010008, sluice\n[Strings]"),
+    ];
+    for (good, bad) in adapter_sins {
+        assert!(ADAPTER.contains(good), "{good:?} is not in the file");
+        assert!(!complaints(&ADAPTER.replace(good, bad)).is_empty(), "{bad:?} passes");
     }
 }

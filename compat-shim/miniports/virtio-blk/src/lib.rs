@@ -34,10 +34,11 @@
 //! **A device that comes back.** A transport says whether a device that was reset is still the one from before. If it is not,
 //! what was acknowledged and not flushed may be lost, and the next flush fails once, so that whoever counts on it hears.
 //!
-//! **What is not there yet.** Nobody hosts this in the driver: Sluice is a filter so far, and PCI needs the function-driver
-//! role, with BARs, MSI-X and common buffers. What that host must bring is [`pci::Function`] and
-//! [`transport::Transport::reach`] over its scatter lists; no INF section names the device before. Legacy and transitional
-//! interfaces, FUA by other means, lifetime, secure erase and zones are not there; nor is resetting one queue alone.
+//! **Who hosts it.** `sluice.sys` as the function driver of a PCI adapter (`driver/kernel/src/function/virtio`), which brings
+//! [`pci::Function`] and [`transport::Transport::reach`] by physical address; over vhost-user, tests.
+//!
+//! **What is not there yet.** The legacy interface: of a transitional device the modern one is used, if it has it. FUA by other
+//! means, lifetime, secure erase and zones are not there; nor is resetting one queue alone.
 #![no_std]
 
 extern crate alloc;

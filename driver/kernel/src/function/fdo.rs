@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
 };
 
 use sluice_miniport_virtio_blk::pci::resources::Resources;
@@ -39,8 +39,6 @@ pub(crate) struct Fdo {
     pub(crate) remove_lock: RemoveLock,
     /// The miniport, while the adapter is started. Its units go before it does.
     pub(crate) hosted: Gated<Hosted>,
-    /// The miniport has stopped its adapter, and is to go on with it.
-    suspended: AtomicBool,
     /// Scanning, starting and going happen one at a time.
     turn: Turn,
     units: Units,
@@ -78,7 +76,6 @@ impl Fdo {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) as u8,
             remove_lock: RemoveLock::uninit(),
             hosted: Gated::uninit(),
-            suspended: AtomicBool::new(false),
             turn: Turn::uninit(),
             units: Units(UnsafeCell::new(Vec::new())),
         };
@@ -136,31 +133,31 @@ impl Fdo {
         unsafe { Settings::of(self.pdo, at) }
     }
 
-    /// Starts the miniport, unless it has been started.
+    /// Starts the miniport, or has it go on if it has been started.
     pub(crate) fn start(
         &self,
         resources: Resources,
         turn: &mut TurnGuard<'_>,
         at: Passive<'_>,
     ) -> Result<(), NTSTATUS> {
-        let same = self.hosted.with(|hosted| hosted.has(&resources));
-        if same.is_none() {
-            self.hosted.open(Hosted::start(self.kind, self, resources, at)?);
-        } else if same == Some(false) {
-            return Err(STATUS_DEVICE_CONFIGURATION_ERROR); // moved, although it has refused that
-        } else if self.suspended.swap(false, Ordering::AcqRel) {
-            self.hosted.with(|hosted| hosted.suspend(false)).unwrap_or(Ok(()))?;
+        let go_on = |hosted: &Hosted| match hosted.has(&resources) {
+            true => hosted.power(true),
+            false => Err(STATUS_DEVICE_CONFIGURATION_ERROR), // moved, although that was refused
+        };
+        match self.hosted.with(go_on) {
+            Some(gone_on) => gone_on?,
+            None => self.hosted.open(Hosted::start(self.kind, self, resources, at)?),
         }
         self.units(turn).iter().for_each(|unit| unit.resume());
         Ok(())
     }
 
-    /// Stops the miniport, with its units held back: its resources are about to be moved. A miniport that does not know how
-    /// to is left alone.
+    /// Holds back what comes, and waits for what is under way, until [`Self::start`]. Only a miniport that has
+    /// resources hears of it.
     pub(crate) fn stop(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
         self.units(turn).iter().for_each(|unit| unit.suspend(at));
-        let stopped = self.hosted.with(|hosted| hosted.suspend(true).is_ok());
-        self.suspended.store(stopped.unwrap_or(false), Ordering::Release);
+        // Stopping cannot fail.
+        let _ = self.hosted.with(|hosted| hosted.power(false));
     }
 
     /// Waits for the adapter's turn.

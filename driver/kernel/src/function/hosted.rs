@@ -124,15 +124,15 @@ impl Hosted {
         }
     }
 
-    /// The adapter stops, with its units held back, and goes on.
+    /// The device is about to lose its power, or its place; or it has it again. Miniports without a device are not told. Up to
+    /// DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// What the miniport says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
+    /// What the device says, which then has nothing but NOT READY for its unit.
+    pub(crate) fn power(&self, on: bool) -> Result<(), NTSTATUS> {
         match self {
-            Self::Ram(_) => Ok(()),
-            Self::Virtio(virtio) => virtio.suspend(suspended),
-            Self::Linked(port) => port.suspend(suspended),
+            Self::Virtio(virtio) => virtio.power(on),
+            Self::Ram(_) | Self::Linked(_) => Ok(()),
         }
     }
 

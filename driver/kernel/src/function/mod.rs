@@ -1,7 +1,8 @@
 //! The function driver's role: `sluice.sys` as the driver of an adapter, whose miniport it hosts.
 //!
 //! ```text
-//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours, or one that is linked to us ([`port`])
+//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours (RAM disks, [`virtio`]), or one that is linked to
+//!                                    │           ▲      us ([`port`])
 //!                                    │ scan      ▲
 //!                                    ▼           │
 //!   disk.sys ──► pdo ── srb ── line: shim ① chain ► miniport
@@ -21,6 +22,7 @@
 
 pub(crate) mod fdo;
 mod fdo_pnp;
+mod fdo_power;
 mod hosted;
 mod ioctl;
 pub(crate) mod kind;
@@ -53,7 +55,7 @@ pub(crate) unsafe fn dispatch_adapter(fdo: &'static fdo::Fdo, irp: Irp) -> NTSTA
         IRP_MJ_DEVICE_CONTROL => ioctl::adapter(fdo, irp),
         // Requests for units go to these.
         IRP_MJ_SCSI => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),
-        IRP_MJ_POWER => fdo.with_lock(irp, |irp| irp.pass_power(fdo.lower())),
+        IRP_MJ_POWER => fdo_power::dispatch(fdo, irp),
         _ => fdo.with_lock(irp, |irp| irp.pass(fdo.lower())),
     }
 }

@@ -3,8 +3,9 @@
 use core::ptr::{self, NonNull};
 
 use wdk_sys::{
-    DEVICE_OBJECT, GUID, IRP_MJ_PNP, IRP_MN_QUERY_INTERFACE, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED, STATUS_NOT_SUPPORTED, ULONG, USHORT,
+    BUS_INTERFACE_STANDARD, DEVICE_OBJECT, GUID, IRP_MJ_PNP, IRP_MN_QUERY_INTERFACE, NTSTATUS,
+    PDEVICE_OBJECT, PINTERFACE_DEREFERENCE, PIRP, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_MORE_PROCESSING_REQUIRED, STATUS_NOT_SUPPORTED, ULONG, USHORT,
     ntddk::{IoAllocateIrp, IoFreeIrp, IofCallDriver},
 };
 
@@ -26,30 +27,13 @@ const VERSION: USHORT = 1;
 /// PCI_WHICHSPACE_CONFIG.
 const CONFIGURATION: ULONG = 0;
 
-type Count = unsafe extern "C" fn(context: PVOID);
 type Data =
     unsafe extern "C" fn(context: PVOID, kind: ULONG, buffer: PVOID, offset: ULONG, length: ULONG) -> ULONG;
-
-/// BUS_INTERFACE_STANDARD (wdm.h).
-#[repr(C)]
-struct Interface {
-    size: USHORT,
-    version: USHORT,
-    context: PVOID,
-    reference: Option<Count>,
-    dereference: Option<Count>,
-    translate: PVOID,
-    get_dma_adapter: PVOID,
-    set_data: Option<Data>,
-    get_data: Option<Data>,
-}
-
-const _: () = assert!(size_of::<Interface>() == 64);
 
 /// A device on its bus. The bus driver has been told that somebody uses its interface.
 pub(crate) struct Bus {
     context: PVOID,
-    dereference: Option<Count>,
+    dereference: PINTERFACE_DEREFERENCE,
     set_data: Data,
     get_data: Data,
 }
@@ -68,25 +52,18 @@ impl Bus {
     /// # Safety
     /// `top` is a device that this driver is attached to.
     pub(crate) unsafe fn of(top: NonNull<DEVICE_OBJECT>, at: Passive<'_>) -> Result<Self, NTSTATUS> {
-        let mut found = Interface {
-            size: 0,
-            version: 0,
-            context: ptr::null_mut(),
-            reference: None,
-            dereference: None,
-            translate: ptr::null_mut(),
-            get_dma_adapter: ptr::null_mut(),
-            set_data: None,
-            get_data: None,
-        };
+        let mut found = BUS_INTERFACE_STANDARD::default();
         // SAFETY: the caller's contract.
         let status = unsafe { query(top, &mut found, at) };
-        match (found.set_data, found.get_data) {
+        match (found.SetBusData, found.GetBusData) {
             _ if !is_success(status) => Err(status),
             // The driver that answers has counted us in already.
-            (Some(set_data), Some(get_data)) => {
-                Ok(Self { context: found.context, dereference: found.dereference, set_data, get_data })
-            }
+            (Some(set_data), Some(get_data)) => Ok(Self {
+                context: found.Context,
+                dereference: found.InterfaceDereference,
+                set_data,
+                get_data,
+            }),
             _ => Err(STATUS_NOT_SUPPORTED),
         }
     }
@@ -125,7 +102,11 @@ impl Drop for Bus {
 ///
 /// # Safety
 /// As [`Bus::of`].
-unsafe fn query(top: NonNull<DEVICE_OBJECT>, found: &mut Interface, at: Passive<'_>) -> NTSTATUS {
+unsafe fn query(
+    top: NonNull<DEVICE_OBJECT>,
+    found: &mut BUS_INTERFACE_STANDARD,
+    at: Passive<'_>,
+) -> NTSTATUS {
     // SAFETY: the caller's contract: the device is alive. Everything that the IRP points at stays here until its completion
     // routine has run, for which this waits.
     unsafe {
@@ -140,7 +121,7 @@ unsafe fn query(top: NonNull<DEVICE_OBJECT>, found: &mut Interface, at: Passive<
         (*location).MinorFunction = IRP_MN_QUERY_INTERFACE as u8;
         let asked = &mut (*location).Parameters.QueryInterface;
         asked.InterfaceType = &raw const STANDARD;
-        asked.Size = size_of::<Interface>() as USHORT;
+        asked.Size = size_of::<BUS_INTERFACE_STANDARD>() as USHORT;
         asked.Version = VERSION;
         asked.Interface = ptr::from_mut(found).cast();
         asked.InterfaceSpecificData = ptr::null_mut();

@@ -22,6 +22,7 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
         run(&session, report, suite, &[])?;
         session.stop(report)?;
     }
+    virtio(bench, report, None)?;
     for option in ["force-pending", "raise-completion", "dpc-inline"] {
         report.section(&format!("The function driver of an adapter, with the verifier's {option}"));
         let session = Session::start(bench, report)?;
@@ -29,6 +30,7 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
         run(&session, report, "lives", &[])?;
         run(&session, report, "surprise", &[])?;
         session.stop(report)?;
+        virtio(bench, report, Some(option))?;
     }
     volume(bench, report)?;
     for miniport in bench.miniports()? {
@@ -40,6 +42,18 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
     report.section("The function driver of an adapter: the n-th allocation fails");
     let session = Session::start(bench, report)?;
     run(&session, report, "starve", &[format!("most={}", if long { LONG } else { SHORT })])?;
+    session.stop(report)
+}
+
+/// The miniport of virtio devices, on the bench's PCI functions.
+fn virtio(bench: &Bench, report: &mut Report, option: Option<&str>) -> Result<()> {
+    let with = option.map_or(String::new(), |option| format!(", with the verifier's {option}"));
+    report.section(&format!("virtio block devices on PCI{with}"));
+    let session = Session::start(bench, report)?;
+    if let Some(option) = option {
+        session.call(report, "verifier", &[option.to_owned()])?;
+    }
+    run(&session, report, "virtio", &[])?;
     session.stop(report)
 }
 

@@ -20,7 +20,7 @@ driver() { # driver NAME [options] sources
         -fno-stack-protector -I"$DDK" -nostdlib -shared -Wl,--subsystem,native -Wl,--entry,DriverEntry \
         -o "$out/$name.sys" "$@" "$out/libntoskrnx.a"
 }
-driver breaker "$here/breaker.c" "$here/sins_memory.c" "$here/sins_sync.c" "$here/sins_irp.c" "$here/virtues.c"
+driver breaker "$here/breaker.c" "$here/sins_memory.c" "$here/sins_sync.c" "$here/sins_irp.c" "$here/card.c" "$here/virtues.c"
 driver lower "$here/lower.c"
 driver leaker '-DLOWER=L"Leaker"' "$here/lower.c"
 "$CC" -std=gnu11 -O1 -Wall -o "$out/runner.exe" "$here/runner.c"

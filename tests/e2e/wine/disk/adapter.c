@@ -30,10 +30,19 @@ NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at)
         case IRP_MN_START_DEVICE: case IRP_MN_STOP_DEVICE: case IRP_MN_QUERY_STOP_DEVICE: case IRP_MN_CANCEL_STOP_DEVICE:
         case IRP_MN_QUERY_REMOVE_DEVICE: case IRP_MN_CANCEL_REMOVE_DEVICE: case IRP_MN_REMOVE_DEVICE: case IRP_MN_SURPRISE_REMOVAL:
             return finish(irp, STATUS_SUCCESS, 0);
+        case IRP_MN_QUERY_INTERFACE:
+            if (virtio_interface(at)) return finish(irp, STATUS_SUCCESS, 0);
         }
         return finish(irp, irp->IoStatus.Status, irp->IoStatus.Information);
     }
     return finish(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+}
+
+static void root_gone(void)
+{
+    virtio_remove();
+    IoDeleteDevice(adapter.root);
+    adapter.root = NULL;
 }
 
 static NTSTATUS make_root(const test_adapter *c)
@@ -46,7 +55,10 @@ static NTSTATUS make_root(const test_adapter *c)
     for (; n < 32 && c->hardware[n]; n++) adapter.hardware[n] = c->hardware[n];
     adapter.hardware[n] = adapter.hardware[n + 1] = 0;
     verifier_identity identity = { ADAPTERS, adapter.hardware, (n + 2) * sizeof(WCHAR), KEY, 0 };
-    return verifier_device_identity(adapter.root, &identity);
+    s = verifier_device_identity(adapter.root, &identity);
+    if (NT_SUCCESS(s) && n > 20 && c->hardware[0] == 'P') s = virtio_insert(adapter.root, c->hardware);
+    if (!NT_SUCCESS(s)) root_gone();
+    return s;
 }
 
 void adapter_create(const test_adapter *c, test_adapter_created *out)
@@ -64,8 +76,7 @@ void adapter_create(const test_adapter *c, test_adapter_created *out)
     out->load_status = added.load_status;
     out->add_status = added.add_status;
     if (NT_SUCCESS((NTSTATUS)out->load_status) && NT_SUCCESS((NTSTATUS)out->add_status)) return;
-    IoDeleteDevice(adapter.root);
-    adapter.root = NULL;
+    root_gone();
 }
 
 /* ---- requests to the top of the adapter's stack ---- */
@@ -87,12 +98,11 @@ NTSTATUS adapter_pnp(ULONG minor)
     PDEVICE_OBJECT top;
     PIRP irp = make_request(IRP_MJ_PNP, (UCHAR)minor, &top);
     if (!irp) return STATUS_NO_SUCH_DEVICE;
+    if (minor == IRP_MN_SURPRISE_REMOVAL) virtio_pull();
+    if (minor == IRP_MN_START_DEVICE) virtio_resources(IoGetNextIrpStackLocation(irp));
     NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);
-    if (minor == IRP_MN_REMOVE_DEVICE) { /* the bus has it still: it could start again, but nobody asks for that */
-        IoDeleteDevice(adapter.root);
-        adapter.root = NULL;
-    }
+    if (minor == IRP_MN_REMOVE_DEVICE) root_gone(); /* the bus has it still: it could start again, but nobody asks for that */
     return s;
 }
 

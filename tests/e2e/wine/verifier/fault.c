@@ -31,6 +31,7 @@ LONG NTAPI fault_handler(PEXCEPTION_POINTERS e)
         e->ContextRecord->Rip += n;
         return -1; /* continue execution */
     }
+    if (card_fault(r, e->ContextRecord)) return -1;
     if (r->ExceptionCode == ACCESS_VIOLATION_ && in_arena((void *)r->ExceptionInformation[1])) {
         if (arena_fault((char *)r->ExceptionInformation[1], r->ExceptionInformation[0] == 1, blame(e->ContextRecord))) return -1;
     }

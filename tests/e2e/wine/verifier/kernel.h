@@ -166,4 +166,7 @@ BOOLEAN dpc_insert(KDPC *dpc, PVOID a, PVOID b, BOOLEAN may_inline, void *caller
 /* ---- exceptions (fault.c) ---- */
 LONG NTAPI fault_handler(PEXCEPTION_POINTERS e);
 
+/* ---- a played device (card.c) ---- */
+BOOLEAN card_fault(EXCEPTION_RECORD *r, CONTEXT *c); /* TRUE: an access to its registers, which has been done */
+
 #endif

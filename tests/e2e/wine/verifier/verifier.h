@@ -111,4 +111,21 @@ typedef struct verifier_identity {
 VERIFIER_API NTSTATUS verifier_device_identity(PVOID device, const verifier_identity *identity);
 VERIFIER_API ULONG verifier_device_invalidations(PVOID device);
 
+/* A device behind registers, played by the test driver (card.c): one at a time.
+ * The routines are called on the thread that touches a register, at its IRQL. */
+#define VERIFIER_TRANSLATED 0x10000000000ll /* logical minus physical address, where DMA is translated */
+typedef struct verifier_card {
+    unsigned long long physical; /* of its only BAR */
+    ULONG length;
+    ULONG messages;              /* 0: it has a line */
+    ULONG translated;            /* non-zero: common buffers lie elsewhere for it, other memory nowhere */
+    ULONG (*read)(ULONG offset, ULONG width);
+    void (*write)(ULONG offset, ULONG width, ULONG value);
+} verifier_card;
+VERIFIER_API NTSTATUS verifier_card_insert(PVOID pdo, const verifier_card *card);
+/* What the driver has not given back is a violation. */
+VERIFIER_API void verifier_card_remove(void);
+/* Calls the driver's service routine, and returns what it said. */
+VERIFIER_API BOOLEAN verifier_card_interrupt(ULONG message);
+
 #endif

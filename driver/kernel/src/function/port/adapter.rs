@@ -104,6 +104,9 @@ impl Host {
 
     /// Has the DPC run. Any IRQL.
     pub(super) fn request_dpc(&self) {
+        if self.ends.load(Ordering::Acquire) {
+            return;
+        }
         // SAFETY: initialized. Queued already: the same run serves both.
         unsafe { KeInsertQueueDpc(self.dpc.get().cast(), ptr::null_mut(), ptr::null_mut()) };
     }
@@ -116,6 +119,9 @@ impl Host {
 
     /// Has the timer's DPC run after so long. Up to DISPATCH_LEVEL.
     pub(super) fn arm_timer(&self, microseconds: u64) {
+        if self.ends.load(Ordering::Acquire) {
+            return;
+        }
         // In units of 100 ns; negative: from now on.
         let due = i64::try_from(microseconds.saturating_mul(10)).unwrap_or(i64::MAX);
         // SAFETY: initialized; a timer that is set is set anew.
@@ -237,29 +243,21 @@ impl Hosted {
         self.port().map(Port::surprise_remove);
     }
 
-    /// The adapter stops, with its units held back, and goes on.
-    ///
-    /// # Errors
-    /// What the miniport says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
-        let Some(port) = self.port() else { return Ok(()) };
-        if suspended { port.suspend() } else { port.restart() }.map_err(nt)
-    }
-
     /// Ends the port and all that runs it. Its units have gone. Once, before it is dropped.
     pub(crate) fn stop(&mut self, at: Passive<'_>) {
         self.port().map(Port::stop);
-        // SAFETY: initialized; PASSIVE_LEVEL by the token. The flush waits for DPCs that run, and those that they have queued.
-        unsafe {
-            KeCancelTimer(self.host.timer.get().cast());
-            KeFlushQueuedDpcs();
-            KeCancelTimer(self.host.timer.get().cast());
-            KeFlushQueuedDpcs();
-        }
+        // Nothing is asked for any more from here on: what runs is waited for, in the order in which it starts the other.
         self.host.ends.store(true, Ordering::Release);
         self.host.bell.set();
         if let Some(thread) = self.thread.take() {
             thread.join(at);
+        }
+        // SAFETY: initialized; PASSIVE_LEVEL by the token. Whoever was just about to set the timer, or to queue the DPC, has
+        // done so when the first flush returns; the second waits for what came of it.
+        unsafe {
+            KeFlushQueuedDpcs();
+            KeCancelTimer(self.host.timer.get().cast());
+            KeFlushQueuedDpcs();
         }
         self.host.port.store(ptr::null_mut(), Ordering::Release);
         self.port = None;

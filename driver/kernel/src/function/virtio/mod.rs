@@ -149,22 +149,23 @@ impl Hosted {
         self.resources == *resources
     }
 
-    /// The device has been pulled out: nothing is asked of it any more, and what it had ends.
+    /// The device has been pulled out, or is taken away although it is there: it is stopped as far as it answers, what it had
+    /// ends, and nothing is asked of it any more.
     pub(crate) fn surprise_remove(&self) {
-        self.host.card().leave();
         self.host.device().stop();
+        self.host.card().leave();
     }
 
     /// The device loses its power, or its place; or has it back. Up to DISPATCH_LEVEL.
     ///
     /// # Errors
     /// What the device says.
-    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), NTSTATUS> {
-        if suspended {
-            self.host.device().stop();
-            return Ok(());
+    pub(crate) fn power(&self, on: bool) -> Result<(), NTSTATUS> {
+        if on {
+            return self.host.device().reset().map_err(status_of);
         }
-        self.host.device().reset().map_err(status_of)
+        self.host.device().stop();
+        Ok(())
     }
 
     /// Ends it. Its unit has gone.

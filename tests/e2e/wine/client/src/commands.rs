@@ -191,6 +191,7 @@ fn adapter(o: &Options) {
         "surprise" => suites::adapter::surprise(&adapter),
         "volume" => suites::adapter::volume(&adapter, o.text("image"), o.text("passphrase-file")),
         "linked" => suites::linked::run(&adapter, o.text("miniport")),
+        "virtio" => suites::virtio::run(&adapter),
         "starve" => suites::adapter::starve(&adapter, o.number("most") as u32),
         other => report::fatal(format!("unknown suite {other} of the adapter's")),
     }

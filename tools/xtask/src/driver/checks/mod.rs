@@ -1,5 +1,6 @@
 //! What must hold of a driver before it is called a product. One function a check; all run, all are reported.
 
+mod exports;
 mod extended_state;
 mod headers;
 mod imports;
@@ -48,6 +49,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("imports reviewed", imports::reviewed),
     ("imports exist", imports::exist),
     ("no C runtime", imports::no_c_runtime),
+    ("exports", exports::complete),
     ("symbols", symbols::matching),
     ("no machine paths", symbols::no_machine_paths),
     ("extended state", extended_state::untouched),
