@@ -142,6 +142,7 @@ fn command(kind: SrbKind, cdb: &[u8], flags: SrbFlags, data: &mut [u8]) -> Calle
     let address = if data.is_empty() { std::ptr::null_mut() } else { data.as_mut_ptr() };
     let incoming = Incoming {
         direction: Incoming::COMMAND,
+        same: false,
         flags: Flags::default(),
         sector: 0,
         length: data.len() as u32,
@@ -180,6 +181,7 @@ fn while_the_sector_size_is_not_known_nothing_about_blocks_is_possible() {
     let mut data = [0_u64; 64];
     let read = Incoming {
         direction: Direction::READ,
+        same: false,
         flags: Flags::default(),
         sector: 0,
         length: SECTOR,
