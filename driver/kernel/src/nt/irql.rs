@@ -16,16 +16,6 @@ impl Passive<'_> {
 }
 
 /// The processor's IRQL. Any IRQL.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn current() -> u8 {
-    let level: u64;
-    // SAFETY: reads the task priority register, in which 64-bit Windows keeps the IRQL, as KeGetCurrentIrql does.
-    unsafe { core::arch::asm!("mov {}, cr8", out(reg) level, options(nomem, nostack, preserves_flags)) };
-    level as u8
-}
-
-/// The processor's IRQL. Any IRQL.
-#[cfg(not(target_arch = "x86_64"))]
 pub(crate) fn current() -> u8 {
     // SAFETY: callable at any IRQL.
     unsafe { wdk_sys::ntddk::KeGetCurrentIrql() }
