@@ -11,8 +11,9 @@
 //!
 //!   function driver ([`function`])
 //!   dispatch ─┬─ adapter: pnp ── scan ── units come and go
-//!             └─ unit: srb, ioctl ── policy ── submit ► shim ① chain ► miniport: RAM disks, or a driver's that is
-//!                         completion ◄ shim ② chain ◄── DPC ◄──────────┘     linked to this one ([`function::port`])
+//!             └─ unit: srb, ioctl ── policy ── submit ► shim ① chain ► miniport: RAM disks, a virtio device
+//!                         completion ◄ shim ② chain ◄── DPC ◄──────────┘     on PCI ([`function::virtio`]), or a driver's
+//!                                                                            that is linked to this one ([`function::port`])
 //! ```
 //!
 //! [`role`] says of each device object which of them it is; [`function::kind`], how AddDevice finds out.
@@ -20,15 +21,6 @@
 //! Life of a disk: `AddDevice` attaches a [`disk::Disk`]; `START_DEVICE` reads its header ([`identity`]); the
 //! control device unlocks it ([`control`]), which sets up a [`volume::Volume`]; removing it waits for its
 //! requests, wipes its keys and deletes it.
-//!
-//! As the function driver of an adapter ([`function`]) it hosts miniports of its own (RAM disks, virtio block devices on
-//! PCI) and others', with units that are scanned, reported and served:
-//!
-//! ```text
-//!   PnP ── function ─┬─ scan ──► unit (pdo) ── requests ── shim ① chain ► miniport ─┬─ ram
-//!                    │                         completion ◄ shim ② chain ◄── DPC ◄──┼─ virtio ── registers, interrupt, dma
-//!                    └─ start, stop, power ─────────────────────────────────────────┴─ port (drivers linked to this one)
-//! ```
 //!
 //! Only `wdk-sys` structures cross [`nt`]; everything above it is safe Rust but for the completion routines.
 //! Nothing here has run on Windows yet: see `docs/testing.md` for what has run where.

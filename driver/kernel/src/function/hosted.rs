@@ -1,6 +1,7 @@
 //! The miniport of an adapter.
 
 use alloc::boxed::Box;
+use core::mem::MaybeUninit;
 
 use sluice_chain::try_box;
 use sluice_miniport_ram::Bank;
@@ -40,12 +41,14 @@ impl Hosted {
         resources: Resources,
         at: Passive<'_>,
     ) -> Result<Box<Self>, NTSTATUS> {
+        // First of all: one that has been started is not dropped.
+        let place = try_box(MaybeUninit::<Self>::uninit()).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
         let hosted = match kind {
             Kind::Ram => Self::Ram(ram(&fdo.settings(at))),
             Kind::Virtio => Self::Virtio(virtio::Hosted::start(fdo, resources, at)?),
             Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, at)?),
         };
-        try_box(hosted).ok_or(STATUS_INSUFFICIENT_RESOURCES)
+        Ok(Box::write(place, hosted))
     }
 
     /// A way to the unit at `address`. `None` if the adapter cannot have one there, or if memory has run out.

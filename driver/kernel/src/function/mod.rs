@@ -1,9 +1,9 @@
 //! The function driver's role: `sluice.sys` as the driver of an adapter, whose miniport it hosts.
 //!
 //! ```text
-//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours (RAM disks, [`virtio`]), or one that is linked to
-//!                                    │           ▲      us ([`port`])
-//!                                    │ scan      ▲
+//!   PnP ── kind (whose adapter?) ── fdo ──── hosted: the miniport: ours (RAM disks, [`virtio`]), or one
+//!                                    │           ▲      that is linked to us ([`port`])
+//!                                    │ scan      │
 //!                                    ▼           │
 //!   disk.sys ──► pdo ── srb ── line: shim ① chain ► miniport
 //!                 │               shim ② chain ◄── DPC ◄──┘

@@ -41,7 +41,9 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
     }
     report.section("The function driver of an adapter: the n-th allocation fails");
     let session = Session::start(bench, report)?;
-    run(&session, report, "starve", &[format!("most={}", if long { LONG } else { SHORT })])?;
+    let most = format!("most={}", if long { LONG } else { SHORT });
+    run(&session, report, "starve", std::slice::from_ref(&most))?;
+    run(&session, report, "virtio-starve", &[most])?;
     session.stop(report)
 }
 

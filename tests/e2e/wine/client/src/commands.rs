@@ -192,6 +192,7 @@ fn adapter(o: &Options) {
         "volume" => suites::adapter::volume(&adapter, o.text("image"), o.text("passphrase-file")),
         "linked" => suites::linked::run(&adapter, o.text("miniport")),
         "virtio" => suites::virtio::run(&adapter),
+        "virtio-starve" => suites::virtio::starve(&adapter, o.number("most") as u32),
         "starve" => suites::adapter::starve(&adapter, o.number("most") as u32),
         other => report::fatal(format!("unknown suite {other} of the adapter's")),
     }

@@ -596,10 +596,15 @@ fn on_volume(adapter: &Adapter, image: &str, passphrase: &str) -> Result<(), Err
 
 /// In each life of an adapter, one more allocation goes well before one fails.
 pub(crate) fn starve(adapter: &Adapter, most: u32) {
+    starves(adapter, RAM, 2, most);
+}
+
+/// The same for any adapter of ours: `units` is how many disks it has.
+pub(super) fn starves(adapter: &Adapter, hardware: &str, units: usize, most: u32) {
     let mut lives = 0;
     for n in 1..=most {
         report::progress("starve the adapter", n.into(), most.into());
-        match hungry(adapter, n) {
+        match hungry(adapter, hardware, units, n) {
             Ok(true) => lives = n,
             Ok(false) => break,
             Err(e) => report::fatal(format!("allocation {n} fails: error {e} ({e:#x})")),
@@ -620,7 +625,7 @@ fn said(n: u32, what: &str, ok: bool, detail: String) {
 }
 
 /// Whether an allocation was made to fail.
-fn hungry(adapter: &Adapter, n: u32) -> Result<bool, Error> {
+fn hungry(adapter: &Adapter, hardware: &str, units: usize, n: u32) -> Result<bool, Error> {
     let bench = &adapter.bench;
     adapter.set("Megabytes", 4)?;
     adapter.set("Units", 2)?;
@@ -628,7 +633,7 @@ fn hungry(adapter: &Adapter, n: u32) -> Result<bool, Error> {
     let mut o = disk::Bench::options();
     o.fail_nth = n;
     bench.configure(&o)?;
-    let added = adapter.add(RAM)?;
+    let added = adapter.add(hardware)?;
     let mut started = 0xffff_ffff;
     if added.add_status == 0 {
         started = adapter.pnp(minor::START)?;
@@ -657,8 +662,8 @@ fn hungry(adapter: &Adapter, n: u32) -> Result<bool, Error> {
         open.extend(s.arrived[..s.arrived_count as usize].iter().copied());
         said(
             n,
-            "once there is memory both units are there",
-            open.len() == 2 && s.missing_count == 0,
+            "once there is memory all units are there",
+            open.len() == units && s.missing_count == 0,
             format!("{s:x?}"),
         );
         for number in open {

@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use super::adapter::{OWN, PASS_THROUGH, hammer, passed, ran, text};
+use super::adapter::{OWN, PASS_THROUGH, hammer, passed, ran, starves, text};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -22,6 +22,11 @@ pub(crate) fn run(adapter: &Adapter) {
     ran("the transitional device", life(adapter, TRANSITIONAL, 1));
     ran("the modern device, pulled out", pulled(adapter, MODERN));
     ran("the transitional device, pulled out", pulled(adapter, TRANSITIONAL));
+}
+
+/// Each allocation of its life fails in turn: pool, mappings, DMA, the interrupt.
+pub(crate) fn starve(adapter: &Adapter, most: u32) {
+    starves(adapter, MODERN, 1, most);
 }
 
 fn start(adapter: &Adapter, hardware: &str) -> Result<Disk, Error> {
