@@ -44,6 +44,8 @@ $DiskClass = 'HKLM:\System\CurrentControlSet\Control\Class\{4d36e967-e325-11ce-b
 $CertificateName = 'CN=Sluice test signing'
 $Root = $PSScriptRoot
 $Package = Join-Path $Root 'target\package'
+# INF files, each with a catalog of its own: the disks' filter, virtio block devices, disks in memory.
+$Names = 'sluice', 'sluice-virtio', 'sluice-adapter'
 
 function Stop-With([string] $What, [string] $Next) {
     throw "$What $Next"
@@ -120,17 +122,16 @@ function Build-Package {
     Copy-Item "$built\sluice.dll" "$Package\sluice.sys"
     Copy-Item "$built\sluice.pdb" $Package -ErrorAction SilentlyContinue
     Copy-Item "$built\sluice.exe" $Package
-    Copy-Item "$Root\inf\sluice.inf", "$Root\inf\sluice-virtio.inf" $Package
+    foreach ($name in $Names) { Copy-Item "$Root\inf\$name.inf" $Package }
 
     $os = @{ x64 = '10_X64'; arm64 = '10_RS3_ARM64' }[$Platform]
-    Invoke-Tool (Find-WdkTool 'infverif.exe') @('/v', '/w', "$Package\sluice.inf", "$Package\sluice-virtio.inf")
+    Invoke-Tool (Find-WdkTool 'infverif.exe') (@('/v', '/w') + ($Names | ForEach-Object { "$Package\$_.inf" }))
     $certificate = Get-TestCertificate
     $signtool = Find-WdkTool 'signtool.exe'
     $sign = @('sign', '/fd', 'SHA256', '/sha1', $certificate.Thumbprint)
     Invoke-Tool $signtool ($sign + "$Package\sluice.sys")
     Invoke-Tool (Find-WdkTool 'inf2cat.exe') @("/driver:$Package", "/os:$os", '/uselocaltime')
-    Invoke-Tool $signtool ($sign + "$Package\sluice.cat")
-    Invoke-Tool $signtool ($sign + "$Package\sluice-virtio.cat")
+    foreach ($name in $Names) { Invoke-Tool $signtool ($sign + "$Package\$name.cat") }
     Export-Certificate -Cert $certificate -FilePath "$Package\sluice-test.cer" | Out-Null
     Write-Host "Built and signed: $Package"
     Write-Host 'On the test machine: bcdedit /set testsigning on, restart, then .\build.ps1 -Trust -Install'
@@ -180,7 +181,7 @@ function Uninstall-Package {
         Stop-With "sluice is still among the disks' LowerFilters." 'Nothing else was removed.'
     }
 
-    $packages = Get-WindowsDriver -Online | Where-Object { (Split-Path $_.OriginalFileName -Leaf) -in 'sluice.inf', 'sluice-virtio.inf' }
+    $packages = Get-WindowsDriver -Online | Where-Object { $Names -contains [IO.Path]::GetFileNameWithoutExtension($_.OriginalFileName) }
     foreach ($one in $packages) { Invoke-Tool 'pnputil' @('/delete-driver', $one.Driver, '/uninstall') }
     Write-Host 'Removed. Restart: until then the driver stays loaded. Sluice disks keep their data, encrypted.'
 }
