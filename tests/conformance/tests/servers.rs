@@ -65,8 +65,9 @@ fn what_was_flushed_survives_a_server_that_vanishes() {
             lower.kill();
             // It ends at the first error.
             let durable = writer.durable();
-            let read = "h.pread(65536, 0)";
-            assert!(!nbdsh(&server, read).output().unwrap().status.success(), "{kind:?}: there is nobody");
+            // What has been flushed is on the server, and nowhere else.
+            let read = format!("h.pread(65536, {})", durable * 65536 % (32 << 20));
+            assert!(!nbdsh(&server, &read).output().unwrap().status.success(), "{kind:?}: there is nobody");
             lower.again();
             moment();
             // What was being written is lost, or not: nothing more may be called durable, by anybody.

@@ -54,11 +54,16 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
     let place = Place::new(args)?;
     let volumes = volumes::open(&args.images, !args.read_only, &args.secret)?;
     let stopped = watch_signals()?;
-    let mut announced = false;
+    let (mut announced, mut aborted) = (false, false);
     loop {
         let (mut child, ready) = serve(args, &plugin, &place, &volumes)?;
-        stopped.of(child.id());
+        // After an abort everything is opened again even if we have been told to end: only then, by ending well, what has been
+        // acknowledged becomes durable.
+        if !aborted {
+            stopped.of(child.id());
+        }
         let was_ready = wait_until_ready(ready);
+        stopped.of(child.id());
         if was_ready && !announced {
             announce(&place, &volumes, child.id(), json);
             announced = true;
@@ -70,7 +75,8 @@ pub(super) fn run(args: &Serve, json: bool) -> Result<Report, Failure> {
             return Ok(Report::said());
         }
         // nbdkit 1.32 may abort when a client vanishes in the middle of replies; the others want to go on.
-        if !was_ready || status.signal() != Some(SIGABRT) || stopped.is_told() {
+        aborted = was_ready && status.signal() == Some(SIGABRT);
+        if !aborted {
             return Err(Failure::NoServer { what: format!("nbdkit ended with {status}; it says why above") });
         }
         eprintln!("sluice: nbdkit ended with {status}; it is started again");
