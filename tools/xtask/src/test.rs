@@ -39,7 +39,7 @@ const STEPS: &[Step] = &[
     ("real clients and file systems", || conformance(&[])),
     ("virtio-blk on QEMU's device", virtio),
     ("miniports in C", c_miniport),
-    ("simulated crashes, a short slice", || simulator(&["--seconds", "60"])),
+    ("simulated crashes, a short slice", || simulator(&["--seconds", "40"])),
     ("the simulator finds deliberate mistakes", || simulator(&["mutants", "--seconds", "120"])),
     ("fuzzing, a short slice", || script("tests/fuzz/run.sh", &["5"])),
 ];

@@ -20,7 +20,7 @@ const DISK: u64 = 16 << 20;
 const MOST: u64 = 4000;
 /// Of a mapped volume's many allocations, how many lie between two that are tried in the short run. Where it begins is
 /// by a seed (`SLUICE_SEED` repeats a run), so that with time all are tried.
-const STEP: u64 = 31;
+const STEP: u64 = 53;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report, long: bool) -> Result<()> {
     report.section("The n-th allocation fails");
