@@ -56,11 +56,7 @@ unsafe extern "C" fn edit_property<const WHICH: usize>(
     // SAFETY: the IRP is this driver's while its completion routine runs; the buffer holds as many bytes as the
     // device below says it has written, and no more than its request had room for. `pass_ioctl` gave the disk.
     unsafe {
-        let irp = Irp::take(found);
-        let disk = &*context.cast::<Disk>();
-        if (*found.as_ptr()).PendingReturned != 0 {
-            irp.mark_pending();
-        }
+        let (irp, disk) = (Irp::returned(found), &*context.cast::<Disk>());
         let room = irp.stack().Parameters.DeviceIoControl.OutputBufferLength as usize;
         let length = irp.information().min(room);
         if let (true, Some(buffer)) = (is_success(irp.status()), NonNull::new(irp.system_buffer())) {
@@ -94,11 +90,7 @@ unsafe extern "C" fn edit_srb(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID
     let Some(found) = NonNull::new(irp) else { return STATUS_INVALID_PARAMETER };
     // SAFETY: the IRP is this driver's while its completion routine runs. `pass_srb` gave the disk.
     unsafe {
-        let irp = Irp::take(found);
-        let disk = &*context.cast::<Disk>();
-        if (*found.as_ptr()).PendingReturned != 0 {
-            irp.mark_pending();
-        }
+        let (irp, disk) = (Irp::returned(found), &*context.cast::<Disk>());
         if let Some(mut srb) = view(&irp)
             && let Some(length) = edit_answer(disk, &irp, &srb)
         {

@@ -1,6 +1,5 @@
-//! io_uring: the engine's thread hands the kernel what the engine asks for, as much at once as it wants. What is in the page
-//! cache has been read when that call returns; for everything else the thread waits when it has nothing else to do, and for
-//! the bell, which says that a client has asked for something.
+//! io_uring: one thread hands the kernel what the engine asks for and has to be waited for, as much at once as there is. When it
+//! has nothing else to do it waits for the kernel, and for the bell, which says that there is more.
 
 use std::{
     collections::VecDeque,

@@ -50,12 +50,9 @@ unsafe extern "C" fn on(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> N
     let fdo = unsafe { &*context.cast::<Fdo>() };
     // A device that does not come back answers NOT READY.
     let _ = fdo.hosted.with(|hosted| hosted.power(true));
-    // SAFETY: in its completion routine the IRP is this driver's, and goes on upwards when that returns.
-    if let Some(irp) = NonNull::new(irp)
-        && unsafe { irp.as_ref() }.PendingReturned != 0
-    {
-        // SAFETY: as above.
-        unsafe { Irp::take(irp) }.mark_pending();
+    if let Some(irp) = NonNull::new(irp) {
+        // SAFETY: in its completion routine the IRP is this driver's, and goes on upwards when that returns.
+        let _irp = unsafe { Irp::returned(irp) };
     }
     fdo.remove_lock.release(irp.cast());
     STATUS_SUCCESS

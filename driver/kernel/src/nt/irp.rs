@@ -32,6 +32,19 @@ impl Irp {
         Self(irp)
     }
 
+    /// An IRP that has come back, in its completion routine. That the device below kept it is passed on.
+    ///
+    /// # Safety
+    /// As for [`Self::take`]: until the routine returns anything but MORE_PROCESSING_REQUIRED.
+    pub(crate) unsafe fn returned(irp: NonNull<IRP>) -> Self {
+        // SAFETY: the caller's contract.
+        let (kept, irp) = unsafe { (irp.as_ref().PendingReturned != 0, Self::take(irp)) };
+        if kept {
+            irp.mark_pending();
+        }
+        irp
+    }
+
     /// Its address: what remove locks are tagged with.
     pub(crate) fn tag(&self) -> PVOID {
         self.0.as_ptr().cast()
