@@ -46,6 +46,19 @@ fn end(adapter: &Adapter) -> Result<(), Error> {
     Ok(())
 }
 
+/// The driver that was put on the adapter takes it, starts it, and one unit is found there. `told` says so, of each.
+pub(super) fn one_unit(adapter: &Adapter, added: &AdapterCreated, told: [&str; 3]) -> Result<Disk, Error> {
+    let [taken, started, found] = told;
+    let all_well = (added.root_status, added.load_status, added.add_status) == (0, 0, 0);
+    check(taken, all_well, format!("{added:x?}"));
+    let s = adapter.pnp(minor::START)?;
+    check(started, s == 0, format!("{s:#x}"));
+    let scanned = adapter.scan("")?;
+    let one = (scanned.status, scanned.failed, scanned.arrived_count) == (0, 0, 1);
+    check(found, one, format!("{scanned:x?}"));
+    adapter.only(&scanned)
+}
+
 pub(super) fn ran(name: &str, outcome: Result<(), Error>) {
     check(&format!("{name} ran to its end"), outcome.is_ok(), format!("{outcome:x?}"));
 }

@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use super::{
-    adapter::{OWN, PASS_THROUGH, hammer, passed, ran, text},
+    adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, text},
     policy::marked,
 };
 use crate::{
@@ -29,20 +29,12 @@ pub(crate) fn run(adapter: &Adapter, miniport: &str) {
 
 fn start(adapter: &Adapter) -> Result<Disk, Error> {
     let added = adapter.add_for("miniport", "Root\\SluiceTestMiniport")?;
-    check(
+    let told = [
         "StorPortInitialize makes the miniport's driver take its adapter",
-        (added.root_status, added.load_status, added.add_status) == (0, 0, 0),
-        format!("{added:x?}"),
-    );
-    let s = adapter.pnp(minor::START)?;
-    check("the miniport finds and starts its adapter", s == 0, format!("{s:#x}"));
-    let scanned = adapter.scan("")?;
-    check(
+        "the miniport finds and starts its adapter",
         "its unit is found",
-        (scanned.status, scanned.failed, scanned.arrived_count) == (0, 0, 1),
-        format!("{scanned:x?}"),
-    );
-    adapter.only(&scanned)
+    ];
+    one_unit(adapter, &added, told)
 }
 
 fn life(adapter: &Adapter) -> Result<(), Error> {

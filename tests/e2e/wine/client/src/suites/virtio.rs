@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use super::adapter::{OWN, PASS_THROUGH, hammer, passed, ran, starves, text};
+use super::adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, starves, text};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -31,20 +31,8 @@ pub(crate) fn starve(adapter: &Adapter, most: u32) {
 
 fn start(adapter: &Adapter, hardware: &str) -> Result<Disk, Error> {
     let added = adapter.add(hardware)?;
-    check(
-        &format!("the driver takes {hardware}"),
-        (added.root_status, added.load_status, added.add_status) == (0, 0, 0),
-        format!("{added:x?}"),
-    );
-    let s = adapter.pnp(minor::START)?;
-    check("it finds and starts the device", s == 0, format!("{s:#x}"));
-    let scanned = adapter.scan("")?;
-    check(
-        "its disk is found",
-        (scanned.status, scanned.failed, scanned.arrived_count) == (0, 0, 1),
-        format!("{scanned:x?}"),
-    );
-    adapter.only(&scanned)
+    let taken = format!("the driver takes {hardware}");
+    one_unit(adapter, &added, [&taken, "it finds and starts the device", "its disk is found"])
 }
 
 /// A pattern in which every stretch of it looks different.
