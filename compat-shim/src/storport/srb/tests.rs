@@ -164,7 +164,8 @@ fn lies_in_extended_srbs_are_caught() {
     assert_eq!(lie(20, 0x100), Err(SrbError::Function), "not EXECUTE_SCSI");
     assert_eq!(lie(20, 0x28), Err(SrbError::Function));
     assert_eq!(lie(52, 120), Err(SrbError::Block), "the address over the offsets");
-    assert_eq!(lie(52, 190), Err(SrbError::AddressType));
+    assert_eq!(lie(52, 188), Err(SrbError::AddressType));
+    assert_eq!(lie(52, 190), Err(SrbError::Length), "its last byte is outside");
     assert_eq!(lie(52, u32::MAX), Err(SrbError::Length));
     assert_eq!(lie(ADDRESS, 2), Err(SrbError::AddressType));
     assert_eq!(lie(ADDRESS + 4, 3), Err(SrbError::AddressType));
