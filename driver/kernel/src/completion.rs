@@ -144,7 +144,7 @@ pub(crate) fn withdrawn(device: &dyn Served, irp: NonNull<IRP>, why: Refusal) {
 
 /// Completes a caller's IRP with what has come of it.
 fn answer(device: &dyn Served, irp: Irp, result: &Finished<'_>) {
-    let Some(mut view) = requests::view(&irp) else {
+    let Some(mut view) = requests::to_answer(&irp) else {
         let tag = irp.tag();
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
         return device.done(tag);

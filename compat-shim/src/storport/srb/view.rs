@@ -221,6 +221,35 @@ impl SrbView {
         view
     }
 
+    /// Where this SRB has the fields that an answer is written to, in one number, for [`Self::to_answer`].
+    #[must_use]
+    pub fn place(&self) -> usize {
+        let (part, offset) = match self.scsi {
+            ScsiPart::None => (0, 0),
+            ScsiPart::Legacy => (1, 0),
+            ScsiPart::Fixed(offset) => (2, offset),
+            ScsiPart::Variable(offset) => (3, offset),
+        };
+        offset << 3 | part << 1 | usize::from(self.kind == SrbKind::Extended)
+    }
+
+    /// A view to write the answer with, of an SRB that has been checked before: it shows neither address nor command.
+    ///
+    /// # Safety
+    /// `place` is that of a view of the SRB at `srb`, which has been there since, with all of its memory; else as for
+    /// [`Self::parse`].
+    #[must_use]
+    pub unsafe fn to_answer(srb: NonNull<c_void>, place: usize) -> Self {
+        let scsi = match place >> 1 & 3 {
+            0 => ScsiPart::None,
+            1 => ScsiPart::Legacy,
+            2 => ScsiPart::Fixed(place >> 3),
+            _ => ScsiPart::Variable(place >> 3),
+        };
+        let kind = if place & 1 == 0 { SrbKind::Legacy } else { SrbKind::Extended };
+        Self { srb: srb.cast(), kind, scsi, address: Address::default(), cdb: [0; MAX_CDB], cdb_length: 0 }
+    }
+
     /// Which structure it is.
     #[must_use]
     pub fn kind(&self) -> SrbKind {

@@ -25,6 +25,7 @@ use crate::{
         irp::Irp,
         irql::Passive,
     },
+    requests::Asked,
     role::Role,
 };
 
@@ -217,7 +218,8 @@ impl Served for Pdo {
     fn describe(&self, irp: &Irp) -> Result<Incoming, Refusal> {
         // SAFETY: the IRP was kept inside, and stays there.
         let inside = unsafe { Inside::remembered() };
-        let described = self.line(&inside).map(|line| srb::describe(irp, line.unit()));
+        let described = self.line(&inside).zip(Asked::of(irp));
+        let described = described.map(|(line, asked)| srb::describe(irp, &asked, line.unit()));
         inside.forget();
         described.unwrap_or(Err(Refusal::NoDevice))
     }

@@ -16,26 +16,33 @@ use sluice_shim::{
 use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
 
 use super::{line::Line, pdo::Pdo};
-use crate::{completion::Served, nt::irp::Irp, requests};
+use crate::{
+    completion::Served,
+    nt::irp::Irp,
+    requests::{self, Asked},
+};
 
 /// IRP_MJ_SCSI (also called IRP_MJ_INTERNAL_DEVICE_CONTROL). Up to DISPATCH_LEVEL.
 pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp) -> NTSTATUS {
-    let Some(mut view) = requests::view(&irp) else { return irp.complete(STATUS_INVALID_PARAMETER, 0) };
+    let Some(mut asked) = Asked::of(&irp) else { return irp.complete(STATUS_INVALID_PARAMETER, 0) };
     // Twice inside: once for the request, until it is finished, and once for this call.
-    let Some(here) = pdo.enter() else { return requests::refuse(pdo, irp, &mut view, Refusal::NoDevice) };
+    let Some(here) = pdo.enter() else {
+        return requests::refuse(pdo, irp, &mut asked.view, Refusal::NoDevice);
+    };
     let status = match pdo.line(&here) {
-        Some(line) => treat(pdo, irp, view, line),
-        None => requests::refuse(pdo, irp, &mut view, Refusal::NoDevice),
+        Some(line) => treat(pdo, irp, &mut asked, line),
+        None => requests::refuse(pdo, irp, &mut asked.view, Refusal::NoDevice),
     };
     pdo.leave(here);
     status
 }
 
-fn treat(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
+fn treat(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, line: &Line) -> NTSTATUS {
+    let view = &mut asked.view;
     match view.function() {
         // Disk drivers of old take the device to send to from the SRB.
         SrbFunction::CLAIM_DEVICE => match pdo.claimed.swap(true, Ordering::AcqRel) {
-            true => requests::refuse(pdo, irp, &mut view, Refusal::Busy),
+            true => requests::refuse(pdo, irp, view, Refusal::Busy),
             false => {
                 view.set_data_buffer(pdo.device.as_ptr().cast());
                 done(irp, view)
@@ -59,23 +66,23 @@ fn treat(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATU
             pdo.flush(line, Refusal::Aborted);
             done(irp, view)
         }
-        _ => submit(pdo, irp, view, line.unit()),
+        _ => submit(pdo, irp, asked, line.unit()),
     }
 }
 
-fn done(irp: Irp, mut view: SrbView) -> NTSTATUS {
+fn done(irp: Irp, view: &mut SrbView) -> NTSTATUS {
     view.set_srb_status(SrbStatus::SUCCESS);
     irp.complete(STATUS_SUCCESS, 0)
 }
 
 /// Hands a request to the unit.
-fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, unit: &Unit) -> NTSTATUS {
-    let checked = describe(&irp, unit)
+fn submit(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, unit: &Unit) -> NTSTATUS {
+    let checked = describe(&irp, asked, unit)
         .and_then(|incoming| unit.check(&incoming).map_err(|_| Refusal::InvalidField))
         .and_then(|checked| pdo.enter().map(|inside| (checked, inside)).ok_or(Refusal::NoDevice));
     match checked {
-        Ok((checked, inside)) => requests::enter(pdo, irp, unit, &checked, inside),
-        Err(refusal) => requests::refuse(pdo, irp, &mut view, refusal),
+        Ok((checked, inside)) => requests::enter(pdo, irp, &asked.view, unit, &checked, inside),
+        Err(refusal) => requests::refuse(pdo, irp, &mut asked.view, refusal),
     }
 }
 
@@ -83,24 +90,25 @@ fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, unit: &Unit) -> NTSTAT
 ///
 /// # Errors
 /// What the policy refuses while stages change the unit's data, and what cannot be understood.
-pub(crate) fn describe(irp: &Irp, unit: &Unit) -> Result<Incoming, Refusal> {
-    let view = requests::view(irp).ok_or(Refusal::InvalidField)?;
-    match view.function() {
+pub(crate) fn describe(irp: &Irp, asked: &Asked, unit: &Unit) -> Result<Incoming, Refusal> {
+    match asked.view.function() {
         SrbFunction::EXECUTE_SCSI => {}
-        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => return requests::describe(irp, unit.sector_size()),
+        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
+            return requests::describe(irp, asked, unit.sector_size());
+        }
         SrbFunction::IO_CONTROL
         | SrbFunction::RESET_BUS
         | SrbFunction::RESET_DEVICE
         | SrbFunction::RESET_LOGICAL_UNIT => {}
         _ => return Err(Refusal::InvalidOpcode),
     }
-    if let Treatment::Refuse(refusal) = requests::decide(irp, &view, state(unit)) {
+    if let Treatment::Refuse(refusal) = requests::decide(irp, asked, state(unit)) {
         return Err(refusal);
     }
-    if view.function() == SrbFunction::EXECUTE_SCSI && unit.sector_size() != 0 && is_about_blocks(&view) {
-        return requests::describe(irp, unit.sector_size());
+    if unit.sector_size() != 0 && asked.command.is_ok_and(is_about_blocks) {
+        return requests::describe(irp, asked, unit.sector_size());
     }
-    command(irp, &view)
+    command(irp, &asked.view)
 }
 
 /// To the policy, a unit whose stages change its data is a volume that lies in place; any other is plain.
@@ -112,14 +120,14 @@ pub(crate) fn state(unit: &Unit) -> VolumeState {
 }
 
 /// Whether stages have a word for it. A transfer of no blocks, or one with protection information, goes as it came.
-fn is_about_blocks(view: &SrbView) -> bool {
+fn is_about_blocks(command: Command) -> bool {
     let plain = |range: BlockRange, protect: u8| range.blocks > 0 && protect == 0;
-    match Command::parse(view.cdb()) {
-        Ok(
-            Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium),
-        ) => plain(transfer.range, transfer.protect),
-        Ok(Command::Unmap { anchor, length }) => !anchor && length > 0,
-        Ok(Command::SynchronizeCache { .. }) => true,
+    match command {
+        Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium) => {
+            plain(transfer.range, transfer.protect)
+        }
+        Command::Unmap { anchor, length } => !anchor && length > 0,
+        Command::SynchronizeCache { .. } => true,
         _ => false,
     }
 }
