@@ -97,34 +97,75 @@ impl Port {
         }
     }
 
-    /// The adapter goes to sleep: requests wait until [`Self::restart`]. The host has seen to it that none is out, or waits
+    /// Whether the miniport can be stopped and started again: it takes ScsiStopAdapter and ScsiRestartAdapter. PASSIVE_LEVEL.
+    #[must_use]
+    pub fn can_rest(&self) -> bool {
+        self.supports(false, adapter_control::STOP_ADAPTER)
+            && self.supports(false, adapter_control::RESTART_ADAPTER)
+    }
+
+    /// The adapter is stopped: requests wait until [`Self::restart`]. The host has seen to it that none is out, or waits
     /// for them. PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE; what the miniport says.
+    /// INVALID_DEVICE_STATE; NOT_SUPPORTED of a miniport that could not be started again; what it says. Nothing is stopped.
     pub fn suspend(&self) -> Result<(), NtStatus> {
+        self.rest(|| match self.can_rest() {
+            true => self.adapter_control(adapter_control::STOP_ADAPTER, ptr::null_mut()),
+            false => Err(NtStatus::NOT_SUPPORTED),
+        })
+    }
+
+    /// And started again (ScsiRestartAdapter). PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// What the miniport says: the adapter is then of no use.
+    pub fn restart(&self) -> Result<(), NtStatus> {
+        self.wake(|| self.adapter_control(adapter_control::RESTART_ADAPTER, ptr::null_mut()))
+    }
+
+    /// The adapter is about to lose its power: `action` and `state` as in [`Self::adapter_power`]. A miniport that takes that
+    /// is told so and not stopped; any other as by [`Self::suspend`] (SCSI_ADAPTER_CONTROL_TYPE). PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// As [`Self::suspend`].
+    pub fn power_down(&self, action: u32, state: u32) -> Result<(), NtStatus> {
+        if !self.supports(false, adapter_control::ADAPTER_POWER) {
+            return self.suspend();
+        }
+        self.rest(|| self.adapter_power(action, state))
+    }
+
+    /// It has its power again. PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// As [`Self::restart`].
+    pub fn power_up(&self, action: u32, state: u32) -> Result<(), NtStatus> {
+        if !self.supports(false, adapter_control::ADAPTER_POWER) {
+            return self.restart();
+        }
+        self.wake(|| self.adapter_power(action, state))
+    }
+
+    fn rest(&self, tell: impl FnOnce() -> Result<(), NtStatus>) -> Result<(), NtStatus> {
         if self.phase() != Phase::Running {
             return Err(NtStatus::INVALID_DEVICE_STATE);
         }
         self.gate().pause(u64::MAX);
         self.wait_for_starters();
-        let stopped = self.adapter_control(adapter_control::STOP_ADAPTER, ptr::null_mut());
-        if stopped.is_err() {
+        let told = tell();
+        if told.is_err() {
             self.gate().resume();
             self.signal_flow();
         }
-        stopped
+        told
     }
 
-    /// And wakes (ScsiRestartAdapter). PASSIVE_LEVEL.
-    ///
-    /// # Errors
-    /// What the miniport says: the adapter is then of no use.
-    pub fn restart(&self) -> Result<(), NtStatus> {
+    fn wake(&self, tell: impl FnOnce() -> Result<(), NtStatus>) -> Result<(), NtStatus> {
         if self.phase() != Phase::Running {
             return Err(NtStatus::INVALID_DEVICE_STATE);
         }
-        self.adapter_control(adapter_control::RESTART_ADAPTER, ptr::null_mut())?;
+        tell()?;
         self.gate().resume();
         self.resume_running();
         Ok(())

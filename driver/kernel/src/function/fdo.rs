@@ -4,16 +4,18 @@ use alloc::vec::Vec;
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
 use sluice_miniport_virtio_blk::pci::resources::Resources;
 use wdk_sys::{
+    _DEVICE_RELATION_TYPE::BusRelations,
     DEVICE_OBJECT, FILE_DEVICE_CONTROLLER, NTSTATUS, PDRIVER_OBJECT, STATUS_DEVICE_CONFIGURATION_ERROR,
-    ntddk::IoDetachDevice,
+    STATUS_INSUFFICIENT_RESOURCES,
+    ntddk::{IoDetachDevice, IoInvalidateDeviceRelations},
 };
 
-use super::{hosted::Hosted, kind::Kind, pdo::Pdo};
+use super::{fdo_power::Power, hosted::Hosted, kind::Kind, pdo::Pdo};
 use crate::{
     gated::Gated,
     nt::{
@@ -23,6 +25,7 @@ use crate::{
         irp::Irp,
         irql::Passive,
         remove_lock::RemoveLock,
+        work::WorkItem,
     },
     role::Role,
 };
@@ -39,9 +42,38 @@ pub(crate) struct Fdo {
     pub(crate) remove_lock: RemoveLock,
     /// The miniport, while the adapter is started. Its units go before it does.
     pub(crate) hosted: Gated<Hosted>,
-    /// Scanning, starting and going happen one at a time.
+    /// Scanning, starting, resting and going happen one at a time.
     turn: Turn,
     units: Units,
+    /// Why it rests, as [`Rest::bit`] says; and what the miniport has been told of that. Changed with the turn.
+    rests: AtomicU32,
+    told: AtomicU32,
+    /// The PnP manager has asked what is on the bus while it rested.
+    unscanned: AtomicBool,
+    /// For power IRPs that change the device's state: one at a time.
+    pub(super) work: WorkItem,
+    pub(super) powering: AtomicBool,
+}
+
+/// Why an adapter rests: its units hold back what comes, and its miniport has been told.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::function) enum Rest {
+    /// STOP_DEVICE.
+    Stopped,
+    /// Its device has no power, or is given it again.
+    Unpowered(Power),
+}
+
+impl Rest {
+    const STOPPED: u32 = 1;
+    const UNPOWERED: u32 = 2;
+
+    fn bit(self) -> u32 {
+        match self {
+            Self::Stopped => Self::STOPPED,
+            Self::Unpowered(_) => Self::UNPOWERED,
+        }
+    }
 }
 
 /// The units, behind the adapter's turn.
@@ -68,6 +100,12 @@ impl Fdo {
     ) -> Result<(), NTSTATUS> {
         // SAFETY: the caller's contract.
         let device = unsafe { device::create::<Role>(driver, None, FILE_DEVICE_CONTROLLER)? };
+        // SAFETY: just made; the item goes with what is put into its extension.
+        let Some(work) = (unsafe { WorkItem::new(device) }) else {
+            // SAFETY: nobody knows it, and there is nothing in it.
+            unsafe { device::delete(device) };
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        };
         let fdo = Self {
             device,
             lower: AtomicPtr::new(ptr::null_mut()),
@@ -78,6 +116,11 @@ impl Fdo {
             hosted: Gated::uninit(),
             turn: Turn::uninit(),
             units: Units(UnsafeCell::new(Vec::new())),
+            rests: AtomicU32::new(0),
+            told: AtomicU32::new(0),
+            unscanned: AtomicBool::new(false),
+            work,
+            powering: AtomicBool::new(false),
         };
         // SAFETY: the device has just been made for a role; the locks are initialized where they stay; complete, so
         // that it may be attached, and attached to nothing yet.
@@ -133,31 +176,78 @@ impl Fdo {
         unsafe { Settings::of(self.pdo, at) }
     }
 
-    /// Starts the miniport, or has it go on if it has been started.
+    /// Starts the miniport, or has it go on if it has been started: a device that is started has its power.
     pub(crate) fn start(
         &self,
         resources: Resources,
         turn: &mut TurnGuard<'_>,
         at: Passive<'_>,
     ) -> Result<(), NTSTATUS> {
-        let go_on = |hosted: &Hosted| match hosted.has(&resources) {
-            true => hosted.power(true),
-            false => Err(STATUS_DEVICE_CONFIGURATION_ERROR), // moved, although that was refused
-        };
-        match self.hosted.with(go_on) {
-            Some(gone_on) => gone_on?,
+        match self.hosted.with(|hosted| hosted.has(&resources)) {
+            Some(true) => {}
+            Some(false) => return Err(STATUS_DEVICE_CONFIGURATION_ERROR), // moved, although that was refused
             None => self.hosted.open(Hosted::start(self.kind, self, resources, at)?),
         }
-        self.units(turn).iter().for_each(|unit| unit.resume());
-        Ok(())
+        self.wake_from(Rest::STOPPED | Rest::UNPOWERED, Rest::Stopped, turn, at)
     }
 
-    /// Holds back what comes, and waits for what is under way, until [`Self::start`]. Only a miniport that has
-    /// resources hears of it.
-    pub(crate) fn stop(&self, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
+    /// Holds back what comes, waits for what is under way and tells the miniport, unless that has been done for the other
+    /// reason.
+    pub(super) fn rest(&self, why: Rest, turn: &mut TurnGuard<'_>, at: Passive<'_>) {
+        if self.rests.fetch_or(why.bit(), Ordering::AcqRel) != 0 {
+            return;
+        }
         self.units(turn).iter().for_each(|unit| unit.suspend(at));
-        // Stopping cannot fail.
-        let _ = self.hosted.with(|hosted| hosted.power(false));
+        self.told.store(why.bit(), Ordering::Release);
+        self.hosted.with(|hosted| hosted.rest(why, at));
+    }
+
+    /// Takes [`Self::rest`] back; if that was the last reason, the miniport goes on, and then the units do.
+    ///
+    /// # Errors
+    /// What the miniport says. The units then say so of each request.
+    pub(super) fn wake(&self, why: Rest, turn: &mut TurnGuard<'_>, at: Passive<'_>) -> Result<(), NTSTATUS> {
+        self.wake_from(why.bit(), why, turn, at)
+    }
+
+    fn wake_from(
+        &self,
+        reasons: u32,
+        why: Rest,
+        turn: &mut TurnGuard<'_>,
+        at: Passive<'_>,
+    ) -> Result<(), NTSTATUS> {
+        let before = self.rests.fetch_and(!reasons, Ordering::AcqRel);
+        if before == 0 || before & !reasons != 0 {
+            return Ok(());
+        }
+        let unpowered = self.told.load(Ordering::Acquire) == Rest::UNPOWERED;
+        let why = match why {
+            Rest::Unpowered(power) if unpowered => Rest::Unpowered(power),
+            _ if unpowered => Rest::Unpowered(Power::ON),
+            _ => Rest::Stopped,
+        };
+        let woken = self.hosted.with(|hosted| hosted.wake(why, at)).unwrap_or(Ok(()));
+        self.units(turn).iter().for_each(|unit| unit.resume());
+        if self.unscanned.swap(false, Ordering::AcqRel) {
+            self.rescan();
+        }
+        woken
+    }
+
+    /// Whether its units can be asked. If not, the PnP manager is asked to come again when they can.
+    pub(super) fn may_scan(&self, _turn: &mut TurnGuard<'_>) -> bool {
+        let rests = self.rests.load(Ordering::Acquire) != 0;
+        if rests {
+            self.unscanned.store(true, Ordering::Release);
+        }
+        !rests
+    }
+
+    /// Has the PnP manager ask what is on the bus, when it comes to it. Up to DISPATCH_LEVEL.
+    pub(super) fn rescan(&self) {
+        // SAFETY: attached, so the physical device is there.
+        unsafe { IoInvalidateDeviceRelations(self.pdo.as_ptr(), BusRelations) };
     }
 
     /// Waits for the adapter's turn.

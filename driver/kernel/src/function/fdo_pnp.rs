@@ -15,7 +15,11 @@ use wdk_sys::{
     STATUS_UNSUCCESSFUL, ntddk::ObfReferenceObject,
 };
 
-use super::{fdo::Fdo, pdo::Pdo, scan};
+use super::{
+    fdo::{Fdo, Rest},
+    pdo::Pdo,
+    scan,
+};
 use crate::nt::{irp::Irp, irql::Passive, is_success, pool};
 
 /// IRP_MJ_PNP. The I/O manager calls it at PASSIVE_LEVEL in a system thread.
@@ -24,7 +28,7 @@ pub(crate) fn dispatch(fdo: &'static Fdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
         IRP_MN_START_DEVICE => fdo.with_lock(irp, |irp| start(fdo, irp, at)),
         IRP_MN_QUERY_DEVICE_RELATIONS => fdo.with_lock(irp, |irp| relations(fdo, irp, at)),
         IRP_MN_STOP_DEVICE => fdo.with_lock(irp, |irp| {
-            fdo.stop(&mut fdo.turn(at), at);
+            fdo.rest(Rest::Stopped, &mut fdo.turn(at), at);
             pass(fdo, irp)
         }),
         IRP_MN_SURPRISE_REMOVAL => fdo.with_lock(irp, |irp| {
@@ -32,7 +36,7 @@ pub(crate) fn dispatch(fdo: &'static Fdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
             fdo.units(&mut fdo.turn(at)).iter().for_each(|unit| unit.close(at));
             pass(fdo, irp)
         }),
-        IRP_MN_QUERY_STOP_DEVICE if fdo.hosted.with(|hosted| hosted.can_move()) == Some(false) => {
+        IRP_MN_QUERY_STOP_DEVICE if fdo.hosted.with(|hosted| hosted.can_stop()) == Some(false) => {
             irp.complete(STATUS_UNSUCCESSFUL, 0)
         }
         IRP_MN_QUERY_STOP_DEVICE
@@ -70,7 +74,9 @@ fn relations(fdo: &'static Fdo, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
         return irp.pass(fdo.lower());
     }
     let mut turn = fdo.turn(at);
-    scan::scan(fdo, &mut turn, at);
+    if fdo.may_scan(&mut turn) {
+        scan::scan(fdo, &mut turn, at);
+    }
     let units = fdo.units(&mut turn);
     // SAFETY: by convention this is such a list, from a driver above, or null.
     let Some(list) = (unsafe { with_units(irp.information() as *mut DEVICE_RELATIONS, units) }) else {

@@ -13,7 +13,13 @@ use sluice_shim::{
 };
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
-use super::{fdo::Fdo, kind::Kind, port::adapter as port, virtio};
+use super::{
+    fdo::{Fdo, Rest},
+    fdo_power::Power,
+    kind::Kind,
+    port::adapter as port,
+    virtio,
+};
 use crate::{
     nt::{identity::Settings, irql::Passive, string::utf16},
     volume::MAX_TRANSFER,
@@ -27,6 +33,19 @@ pub(crate) enum Hosted {
     Virtio(virtio::Hosted),
     /// One that is linked to us.
     Linked(port::Hosted),
+}
+
+/// What happens to a unit.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::function) enum UnitNews {
+    /// Its driver starts it.
+    Started,
+    /// It has been taken away without notice.
+    Pulled,
+    /// Its driver has left it.
+    Removed,
+    /// Its power is set.
+    Power(Power),
 }
 
 impl Hosted {
@@ -105,9 +124,13 @@ impl Hosted {
         }
     }
 
-    /// Whether its resources can be moved.
-    pub(crate) fn can_move(&self) -> bool {
-        !matches!(self, Self::Virtio(_))
+    /// Whether it can be stopped, to be started again later. PASSIVE_LEVEL.
+    pub(crate) fn can_stop(&self) -> bool {
+        match self {
+            Self::Ram(_) => true,
+            Self::Virtio(_) => false,
+            Self::Linked(port) => port.can_rest(),
+        }
     }
 
     /// Whether it can go on with these resources.
@@ -127,15 +150,38 @@ impl Hosted {
         }
     }
 
-    /// The device is about to lose its power, or its place; or it has it again. Miniports without a device are not told. Up to
-    /// DISPATCH_LEVEL.
+    /// The device is about to lose its power, or its place; its units hold back what comes, and nothing is under way. A miniport
+    /// that will not be told has nothing to do. RAM disks have no device.
+    pub(super) fn rest(&self, why: Rest, at: Passive<'_>) {
+        match self {
+            Self::Ram(_) => {}
+            // Stopping cannot fail.
+            Self::Virtio(virtio) => drop(virtio.power(false)),
+            Self::Linked(port) => port.rest(why, at),
+        }
+    }
+
+    /// It has it again.
     ///
     /// # Errors
-    /// What the device says, which then has nothing but NOT READY for its unit.
-    pub(crate) fn power(&self, on: bool) -> Result<(), NTSTATUS> {
+    /// What the device or the miniport says; its units then have nothing but errors.
+    pub(super) fn wake(&self, why: Rest, at: Passive<'_>) -> Result<(), NTSTATUS> {
         match self {
-            Self::Virtio(virtio) => virtio.power(on),
-            Self::Ram(_) | Self::Linked(_) => Ok(()),
+            Self::Ram(_) => Ok(()),
+            Self::Virtio(virtio) => virtio.power(true),
+            Self::Linked(port) => port.wake(why, at),
+        }
+    }
+
+    /// A unit's life and power, which only some miniports hear of.
+    pub(super) fn hears_of_units(&self) -> bool {
+        matches!(self, Self::Linked(_))
+    }
+
+    /// Tells it of the unit at `address`.
+    pub(super) fn tell(&self, address: Address, what: UnitNews, at: Passive<'_>) {
+        if let Self::Linked(port) = self {
+            port.tell(address, what, at);
         }
     }
 

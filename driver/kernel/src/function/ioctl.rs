@@ -7,9 +7,8 @@ use sluice_shim::{
     scsi::{ioctl::code, policy::Treatment},
 };
 use wdk_sys::{
-    _DEVICE_RELATION_TYPE::BusRelations, NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_DOES_NOT_EXIST,
-    STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
-    ntddk::IoInvalidateDeviceRelations,
+    NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_DOES_NOT_EXIST, STATUS_INFO_LENGTH_MISMATCH,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
 };
 
 use super::{fdo::Fdo, pass_through, pdo::Pdo, srb};
@@ -26,9 +25,7 @@ pub(crate) fn adapter(fdo: &'static Fdo, irp: Irp) -> NTSTATUS {
             None => irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0),
         },
         code::SCSI_RESCAN_BUS => {
-            // SAFETY: attached, so the physical device is there; callable up to DISPATCH_LEVEL. The PnP manager asks
-            // for the relations when it comes to it.
-            unsafe { IoInvalidateDeviceRelations(fdo.pdo.as_ptr(), BusRelations) };
+            fdo.rescan();
             irp.complete(STATUS_SUCCESS, 0)
         }
         _ => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),

@@ -30,6 +30,7 @@ mod line;
 mod pass_through;
 pub(crate) mod pdo;
 mod pdo_pnp;
+mod pdo_power;
 pub(crate) mod port;
 mod scan;
 mod srb;
@@ -37,8 +38,7 @@ mod virtio;
 
 use wdk_sys::{
     IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_PNP, IRP_MJ_POWER,
-    IRP_MJ_SCSI, IRP_MN_QUERY_POWER, IRP_MN_SET_POWER, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_SUCCESS,
+    IRP_MJ_SCSI, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
 };
 
 use crate::nt::{irp::Irp, irql::Passive};
@@ -72,14 +72,7 @@ pub(crate) unsafe fn dispatch_unit(pdo: &'static pdo::Pdo, irp: Irp) -> NTSTATUS
         IRP_MJ_DEVICE_CONTROL => ioctl::unit(pdo, irp, unsafe { Passive::assume() }),
         // SAFETY: the caller's contract.
         IRP_MJ_PNP => pdo_pnp::dispatch(pdo, irp, unsafe { Passive::assume() }),
-        IRP_MJ_POWER => match u32::from(irp.stack().MinorFunction) {
-            // The class driver has flushed and stopped the unit; the adapter's own power is the adapter's matter.
-            IRP_MN_SET_POWER | IRP_MN_QUERY_POWER => irp.complete_power(STATUS_SUCCESS),
-            _ => {
-                let status = irp.status();
-                irp.complete_power(status)
-            }
-        },
+        IRP_MJ_POWER => pdo_power::dispatch(pdo, irp),
         _ => irp.complete_as_it_is(),
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         event::{Turn, pause},
         irp::Irp,
         irql::Passive,
+        work::WorkItem,
     },
     requests::Asked,
     role::Role,
@@ -48,6 +49,9 @@ pub(crate) struct Pdo {
     /// A class driver has claimed it.
     pub(crate) claimed: AtomicBool,
     pub(crate) paging_files: AtomicI32,
+    /// For power IRPs that the miniport is told of: one at a time.
+    pub(super) work: WorkItem,
+    pub(super) powering: AtomicBool,
 }
 
 type Gated = crate::gated::Gated<Line>;
@@ -72,6 +76,12 @@ impl Pdo {
     ) -> Result<&'static Self, NTSTATUS> {
         // SAFETY: the caller's contract.
         let device = unsafe { device::create_physical::<Role>(driver, FILE_DEVICE_MASS_STORAGE)? };
+        // SAFETY: just made; the item goes with what is put into its extension.
+        let Some(work) = (unsafe { WorkItem::new(device) }) else {
+            // SAFETY: nobody knows it, and there is nothing in it.
+            unsafe { device::delete(device) };
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        };
         let pdo = Self {
             device,
             address,
@@ -83,6 +93,8 @@ impl Pdo {
             gone: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             paging_files: AtomicI32::new(0),
+            work,
+            powering: AtomicBool::new(false),
         };
         // SAFETY: the device has just been made for a role; the locks are initialized where they stay. The line is the
         // caller's contract.

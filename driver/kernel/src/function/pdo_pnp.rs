@@ -18,7 +18,7 @@ use wdk_sys::{
     ntddk::ObfReferenceObject,
 };
 
-use super::pdo::Pdo;
+use super::{hosted::UnitNews, pdo::Pdo};
 use crate::nt::{irp::Irp, irql::Passive, pool};
 
 /// GUID_DEVCLASS_SCSIADAPTER stands for the bus as well: Windows defines no GUID for a SCSI bus.
@@ -41,14 +41,18 @@ pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
         IRP_MN_QUERY_REMOVE_DEVICE if pdo.paging_files.load(Ordering::Acquire) > 0 => {
             irp.complete(STATUS_DEVICE_BUSY, 0)
         }
+        IRP_MN_START_DEVICE => {
+            tell(pdo, UnitNews::Started, at);
+            irp.complete(STATUS_SUCCESS, 0)
+        }
         // The class driver above holds its requests back while its device is stopped.
-        IRP_MN_START_DEVICE
-        | IRP_MN_QUERY_STOP_DEVICE
+        IRP_MN_QUERY_STOP_DEVICE
         | IRP_MN_CANCEL_STOP_DEVICE
         | IRP_MN_STOP_DEVICE
         | IRP_MN_QUERY_REMOVE_DEVICE
         | IRP_MN_CANCEL_REMOVE_DEVICE => irp.complete(STATUS_SUCCESS, 0),
         IRP_MN_SURPRISE_REMOVAL => {
+            tell(pdo, UnitNews::Pulled, at);
             pdo.close(at);
             irp.complete(STATUS_SUCCESS, 0)
         }
@@ -64,10 +68,16 @@ pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
     }
 }
 
+/// Tells the miniport of the unit, as long as there is one.
+fn tell(pdo: &Pdo, what: UnitNews, at: Passive<'_>) {
+    pdo.with_line(|line| line.hosted().tell(pdo.address, what, at));
+}
+
 /// The drivers above have gone. A unit that is still on the bus stays, and can be started again; one that is not, goes.
 fn remove(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     pdo.claimed.store(false, Ordering::Release);
     pdo.paging_files.store(0, Ordering::Release);
+    tell(pdo, UnitNews::Removed, at);
     if !pdo.gone.load(Ordering::Acquire) {
         pdo.unlock();
         pdo.reported.store(false, Ordering::Release);

@@ -22,6 +22,7 @@ pub(crate) mod security;
 pub(crate) mod spin;
 pub(crate) mod string;
 pub(crate) mod thread;
+pub(crate) mod work;
 
 /// Whether `status` is a success or informational code.
 pub(crate) const fn is_success(status: wdk_sys::NTSTATUS) -> bool {

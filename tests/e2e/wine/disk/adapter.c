@@ -11,7 +11,7 @@
 
 static struct {
     PDEVICE_OBJECT root;
-    ULONG pnp, power;
+    ULONG pnp, power, device_state; /* what its power IRPs have set last */
     WCHAR hardware[34];    /* test_adapter's, and two zeros */
 } adapter;
 
@@ -22,6 +22,8 @@ NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at)
     switch (at->MajorFunction) {
     case IRP_MJ_POWER:
         adapter.power++;
+        if (at->MinorFunction == IRP_MN_SET_POWER && at->Parameters.Power.Type == DevicePowerState)
+            adapter.device_state = at->Parameters.Power.State.DeviceState;
         PoStartNextPowerIrp(irp);
         return finish(irp, STATUS_SUCCESS, 0);
     case IRP_MJ_PNP:
@@ -106,15 +108,17 @@ NTSTATUS adapter_pnp(ULONG minor)
     return s;
 }
 
-NTSTATUS adapter_power(ULONG state)
+NTSTATUS adapter_power(ULONG state, ULONG *device_state)
 {
     PDEVICE_OBJECT top;
-    PIRP irp = make_request(IRP_MJ_POWER, IRP_MN_SET_POWER, &top);
+    PIRP irp = make_request(IRP_MJ_POWER, state & ADAPTER_QUERY ? IRP_MN_QUERY_POWER : IRP_MN_SET_POWER, &top);
     if (!irp) return STATUS_NO_SUCH_DEVICE;
-    IoGetNextIrpStackLocation(irp)->Parameters.Power.Type = DevicePowerState;
-    IoGetNextIrpStackLocation(irp)->Parameters.Power.State.DeviceState = state;
+    /* SystemState and DeviceState lie in the same place. */
+    IoGetNextIrpStackLocation(irp)->Parameters.Power.Type = state & ADAPTER_SYSTEM ? SystemPowerState : DevicePowerState;
+    IoGetNextIrpStackLocation(irp)->Parameters.Power.State.DeviceState = state & 0xff;
     NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);
+    *device_state = adapter.device_state;
     return s;
 }
 

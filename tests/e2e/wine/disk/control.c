@@ -327,7 +327,10 @@ static ULONG about_adapter(ULONG code, PVOID buffer, ULONG in, ULONG out)
         words[1] = adapter_invalidations();
         return 8 + length;
     case TEST_ADAPTER_SETTING: words[0] = adapter_setting(buffer); break;
-    case TEST_ADAPTER_POWER: words[0] = adapter_power(words[0]); break;
+    case TEST_ADAPTER_POWER:
+        words[0] = adapter_power(words[0], &length);
+        words[1] = length;
+        return 8;
     case TEST_ADAPTER_PNP: words[0] = adapter_pnp(words[0]); break;
     }
     return 4;

@@ -193,7 +193,7 @@ void remove_without_class(PDEVICE_OBJECT pdo);
 NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at);
 void adapter_create(const test_adapter *c, test_adapter_created *out);
 NTSTATUS adapter_pnp(ULONG minor);
-NTSTATUS adapter_power(ULONG state);
+NTSTATUS adapter_power(ULONG state, ULONG *device_state);
 NTSTATUS adapter_control(ULONG code, PVOID buffer, ULONG in, ULONG out, ULONG *length);
 NTSTATUS adapter_setting(const test_setting *s);
 ULONG adapter_invalidations(void);

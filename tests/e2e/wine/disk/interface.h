@@ -53,8 +53,10 @@
 #define TEST_ADAPTER TEST_CODE(18)
 /* ULONG minor -> ULONG status: one PnP IRP to the adapter */
 #define TEST_ADAPTER_PNP TEST_CODE(19)
-/* ULONG DEVICE_POWER_STATE -> ULONG status */
+/* ULONG DEVICE_POWER_STATE -> ULONG status, ULONG what the adapter's bus was told of the device's state last */
 #define TEST_ADAPTER_POWER TEST_CODE(20)
+#define ADAPTER_SYSTEM 0x100 /* it is a SYSTEM_POWER_STATE */
+#define ADAPTER_QUERY 0x200  /* and only asked for */
 /* test_scan -> test_scanned: QUERY_DEVICE_RELATIONS; disks are built on new units. Those missing are the test's to remove. */
 #define TEST_ADAPTER_SCAN TEST_CODE(21)
 /* test_setting -> ULONG status: a REG_DWORD of the adapter's */

@@ -17,7 +17,7 @@ use sluice_shim::{
     enumeration::descriptors::{self, bus},
     miniport::Hw,
     platform::LockWord,
-    storport::srb::Address,
+    storport::{notification::unit_control, srb::Address},
 };
 use wdk_sys::{
     DEVICE_OBJECT, KDPC, KTIMER, LARGE_INTEGER, NTSTATUS, PVOID, STATUS_INSUFFICIENT_RESOURCES,
@@ -28,7 +28,10 @@ use wdk_sys::{
 
 use super::linked::Linked;
 use crate::{
-    function::fdo::Fdo,
+    function::{
+        fdo::{Fdo, Rest},
+        hosted::UnitNews,
+    },
     nt::{
         event::Event,
         irql::Passive,
@@ -236,6 +239,48 @@ impl Hosted {
     /// How many buses and targets there may be.
     pub(crate) fn extent(&self) -> (u8, u8) {
         self.port().and_then(Port::settings).map_or((0, 0), |settings| (settings.buses, settings.targets))
+    }
+
+    /// Whether the miniport can be stopped and started again.
+    pub(crate) fn can_rest(&self) -> bool {
+        self.port().is_some_and(Port::can_rest)
+    }
+
+    /// Tells the miniport that its adapter is about to lose its power or its place. One that takes neither goes on unknowing.
+    pub(in crate::function) fn rest(&self, why: Rest, _at: Passive<'_>) {
+        let _ = self.port().map(|port| match why {
+            Rest::Stopped => port.suspend(),
+            Rest::Unpowered(power) => port.power_down(power.action, power.state),
+        });
+    }
+
+    /// It has it again. A miniport that does not go on is as good as gone.
+    pub(in crate::function) fn wake(&self, why: Rest, _at: Passive<'_>) -> Result<(), NTSTATUS> {
+        let Some(port) = self.port() else { return Ok(()) };
+        let woken = match why {
+            Rest::Stopped => port.restart(),
+            Rest::Unpowered(power) => port.power_up(power.action, power.state),
+        };
+        match woken {
+            Ok(()) | Err(NtStatus::NOT_SUPPORTED) => Ok(()),
+            Err(status) => {
+                port.surprise_remove();
+                Err(nt(status))
+            }
+        }
+    }
+
+    /// Tells the miniport of a unit, if it takes that.
+    pub(in crate::function) fn tell(&self, address: Address, what: UnitNews, _at: Passive<'_>) {
+        let Some(port) = self.port() else { return };
+        let Some(unit) = port.unit(address) else { return };
+        // Nobody asks how it went.
+        let _ = match what {
+            UnitNews::Started => port.unit_control(unit, unit_control::START),
+            UnitNews::Pulled => port.unit_control(unit, unit_control::SURPRISE_REMOVAL),
+            UnitNews::Removed => port.unit_control(unit, unit_control::REMOVE),
+            UnitNews::Power(power) => port.unit_power(unit, power.action, power.state),
+        };
     }
 
     /// The adapter has been pulled out: nothing that the miniport has is waited for.

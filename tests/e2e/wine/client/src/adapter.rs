@@ -50,7 +50,15 @@ impl Adapter {
     }
 
     pub(crate) fn power(&self, state: u32) -> Result<u32, Error> {
-        word(self.bench.0.control(ADAPTER_POWER, &state.to_le_bytes(), 8)?.get(..4).unwrap_or(&[]))
+        self.power_seen(state).map(|(status, _)| status)
+    }
+
+    /// The same, and the device's state that the bus below has been told last. With [`ADAPTER_SYSTEM`] it is the machine's state
+    /// that changes, with [`ADAPTER_QUERY`] it is only asked for.
+    pub(crate) fn power_seen(&self, state: u32) -> Result<(u32, u32), Error> {
+        let out = self.bench.0.control(ADAPTER_POWER, &state.to_le_bytes(), 8)?;
+        let (status, seen) = out.split_at_checked(4).ok_or(TIMED_OUT)?;
+        Ok((word(status)?, word(seen)?))
     }
 
     /// Sets one of its registry values.

@@ -3,7 +3,7 @@
 
 use std::{process::Command, thread, time::Duration};
 
-use super::policy::marked;
+use super::{policy::marked, sleep};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -103,6 +103,8 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
     queue(first)?;
     controls(adapter)?;
     stops(adapter, first)?;
+    sleep::run(adapter, first)?;
+    sleep::stopped_meanwhile(adapter, first)?;
     come_and_go(adapter, disks)?;
     end(adapter)
 }

@@ -6,6 +6,7 @@ use std::{thread, time::Duration};
 use super::{
     adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, text},
     policy::marked,
+    sleep,
 };
 use crate::{
     adapter::{Adapter, minor},
@@ -82,13 +83,17 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
     }
     let far = disk.top.read(1 << 40, 512);
     check("beyond the end is refused", far.is_err() && far != Err(TIMED_OUT), format!("{far:?}"));
-    let s = [adapter.pnp(minor::QUERY_STOP)?, adapter.pnp(minor::STOP)?, adapter.pnp(minor::START)?];
+    // It takes ScsiStopAdapter and not ScsiRestartAdapter.
+    let s = adapter.pnp(minor::QUERY_STOP)?;
+    check("what could not be started again is not to be stopped", s == 0xc000_0001, format!("{s:#x}"));
+    let s = [adapter.pnp(minor::STOP)?, adapter.pnp(minor::START)?];
     let r = disk.top.read(0, 16384);
     check(
-        "stopped and started again, it has what it had",
-        s == [0; 3] && r.as_ref() == Ok(&blocks[0]),
+        "stopped all the same and started again, it has what it had",
+        s == [0; 2] && r.as_ref() == Ok(&blocks[0]),
         format!("{s:x?}"),
     );
+    sleep::run(adapter, &disk)?;
     let s = [adapter.remove(disk)?, adapter.pnp(minor::QUERY_REMOVE)?, adapter.pnp(minor::REMOVE)?];
     check("it is removed", s == [0; 3], format!("{s:x?}"));
     pulled(adapter)?;

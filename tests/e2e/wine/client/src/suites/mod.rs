@@ -12,6 +12,7 @@ pub(crate) mod linked;
 mod mapped;
 mod miniport;
 mod policy;
+mod sleep;
 pub(crate) mod stages;
 pub(crate) mod virtio;
 

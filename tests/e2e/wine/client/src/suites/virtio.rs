@@ -3,7 +3,10 @@
 
 use std::{thread, time::Duration};
 
-use super::adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, starves, text};
+use super::{
+    adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, starves, text},
+    sleep,
+};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -89,6 +92,7 @@ fn life(adapter: &Adapter, hardware: &str, sixteenths: u32) -> Result<(), Error>
     let s = [disk.power(4)?, adapter.power(4)?, adapter.power(1)?, disk.power(1)?];
     let r = disk.top.read(MIB, 65536);
     check("power down and up", s == [0; 4] && r.as_ref() == Ok(&kept), format!("{s:x?}"));
+    sleep::run(adapter, &disk)?;
     let s = [adapter.remove(disk)?, adapter.pnp(minor::QUERY_REMOVE)?, adapter.pnp(minor::REMOVE)?];
     check("it is removed", s == [0; 3], format!("{s:x?}"));
     let live = adapter.bench.counters()?.live;
