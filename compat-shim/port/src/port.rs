@@ -271,7 +271,8 @@ impl Port {
     }
 
     fn call_find_adapter(&self, configuration: &mut PortConfigurationInformation) -> u32 {
-        /// VIRTUAL_HW_FIND_ADAPTER: the same with the lower device in the middle.
+        /// VIRTUAL_HW_FIND_ADAPTER: the physical device object where others find their context, the functional one for the
+        /// bus, and the one below.
         type Virtual = unsafe extern "system" fn(
             *mut c_void,
             *mut c_void,
@@ -288,7 +289,9 @@ impl Port {
         unsafe {
             if self.registration.is_virtual() {
                 let find = mem::transmute::<*const (), Virtual>(find as *const ());
-                find(self.extension(), context, nothing, nothing, ptr::null_mut(), configuration, &mut again)
+                let objects = self.services.device_objects();
+                let [bus, context, lower] = objects.unwrap_or([nothing, context, nothing]);
+                find(self.extension(), context, bus, lower, ptr::null_mut(), configuration, &mut again)
             } else {
                 find(self.extension(), context, nothing, ptr::null_mut(), configuration, &mut again)
             }

@@ -8,7 +8,7 @@ use core::{
     mem::{offset_of, size_of},
 };
 
-use sluice_shim::storport::initialization::HwDpc;
+use sluice_shim::storport::{extended::StorAddressBtl8, initialization::HwDpc};
 
 /// `STOR_SCATTER_GATHER_ELEMENT`.
 #[repr(C)]
@@ -164,6 +164,33 @@ pub struct SupportedTypes<const N: usize> {
     pub most: u32,
     pub supported: [u8; N],
 }
+
+/// `STOR_POWER_CONTROL_HEADER`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PowerHeader {
+    pub version: u32,
+    pub size: u32,
+    /// The unit; null: the adapter.
+    pub address: *const StorAddressBtl8,
+}
+
+/// `STOR_ADAPTER_CONTROL_POWER`: what goes with ScsiAdapterPower.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterPower {
+    pub header: PowerHeader,
+    /// STOR_POWER_ACTION.
+    pub action: u32,
+    /// STOR_DEVICE_POWER_STATE.
+    pub state: u32,
+}
+
+impl AdapterPower {
+    pub const VERSION: u32 = 1;
+}
+
+const _: () = assert!(size_of::<AdapterPower>() == 24 && offset_of!(AdapterPower, action) == 16);
 
 /// `SCSI_WMI_REQUEST_BLOCK`.
 #[repr(C)]

@@ -1,5 +1,7 @@
 #include "plain.h"
 
+sp_DRIVER_INITIALIZE DriverEntry;
+
 ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath)
 {
     HW_INITIALIZATION_DATA Data;

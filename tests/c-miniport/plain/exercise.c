@@ -86,7 +86,7 @@ static VOID Machine(PLAIN *Plain)
     PVOID Adapter = NULL, Physical = NULL, Lower = NULL;
     BOOLEAN D3Cold = FALSE;
     KIRQL Irql = 0xFF;
-    ULONG Number = ~0u;
+    STOR_ADDR_BTL8 Unit = { .Type = STOR_ADDRESS_TYPE_BTL8, .Port = 0xFFFF, .AddressLength = STOR_ADDR_BTL8_ADDRESS_LENGTH };
 
     EXPECT(Plain, StorPortConvertPhysicalAddressToUlong64(Address) == 0x123456789);
     EXPECT(Plain, StorPortConvertPhysicalAddressToUlong(Address) == 0x23456789);
@@ -94,7 +94,7 @@ static VOID Machine(PLAIN *Plain)
     EXPECT(Plain, StorPortSetBusDataByOffset(Plain, PCIConfiguration, 0, 0, Written, 0x40, sizeof(Written)) == 2);
     EXPECT(Plain, StorPortGetBusData(Plain, PCIConfiguration, 0, 0, Configuration, sizeof(Configuration)) == 4);
     EXPECT(Plain, StorPortGetCurrentIrql(Plain, &Irql) == STOR_STATUS_SUCCESS && Irql == 0);
-    EXPECT(Plain, StorPortGetSystemPortNumber(Plain, &Number) == STOR_STATUS_SUCCESS && Number != ~0u);
+    EXPECT(Plain, StorPortGetSystemPortNumber(Plain, (PSTOR_ADDRESS)&Unit) == STOR_STATUS_SUCCESS && Unit.Port != 0xFFFF);
     EXPECT(Plain, StorPortDelayExecution(Plain, 10) == STOR_STATUS_SUCCESS);
     EXPECT(Plain, StorPortMarkDumpMemory(Plain, Plain, sizeof(*Plain), 0) == STOR_STATUS_SUCCESS);
     /* What may be missing answers so, and nothing else happens. */

@@ -1,8 +1,11 @@
 //! Processors, groups and nodes; interrupt messages.
 
-use sluice_shim::{platform::OldIrql, storport::status::StorStatus};
+use sluice_shim::{
+    platform::OldIrql,
+    storport::{extended::StorAddressBtl8, status::StorStatus},
+};
 
-use super::Arguments;
+use super::{Arguments, address_at};
 use crate::{
     port::Port,
     types::{GroupAffinity, MessageInformation, ProcessorNumber},
@@ -105,13 +108,19 @@ pub(super) unsafe fn current_index(port: &Port, arguments: &Arguments<'_>) -> St
     unsafe { answer(arguments, 0, Some(u32::from(here.group) * 64 + u32::from(here.number))) }
 }
 
-/// GetSystemPortNumber(PULONG number).
+/// GetSystemPortNumber(STOR_ADDRESS *address): the number goes into the address, whose type must be known.
 ///
 /// # Safety
 /// See [`super::Handler`].
 pub(super) unsafe fn port_number(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let address = arguments.pointer::<StorAddressBtl8>(0);
     // SAFETY: the code's contract.
-    unsafe { answer(arguments, 0, Some(port.services().port_number())) }
+    if unsafe { address_at(address) }.is_none() {
+        return StorStatus::INVALID_PARAMETER;
+    }
+    // SAFETY: as above, and `address_at` has found it aligned.
+    unsafe { (&raw mut (*address).port).write(port.services().port_number() as u16) };
+    StorStatus::SUCCESS
 }
 
 /// GetMessageInterruptInformation(ULONG id, MESSAGE_INTERRUPT_INFORMATION *information).
