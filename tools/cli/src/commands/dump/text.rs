@@ -218,6 +218,7 @@ pub(super) fn map(line: &MapLine) -> String {
     match &line.what {
         Mapping::Hole => format!("{blocks}: hole"),
         Mapping::Lost(lost) => format!("{blocks}: unknown: {}", loss(lost)),
+        Mapping::Chunk(Chunk::LOST, _) => format!("{blocks}: marked as lost"),
         Mapping::Chunk(chunk, found) => format!("{blocks}: chunk {}{}", chunk.0, entry(found)),
     }
 }

@@ -201,6 +201,7 @@ pub(super) fn map(line: &MapLine) -> Value {
             value["kind"] = json!("lost");
             value["lost"] = loss(lost);
         }
+        Mapping::Chunk(Chunk::LOST, _) => value["kind"] = json!("lost"),
         Mapping::Chunk(chunk, found) => {
             value["kind"] = json!("chunk");
             value["chunk"] = json!(chunk.0);
