@@ -47,7 +47,7 @@ impl Volume {
                 self.remap(block, Some(chunk))
             }
             Record::Store { block, chunk, place, tag } => {
-                self.set_entry(chunk, Some(Entry { tag, place, references: 1 }))?;
+                self.set_entry(chunk, Some(Entry { tag, place, references: 1, suspect: false }))?;
                 self.table_size = self.table_size.max(chunk.0 + 1);
                 self.cursor = chunk.0 + 1;
                 self.chunks = self.chunks.saturating_add(1);

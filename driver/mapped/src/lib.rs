@@ -13,6 +13,7 @@
 //!   inspect     structures shown as they lie on the disk, of a volume that need not open
 //!   rebuild     opening with space counted anew, salvage: though the journal goes on in a damaged leaf of the map; repair:
 //!               what can be derived from what is whole; stray: blocks that lead behind the table
+//!   suspect     chunks that have been found damaged, to which no other block is led
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -68,6 +69,7 @@ pub mod seal;
 mod space;
 mod spare;
 mod stray;
+mod suspect;
 pub mod units;
 mod varint;
 mod write;

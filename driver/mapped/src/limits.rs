@@ -33,6 +33,9 @@ pub const IOS: usize = SMALL + LARGE + EXTENT_BUFFERS + FRAMES + 2 + 1 + 1 + DIS
 /// Damaged pages that are remembered until the next request comes: whoever asked for one learns of it before as many
 /// others can have been read, which is once for each buffer.
 pub const BAD_PAGES: usize = 2 * SMALL;
+/// Chunks that were found damaged and are not marked in the table yet: as many as a request has blocks. The index has forgotten
+/// more, too.
+pub const SUSPECTS: usize = REQUEST / BLOCK;
 /// Bytes of the longest request.
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.

@@ -215,6 +215,7 @@ impl Volume {
             for_frames: Line::new(OPS)?,
             waiting: queue(REQUESTS)?,
             bad_pages: queue(limits::BAD_PAGES)?,
+            suspects: queue(limits::SUSPECTS)?,
             ios: several(limits::IOS, || Some(None))?,
             free_ios: numbers(limits::IOS)?,
             out: queue(limits::IOS)?,

@@ -82,8 +82,12 @@ impl Volume {
         self.recovering = false;
         counted?;
         let (report, damaged) = self.examine(disk, None, progress)?;
+        let marked = self.mark_damaged(disk, &damaged)?;
         let twins = self.find_twins(disk, &damaged)?;
         if twins.is_empty() {
+            if marked {
+                self.checkpoint_now(disk)?;
+            }
             return Ok(report);
         }
         self.lead_to_twins(disk, &twins, repaired)?;
@@ -184,7 +188,7 @@ impl Volume {
         let (key, at) = of_segment(segment);
         self.page(key)?;
         let place = Place { address: self.layout.segment_start(segment), length: 1, kind: Kind::Plain };
-        self.set_entry(chunk, Some(Entry { tag: Tag::default(), place, references }))?;
+        self.set_entry(chunk, Some(Entry { tag: Tag::default(), place, references, suspect: true }))?;
         let frame = self.page_to_change(key)?;
         self.space.add(segment, 1, false);
         leaf::set_space(self.cache.page_mut(frame), at, self.space.live_in(segment));

@@ -223,6 +223,7 @@ fn entry(value: &mut Value, found: &Result<Option<Entry>, Loss>) {
             let mut value = place(&entry.place);
             value["references"] = json!(entry.references);
             value["tag"] = tag(&entry.tag);
+            value["found_damaged"] = json!(entry.suspect);
             value
         }
         _ => Value::Null,
