@@ -250,6 +250,11 @@ impl Slots {
         Some(all)
     }
 
+    /// The memory that SRB extensions lie in.
+    pub(crate) fn extensions(&self) -> Option<&Dma> {
+        self.extensions.as_ref()
+    }
+
     fn make(&self, index: usize, list: usize) {
         // SAFETY: `new` has allocated room for `count` of each.
         let (place, extension, scatter) = unsafe {

@@ -13,7 +13,8 @@ use crate::{
     command::EX_DATA,
     faults::count,
     port::Port,
-    slots::Slot,
+    services::Dma,
+    slots::{Slot, Slots},
     types::{ScatterElement, ScatterHead},
 };
 
@@ -121,10 +122,23 @@ impl Port {
                 return (0, 0);
             }
         };
-        match self.services().physical_address(address, most) {
+        let own = self.address_for_device(address as usize);
+        match own.or_else(|| self.services().physical_address(address, most)) {
             Some((physical, run)) => (physical, u32::try_from(run.min(most)).unwrap_or(u32::MAX)),
             None => (0, 0),
         }
+    }
+
+    /// Where the device finds memory that was allocated for it, and how many bytes follow in one piece.
+    fn address_for_device(&self, address: usize) -> Option<(u64, usize)> {
+        let inside = |dma: Dma| {
+            let offset = address.checked_sub(dma.address.as_ptr() as usize)?;
+            let rest = dma.request.bytes.checked_sub(offset).filter(|rest| *rest > 0)?;
+            Some((dma.physical + offset as u64, rest))
+        };
+        let extensions = self.slots().and_then(Slots::extensions);
+        let own = [self.uncached(), extensions].into_iter().flatten().copied().find_map(inside);
+        own.or_else(|| self.dma_piece_with(address).and_then(inside))
     }
 
     /// How many bytes from `address` on are memory that a miniport may ask about.

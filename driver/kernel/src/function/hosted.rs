@@ -46,7 +46,7 @@ impl Hosted {
         let hosted = match kind {
             Kind::Ram => Self::Ram(ram(&fdo.settings(at))),
             Kind::Virtio => Self::Virtio(virtio::Hosted::start(fdo, resources, at)?),
-            Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, at)?),
+            Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, resources, at)?),
         };
         Ok(Box::write(place, hosted))
     }
@@ -107,14 +107,19 @@ impl Hosted {
 
     /// Whether its resources can be moved.
     pub(crate) fn can_move(&self) -> bool {
-        !matches!(self, Self::Virtio(_))
+        match self {
+            Self::Ram(_) => true,
+            Self::Virtio(_) => false,
+            Self::Linked(port) => port.can_move(),
+        }
     }
 
     /// Whether it can go on with these resources.
     pub(crate) fn has(&self, resources: &Resources) -> bool {
         match self {
             Self::Virtio(virtio) => virtio.has(resources),
-            Self::Ram(_) | Self::Linked(_) => true,
+            Self::Ram(_) => true,
+            Self::Linked(port) => port.has(resources),
         }
     }
 

@@ -13,6 +13,7 @@ mod mapped;
 mod miniport;
 mod policy;
 pub(crate) mod stages;
+pub(crate) mod torture;
 pub(crate) mod virtio;
 
 use crate::{disk::Disk, report};
