@@ -329,6 +329,12 @@ pub unsafe trait Services: Sync {
     /// at most `length`). `None` if the memory is not there or not locked. Up to DISPATCH_LEVEL.
     fn physical_address(&self, address: *const c_void, length: usize) -> Option<(u64, usize)>;
 
+    /// Whether the device, if its addresses have 64 bits (`wide`) or 32, finds all memory where it lies: data goes to it without
+    /// being copied. PASSIVE_LEVEL.
+    fn finds_memory(&self, _wide: bool) -> bool {
+        true
+    }
+
     /// Maps `bytes` of a BAR (bus address `start`), which the adapter has. PASSIVE_LEVEL.
     fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping>;
 

@@ -202,7 +202,14 @@ unsafe impl Services for Inner {
         if let Some(found) = lock(&self.blocks).physical_of(address) {
             return Some(found);
         }
+        if lock(&self.hardware).translated {
+            return None;
+        }
         Some((dma::ordinary(address as usize), dma::rest_of_page(address as usize).min(length)))
+    }
+
+    fn finds_memory(&self, _wide: bool) -> bool {
+        !lock(&self.hardware).translated
     }
 
     fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping> {

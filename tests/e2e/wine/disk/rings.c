@@ -1,7 +1,8 @@
 /* The adapter that the C miniport `plain` drives (tests/c-miniport/plain/adapter.h
  * says what lies in its registers and rings; this file has its own words for
  * it): the device's side. By its revision:
- *   0: a line; 1: one queue and its message; 2: two queues, two messages. */
+ *   0: a line; 1: one queue and its message; 2: two queues, two messages;
+ *   3: a line, and DMA that is translated. */
 #include "pci.h"
 
 #define MOST 4
@@ -131,7 +132,8 @@ static void work(void)
 static void make(const WCHAR *hardware)
 {
     WCHAR revision = hardware[27]; /* PCI\VEN_534C&DEV_5543&REV_0n */
-    pci.messages = revision - '0';
+    pci.messages = revision == '3' ? 0 : revision - '0';
+    pci.translated = revision == '3';
     card.queues = revision == '1' ? 1 : 2;
     *(ULONG *)pci.space = 0x5543534c;
     pci.space[8] = (UCHAR)(revision - '0');

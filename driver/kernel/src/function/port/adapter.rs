@@ -213,7 +213,7 @@ impl Hosted {
         resources: Resources,
         at: Passive<'_>,
     ) -> Result<Self, NTSTATUS> {
-        let hardware = Hardware::of(fdo, resources, !linked.registration.is_virtual(), at)?;
+        let hardware = Hardware::of(fdo, resources, at)?;
         let host = try_box(Host::new(linked, fdo, hardware)).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
         // SAFETY: boxed, so it stays where it is; dropped after port, DPC, timer and thread, which alone use it.
         let borrowed: &'static Host = unsafe { NonNull::from(&*host).as_ref() };

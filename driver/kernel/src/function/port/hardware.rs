@@ -2,8 +2,9 @@
 //! for one that the root bus made up, nothing of these.
 //!
 //! **Memory for devices.** Common buffers come from the device's DMA adapter, which knows where the device finds them.
-//! Everything else is given to it where it lies, by physical address. Where anything translates on the way (DMA remapping, a
-//! machine whose memory is encrypted) it would not find that, and its adapter is refused.
+//! Everything else is given to it where it lies, by physical address, if it has addresses of 64 bits and nothing translates
+//! on the way (DMA remapping, a machine whose memory is encrypted). If not, the port copies all data through memory of the
+//! first kind, and nothing else has an address.
 
 use core::ptr::{self, NonNull};
 
@@ -12,7 +13,6 @@ use sluice_port::services::{BusPlace, Dma, DmaRequest, Mapping};
 use sluice_shim::storport::configuration::AccessRange;
 use wdk_sys::{
     DEVICE_REGISTRY_PROPERTY as registered, NTSTATUS, PHYSICAL_ADDRESS, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_NOT_SUPPORTED,
     ntddk::{MmAllocateContiguousMemorySpecifyCache, MmFreeContiguousMemorySpecifyCache},
 };
 
@@ -47,26 +47,23 @@ pub(super) struct Hardware {
 struct DmaAdapters {
     wide: DmaAdapter,
     narrow: DmaAdapter,
+    /// The device finds memory at physical addresses.
+    is_direct: bool,
 }
 
 impl Hardware {
-    /// Looks at what is there. `needs_memory`: the miniport's device reaches memory by itself.
+    /// Looks at what is there.
     ///
     /// # Errors
-    /// STATUS_INSUFFICIENT_RESOURCES; STATUS_NOT_SUPPORTED for a device that does not find memory at physical addresses.
-    pub(super) fn of(
-        fdo: &Fdo,
-        resources: Resources,
-        needs_memory: bool,
-        at: Passive<'_>,
-    ) -> Result<Self, NTSTATUS> {
+    /// STATUS_INSUFFICIENT_RESOURCES.
+    pub(super) fn of(fdo: &Fdo, resources: Resources, at: Passive<'_>) -> Result<Self, NTSTATUS> {
         // SAFETY: attached.
         let bus = match unsafe { Bus::of(fdo.lower(), at) } {
             Ok(bus) => Some(bus),
             Err(STATUS_INSUFFICIENT_RESOURCES) => return Err(STATUS_INSUFFICIENT_RESOURCES),
             Err(_) => None, // a device that is on no such bus
         };
-        let dma = if bus.is_some() { Some(DmaAdapters::of(fdo, needs_memory, at)?) } else { None };
+        let dma = if bus.is_some() { Some(DmaAdapters::of(fdo, at)?) } else { None };
         let interrupts = Interrupts::new(resources.interrupt().map(|interrupt| interrupt.irql))?;
         let place = place(fdo, &resources, bus.is_some(), at);
         Ok(Self { resources, interrupts, bus, place, dma })
@@ -130,11 +127,27 @@ impl Hardware {
         }
     }
 
+    /// See [`sluice_port::services::Services::finds_memory`].
+    pub(super) fn finds_memory(&self, wide: bool) -> bool {
+        self.dma.as_ref().is_none_or(|adapters| adapters.is_direct && wide)
+    }
+
+    /// See [`sluice_port::services::Services::physical_address`].
+    pub(super) fn physical_address(&self, address: usize, length: usize) -> Option<(u64, usize)> {
+        if self.dma.as_ref().is_some_and(|adapters| !adapters.is_direct) {
+            return None;
+        }
+        let found = physical(address)?;
+        (length > 0).then_some((found, (PAGE - address % PAGE).min(length)))
+    }
+
     /// Memory for the device.
     pub(super) fn allocate(&self, request: &DmaRequest, at: Passive<'_>) -> Option<Dma> {
         let bytes = request.bytes.checked_next_multiple_of(PAGE)?;
         let (address, physical) = match self.common(request) {
             Some(adapter) => adapter.allocate(u32::try_from(bytes).ok()?, request.caching != 0, at)?,
+            // At a physical address, which is then the device's.
+            None if self.dma.as_ref().is_some_and(|adapters| !adapters.is_direct) => return None,
             None => contiguous(bytes, request)?,
         };
         Some(Dma { address, physical, request: *request })
@@ -173,16 +186,16 @@ impl Hardware {
 }
 
 impl DmaAdapters {
-    fn of(fdo: &Fdo, needs_memory: bool, at: Passive<'_>) -> Result<Self, NTSTATUS> {
+    fn of(fdo: &Fdo, at: Passive<'_>) -> Result<Self, NTSTATUS> {
         let adapter = |wide| {
             // SAFETY: attached; the physical device is there as long as the adapter.
             unsafe { DmaAdapter::of(fdo.pdo, MAX_TRANSFER, wide, at) }.ok_or(STATUS_INSUFFICIENT_RESOURCES)
         };
-        let adapters = Self { wide: adapter(true)?, narrow: adapter(false)? };
+        let (wide, narrow) = (adapter(true)?, adapter(false)?);
         // SAFETY: as above.
         let sample = unsafe { CommonBuffer::new(fdo.pdo, PAGE as u32, MAX_TRANSFER, at) };
         let is_direct = sample.ok_or(STATUS_INSUFFICIENT_RESOURCES)?.is_direct();
-        if needs_memory && !is_direct { Err(STATUS_NOT_SUPPORTED) } else { Ok(adapters) }
+        Ok(Self { wide, narrow, is_direct })
     }
 }
 

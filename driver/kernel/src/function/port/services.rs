@@ -17,9 +17,7 @@ use sluice_shim::{
 use wdk_sys::PHYSICAL_ADDRESS;
 
 use super::{adapter::Host, registry, system::Kernel};
-use crate::nt::{dma, irql::Passive};
-
-const PAGE: usize = 4096;
+use crate::nt::irql::Passive;
 
 /// For what the port calls at PASSIVE_LEVEL.
 const fn passive() -> Passive<'static> {
@@ -89,9 +87,11 @@ unsafe impl Services for Host {
     }
 
     fn physical_address(&self, address: *const c_void, length: usize) -> Option<(u64, usize)> {
-        let found = dma::physical(address.addr())?;
-        let rest = PAGE - address.addr() % PAGE;
-        (length > 0).then_some((found, rest.min(length)))
+        self.hardware.physical_address(address.addr(), length)
+    }
+
+    fn finds_memory(&self, wide: bool) -> bool {
+        self.hardware.finds_memory(wide)
     }
 
     fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping> {

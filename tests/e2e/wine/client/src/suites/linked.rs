@@ -33,11 +33,17 @@ struct Hardware {
     channels: u32,
 }
 
-const HARDWARE: [Hardware; 4] = [
+const HARDWARE: [Hardware; 5] = [
     Hardware { name: "no device", id: "Root\\SluiceTestMiniport", messages: None, channels: 1 },
     Hardware { name: "a line", id: "PCI\\VEN_534C&DEV_5543&REV_00", messages: Some(0), channels: 1 },
     Hardware { name: "one message", id: "PCI\\VEN_534C&DEV_5543&REV_01", messages: Some(1), channels: 1 },
     Hardware { name: "two messages", id: "PCI\\VEN_534C&DEV_5543&REV_02", messages: Some(2), channels: 2 },
+    Hardware {
+        name: "a line, and memory by other addresses",
+        id: "PCI\\VEN_534C&DEV_5543&REV_03",
+        messages: Some(0),
+        channels: 1,
+    },
 ];
 
 /// `miniport`: the file of the driver in `C:\\drv`.
