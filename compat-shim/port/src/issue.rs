@@ -112,6 +112,7 @@ impl Port {
             0 | u32::MAX => 0,
             seconds => self.system().now().saturating_add(u64::from(seconds) * 1_000_000),
         };
+        self.copy_in(slot);
         slot.deadline.store(deadline, Release);
     }
 

@@ -45,6 +45,7 @@ pub mod unit;
 
 mod completion;
 mod control;
+mod copies;
 mod dpcs;
 mod extension;
 mod flow;

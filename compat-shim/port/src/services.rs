@@ -182,6 +182,17 @@ pub struct Dma {
     pub request: DmaRequest,
 }
 
+/// A part of an address range of the adapter's, as its miniport reaches it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// Where; of ports the number of the first.
+    pub address: NonNull<c_void>,
+    /// Length.
+    pub bytes: u32,
+    /// It is ports.
+    pub in_io_space: bool,
+}
+
 /// Where a value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryKey<'a> {
@@ -318,14 +329,20 @@ pub unsafe trait Services: Sync {
     /// at most `length`). `None` if the memory is not there or not locked. Up to DISPATCH_LEVEL.
     fn physical_address(&self, address: *const c_void, length: usize) -> Option<(u64, usize)>;
 
-    /// Maps `bytes` of a BAR (bus address `start`). PASSIVE_LEVEL.
-    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<NonNull<c_void>>;
+    /// Whether the device, if its addresses have 64 bits (`wide`) or 32, finds all memory where it lies: data goes to it without
+    /// being copied. PASSIVE_LEVEL.
+    fn finds_memory(&self, _wide: bool) -> bool {
+        true
+    }
+
+    /// Maps `bytes` of a BAR (bus address `start`), which the adapter has. PASSIVE_LEVEL.
+    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping>;
 
     /// Ends the mapping. PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// `address` comes from `map` and is not used any more.
-    unsafe fn unmap(&self, address: NonNull<c_void>);
+    /// `mapping` comes from `map` and is not used any more.
+    unsafe fn unmap(&self, mapping: &Mapping);
 
     /// Reads the adapter's bus configuration space; answers how many bytes. Up to DISPATCH_LEVEL.
     fn read_bus_data(&self, offset: u32, data: &mut [u8]) -> u32;

@@ -18,7 +18,8 @@ expect that answer from, since it is StorPort's own on versions that lack them.
 What a miniport may notice:
 
 - SRBs have mapped data whatever `MapBuffers` says; scatter lists are made when they are asked for.
-- One transfer has at most 1 MiB; an adapter has at most 1023 requests at once.
+- One transfer has at most 1 MiB; an adapter has at most 1023 requests at once. Where its device does not find data where it
+  lies, the miniport sees a copy in its SRB, of at most 64 KiB, and has at most 32 requests at once.
 - DPC redirection, message ranges and the like are granted, and DPCs run where the host's DPC runs. Locality by groups
   (`STOR_PERF_ADV_CONFIG_LOCALITY`) is not granted. Channels are chosen by the number of the processor.
 - Work items of one adapter run one after another.
