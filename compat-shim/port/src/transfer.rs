@@ -3,7 +3,7 @@
 use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbKind, StorageRequestBlock,
+    ScsiRequestBlock, SrbFlags, SrbKind, StorageRequestBlock,
     extended::{SrbExDataCdb, data_type},
     srb::Address,
     status::StorStatus,
@@ -19,7 +19,7 @@ use crate::{
 
 impl Port {
     /// The slot of an SRB that a miniport asks about; it must have it.
-    fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
+    pub(crate) fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
         let slot = self.slots().and_then(|slots| slots.of_srb(srb)).filter(|slot| slot.is_out());
         if slot.is_none() {
             count(&self.faults().argument);
@@ -28,7 +28,7 @@ impl Port {
     }
 
     /// A slot's data, as its origin has named it: the miniport may have written anything over its own SRB by now.
-    fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
+    pub(crate) fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
         let origin = slot.origin()?.srb.as_ptr().cast::<u8>();
         let (buffer, length) = match self.kind() {
             SrbKind::Legacy => (
@@ -185,6 +185,19 @@ impl Port {
         };
         let found = self.slots().and_then(|slots| slots.iter().find(is_it));
         found.map_or(ptr::null_mut(), |slot| slot.srb().cast())
+    }
+
+    /// How long an SRB's data is, and whether the device is to have it.
+    pub(crate) fn transfer_of(&self, srb: *const c_void) -> Option<(u32, bool)> {
+        let slot = self.slot_with(srb)?;
+        let length = self.data_of(slot).map_or(0, |(_, length)| length);
+        let offset = match self.kind() {
+            SrbKind::Legacy => offset_of!(ScsiRequestBlock, srb_flags),
+            SrbKind::Extended => offset_of!(StorageRequestBlock, srb_flags),
+        };
+        // SAFETY: a field of the origin's SRB, as in `data_of`.
+        let flags = unsafe { slot.origin()?.srb.as_ptr().cast::<u8>().add(offset).cast::<u32>().read() };
+        Some((length, flags & SrbFlags::DATA_OUT.0 != 0))
     }
 
     /// Whether the miniport has this SRB; counted if not.
