@@ -26,7 +26,7 @@
 //!   configuration  PORT_CONFIGURATION_INFORMATION            completion  what comes back
 //!   extension      the device extension and its header       recovery    time-outs, resets, retries
 //!   slots, unit    requests and units                        command     SRBs of the host's own
-//!   locks, dpcs, timers, work, memory, transfer, wmi         what the exports of the same groups do
+//!   locks, dpcs, timers, work, memory, mdl, transfer, wmi    what the exports of the same groups do
 //! ```
 #![no_std]
 
@@ -51,6 +51,7 @@ mod extension;
 mod flow;
 mod issue;
 mod locks;
+mod mdl;
 mod memory;
 mod performance;
 mod recovery;

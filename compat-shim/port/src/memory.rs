@@ -86,6 +86,7 @@ pub(crate) enum Kind {
     Timer,
     Worker,
     Registry,
+    Mdl,
     /// A mapping of an address range.
     Mapping,
 }
@@ -344,6 +345,14 @@ impl Port {
             let offset = address.checked_sub(piece.address as usize)?;
             bytes.checked_sub(offset).filter(|rest| *rest > 0)
         })
+    }
+
+    /// How large the piece of `kind` is that begins there.
+    pub(crate) fn piece_room(&self, kind: Kind, address: *const c_void) -> Option<usize> {
+        self.may_look()?;
+        let pieces = self.pieces().lock(self.system());
+        let is_it = |piece: &&Header| piece.kind == kind && ptr::eq(piece.address, address.cast());
+        pieces.iter().find(is_it)?.bytes.checked_sub(size_of::<Header>())
     }
 
     /// The miniport's DMA memory that has this bus address.

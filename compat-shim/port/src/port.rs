@@ -142,6 +142,8 @@ pub struct Port {
     work: Work,
     locks: Locks,
     pieces: PieceList,
+    /// For the miniport's singly linked lists.
+    lists: Guarded<()>,
     faults: Faults,
 }
 
@@ -224,6 +226,7 @@ impl Port {
             work: work::none(),
             locks: Locks::new(),
             pieces: Guarded::new(Pieces::new()),
+            lists: Guarded::new(()),
             faults: Faults::new(),
         };
         // SAFETY: room for a port, aligned to 16.
@@ -656,6 +659,7 @@ macro_rules! parts {
 }
 
 parts! {
+    lists: Guarded<()>,
     gate: Gate,
     outstanding: AtomicU32,
     starting: AtomicU32,

@@ -11,7 +11,7 @@ use sluice_shim::{
     storport::{configuration::AccessRange, srb::Address},
 };
 
-use crate::{port::Port, registration::Registration, status::NtStatus};
+use crate::{port::Port, registration::Registration, status::NtStatus, types::WatchdogInformation};
 
 /// PASSIVE_LEVEL: may wait.
 pub const PASSIVE_LEVEL: u8 = 0;
@@ -91,6 +91,11 @@ pub unsafe trait System: Sync {
 
     /// A monotonic counter and its frequency in Hz. Any IRQL.
     fn performance_counter(&self) -> (i64, i64);
+
+    /// What the watchdog of DPCs allows (KeQueryDpcWatchdogInformation); `None` if it cannot be said. DISPATCH_LEVEL.
+    fn watchdog(&self) -> Option<WatchdogInformation> {
+        None
+    }
 
     /// Microseconds since some moment in the past; monotonic. Any IRQL.
     fn now(&self) -> u64;

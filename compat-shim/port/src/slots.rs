@@ -17,7 +17,8 @@ use core::{
 use sluice_shim::storport::SrbStorage;
 
 use crate::{
-    memory::Block,
+    mdl::REQUEST_ROOM,
+    memory::{Block, TAG},
     services::{Dma, DmaRequest, Services},
     types::{ScatterElement, ScatterHead},
     unit::LogicalUnit,
@@ -74,6 +75,9 @@ pub(crate) struct Slot {
     pub(crate) waits: AtomicU32,
     /// Whether its scatter list has been made.
     pub(crate) scattered: AtomicBool,
+    /// Whether its MDL has been made, and the memory of that, if it has ever had one.
+    pub(crate) mapped: AtomicBool,
+    pub(crate) mdl: AtomicPtr<c_void>,
     /// Whether it was given up when it came back, so that it only has to be freed.
     pub(crate) is_late: AtomicBool,
     is_command: AtomicBool,
@@ -287,6 +291,8 @@ impl Slots {
             retries: AtomicU32::new(0),
             waits: AtomicU32::new(0),
             scattered: AtomicBool::new(false),
+            mapped: AtomicBool::new(false),
+            mdl: AtomicPtr::new(ptr::null_mut()),
             is_late: AtomicBool::new(false),
             is_command: AtomicBool::new(false),
             origin: AtomicPtr::new(ptr::null_mut()),
@@ -387,6 +393,12 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
+        for slot in self.iter() {
+            if let Some(mdl) = NonNull::new(slot.mdl.load(Acquire)) {
+                // SAFETY: allocated by `Port::original_mdl`; nobody has a request any more when the port goes.
+                unsafe { self.services.system().free(mdl.cast(), REQUEST_ROOM, TAG) };
+            }
+        }
         for dma in self.for_device().into_iter().flatten() {
             // SAFETY: allocated in `new`; the miniport and its device have stopped when its port goes.
             unsafe { self.services.free_dma(dma) };

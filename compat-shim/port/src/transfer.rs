@@ -1,9 +1,9 @@
 //! Where a request's data lies: scatter lists and address translation.
 
-use core::{ffi::c_void, ptr, sync::atomic::Ordering::Relaxed};
+use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbKind,
+    ScsiRequestBlock, SrbFlags, SrbKind, StorageRequestBlock,
     extended::{SrbExDataCdb, data_type},
     srb::Address,
     status::StorStatus,
@@ -20,7 +20,7 @@ use crate::{
 
 impl Port {
     /// The slot of an SRB that a miniport asks about; it must have it.
-    fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
+    pub(crate) fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
         let slot = self.slots().and_then(|slots| slots.of_srb(srb)).filter(|slot| slot.is_out());
         if slot.is_none() {
             count(&self.faults().argument);
@@ -29,7 +29,7 @@ impl Port {
     }
 
     /// A slot's data, as its origin has named it (or its copy): the miniport may have written anything over its own SRB by now.
-    fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
+    pub(crate) fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
         let origin = slot.origin()?.srb.as_ptr();
         // SAFETY: the origin's SRB, which stays until it is given back; the slot is out.
         let (buffer, length) = unsafe { self.buffer_of(origin) };
@@ -201,6 +201,19 @@ impl Port {
         };
         let found = self.slots().and_then(|slots| slots.iter().find(is_it));
         found.map_or(ptr::null_mut(), |slot| slot.srb().cast())
+    }
+
+    /// How long an SRB's data is, and whether the device is to have it.
+    pub(crate) fn transfer_of(&self, srb: *const c_void) -> Option<(u32, bool)> {
+        let slot = self.slot_with(srb)?;
+        let length = self.data_of(slot).map_or(0, |(_, length)| length);
+        let offset = match self.kind() {
+            SrbKind::Legacy => offset_of!(ScsiRequestBlock, srb_flags),
+            SrbKind::Extended => offset_of!(StorageRequestBlock, srb_flags),
+        };
+        // SAFETY: a field of the origin's SRB, as in `data_of`.
+        let flags = unsafe { slot.origin()?.srb.as_ptr().cast::<u8>().add(offset).cast::<u32>().read() };
+        Some((length, flags & SrbFlags::DATA_OUT.0 != 0))
     }
 
     /// Whether the miniport has this SRB; counted if not.
