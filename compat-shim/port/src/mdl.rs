@@ -132,12 +132,9 @@ impl Port {
         for page in 0..pages(address as usize, bytes) {
             let here = address.wrapping_byte_add(done);
             let rest = PAGE - here as usize % PAGE;
-            let (physical, _) = self
-                .services()
-                .physical_address(here, rest.min(bytes - done))
-                .ok_or(StorStatus::INVALID_PARAMETER)?;
+            let number = self.services().system().page_of(here).ok_or(StorStatus::INVALID_PARAMETER)?;
             // SAFETY: room for that many.
-            unsafe { numbers.add(page).write(physical as usize / PAGE) };
+            unsafe { numbers.add(page).write(number) };
             done += rest.min(bytes - done);
         }
         // SAFETY: as above.

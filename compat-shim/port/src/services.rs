@@ -58,6 +58,10 @@ pub unsafe trait System: Sync {
     /// `memory` comes from `allocate` with the same `bytes` and `tag`, and nobody uses it any more.
     unsafe fn free(&self, memory: NonNull<u8>, bytes: usize, tag: u32);
 
+    /// The number of the physical page in which memory that is not paged out lies, as MDLs have it: the processor's, whatever
+    /// devices find there. Any IRQL.
+    fn page_of(&self, address: *const c_void) -> Option<usize>;
+
     /// Takes a spin lock. Up to DISPATCH_LEVEL; DISPATCH_LEVEL until released.
     fn acquire(&self, lock: &LockWord) -> OldIrql;
 

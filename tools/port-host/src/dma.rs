@@ -6,7 +6,7 @@ use sluice_port::services::{Dma, DmaRequest, System};
 
 use crate::system::host;
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 /// Where made-up addresses of ordinary memory begin; below are those of memory allocated for devices.
 const ORDINARY: u64 = 1 << 56;
 /// Where the latter begin.

@@ -25,7 +25,7 @@ use sluice_port::{
 };
 use sluice_shim::platform::{LockWord, OldIrql};
 
-use crate::irql;
+use crate::{dma, irql};
 
 /// A lock that is not had after so long is a deadlock.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,6 +135,10 @@ unsafe impl System for Host {
         let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         registered.push((driver as usize, registration));
         NtStatus::SUCCESS
+    }
+
+    fn page_of(&self, address: *const c_void) -> Option<usize> {
+        Some(dma::ordinary(address as usize) as usize / dma::PAGE as usize)
     }
 
     fn allocate(&self, bytes: usize, _tag: u32) -> Option<NonNull<u8>> {

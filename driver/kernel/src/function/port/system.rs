@@ -20,7 +20,10 @@ use wdk_sys::{
 };
 
 use super::linked;
-use crate::{nt::irql, platform::now};
+use crate::{
+    nt::{dma, irql},
+    platform::now,
+};
 
 unsafe extern "C" {
     // In the WDK these are inline code; the kernel exports them as well.
@@ -64,6 +67,10 @@ unsafe impl System for Kernel {
             // SAFETY: the caller's contract: allocated with this layout.
             unsafe { dealloc(memory.as_ptr(), layout) };
         }
+    }
+
+    fn page_of(&self, address: *const c_void) -> Option<usize> {
+        Some(dma::physical(address.addr())? as usize / PAGE)
     }
 
     fn acquire(&self, lock: &LockWord) -> OldIrql {
