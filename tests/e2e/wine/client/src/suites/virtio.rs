@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use super::adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, starves, text};
+use super::adapter::{OWN, PASS_THROUGH, Starved, hammer, one_unit, passed, ran, starves, text};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -26,7 +26,7 @@ pub(crate) fn run(adapter: &Adapter) {
 
 /// Each allocation of its life fails in turn: pool, mappings, DMA, the interrupt.
 pub(crate) fn starve(adapter: &Adapter, most: u32) {
-    starves(adapter, MODERN, 1, most);
+    starves(adapter, &Starved { service: "sluice", hardware: MODERN, units: 1, left: OWN }, most);
 }
 
 fn start(adapter: &Adapter, hardware: &str) -> Result<Disk, Error> {
