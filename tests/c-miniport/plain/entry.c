@@ -5,6 +5,7 @@ sp_DRIVER_INITIALIZE DriverEntry;
 ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath)
 {
     HW_INITIALIZATION_DATA Data;
+    ULONG Status;
 
     RtlZeroMemory(&Data, sizeof(Data));
     Data.HwInitializationDataSize = sizeof(Data);
@@ -32,7 +33,13 @@ ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath)
 #else
     Data.SrbTypeFlags = SRB_TYPE_FLAG_SCSI_REQUEST_BLOCK;
 #endif
-    return StorPortInitialize(DriverObject, RegistryPath, &Data, NULL);
+    Status = StorPortInitialize(DriverObject, RegistryPath, &Data, NULL);
+    if (Status >= 0x80000000)
+        return Status;
+    /* The disk in memory is on no bus: its adapters are found with another context. */
+    Data.AdapterInterfaceType = Internal;
+    Data.NumberOfAccessRanges = 0;
+    return StorPortInitialize(DriverObject, RegistryPath, &Data, PLAIN_NO_BUS);
 }
 
 /* A number from the adapter's parameters, or Default where there is none. */
@@ -123,11 +130,12 @@ ULONG NTAPI PlainFindAdapter(PVOID DeviceExtension, PVOID HwContext, PVOID BusIn
     PLAIN *Plain = DeviceExtension;
     ULONG Queue;
 
-    UNREFERENCED_PARAMETER(HwContext);
     UNREFERENCED_PARAMETER(BusInformation);
     UNREFERENCED_PARAMETER(ArgumentString);
     *Again = FALSE;
     COUNT(Plain, FindAdapter);
+    if ((HwContext == PLAIN_NO_BUS) != (Config->AdapterInterfaceType == Internal))
+        COUNT(Plain, Failures);
 
     Config->MaximumTransferLength = (ADAPTER_SEGMENTS - 1) * PAGE_SIZE;
     Config->NumberOfPhysicalBreaks = ADAPTER_SEGMENTS - 1;

@@ -20,6 +20,7 @@
 #include "disk.h"
 
 #define PLAIN_TAG 0x6E6C5053
+#define PLAIN_NO_BUS ((PVOID)1)
 
 typedef struct {
     LIST_ENTRY Link;

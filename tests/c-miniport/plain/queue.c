@@ -220,6 +220,7 @@ static BOOLEAN NTAPI ForgetRing(PVOID HwDeviceExtension, PVOID Context)
     QUEUE *Queue = Context;
 
     COUNT(Plain, Synchronized);
+    StorPortLogError(Plain, NULL, 0, 0, 0, SP_REQUEST_TIMEOUT, 8);
     Queue->Seen = Queue->Submitted = 0;
     Queue->Ring->Completed = 0;
     StorPortWriteRegisterUlong(Plain, Doorbell(Plain, Queue), 0);

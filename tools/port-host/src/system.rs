@@ -87,6 +87,8 @@ pub unsafe fn load(
     let status = NtStatus(unsafe { driver_entry(driver as *mut c_void, driver as *mut c_void) });
     let mut registered = host.registered.lock().unwrap_or_else(PoisonError::into_inner);
     let found = registered.iter().position(|(of, _)| *of == driver).map(|at| registered.remove(at).1);
+    // What it has registered for other buses: the adapters here are all on one.
+    registered.retain(|(of, _)| *of != driver);
     status.ok()?;
     found.ok_or(NtStatus::DEVICE_NOT_READY)
 }

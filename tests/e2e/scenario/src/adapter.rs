@@ -49,7 +49,11 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
     let session = Session::start(bench, report)?;
     let most = format!("most={}", if long { LONG } else { SHORT });
     run(&session, report, "starve", std::slice::from_ref(&most))?;
-    run(&session, report, "virtio-starve", &[most])?;
+    run(&session, report, "virtio-starve", std::slice::from_ref(&most))?;
+    let miniports = bench.miniports()?;
+    if let Some(miniport) = miniports.iter().find(|name| name.starts_with("plain")) {
+        run(&session, report, "linked-starve", &[format!("miniport={miniport}"), most])?;
+    }
     session.stop(report)
 }
 

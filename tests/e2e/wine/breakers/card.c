@@ -93,6 +93,9 @@ int virtue_card(void)
         if (last != 0x12 + 0x200 + messages) return __LINE__;
         *(volatile ULONG *)(registers + 0x14) = 0x10000;
         if (last != 0x14 + 0x400 + 0x10000) return __LINE__;
+        *(volatile ULONG64 *)(registers + 0x18) = 0x500000003; /* two of 32 bits, the upper half last */
+        if (last != 0x1c + 0x400 + 5) return __LINE__;
+        if (*(volatile ULONG64 *)(registers + 0x18) != 0x04abcd1c04abcd18) return __LINE__;
         interrupts = 0;
         if (verifier_card_interrupt(2)) return __LINE__;
         if (!NT_SUCCESS(connect(&p, &connection))) return __LINE__;

@@ -241,7 +241,7 @@ static DMA_ADAPTER dma = { .Version = 1, .Size = sizeof dma, .DmaOperations = &o
 PDMA_ADAPTER EXPORT(IoGetDmaAdapter)(DEVICE_OBJECT *pdo, DEVICE_DESCRIPTION *d, ULONG *registers)
 {
     irql_at_most(PASSIVE_LEVEL, "IoGetDmaAdapter", CALLER);
-    if (!the.present || pdo != the.pdo || !d->Master || !d->ScatterGather || !d->Dma32BitAddresses || d->InterfaceType != PCIBus || !d->MaximumLength) {
+    if (!the.present || pdo != the.pdo || !d->Master || !d->ScatterGather || !(d->Dma32BitAddresses || d->Dma64BitAddresses) || d->InterfaceType != PCIBus || !d->MaximumLength) {
         violation("card.dma", CALLER, "IoGetDmaAdapter for what is no bus master on PCI, or not the card");
         return NULL;
     }

@@ -69,7 +69,7 @@ void callout_leave(callout *c, const char *what);
 /* ---- the log (report.c) ---- */
 extern verifier_options options;
 static inline ULONG stuck_ms(void) { return options.stuck_ms ? options.stuck_ms : 10000; }
-typedef struct totals { LONG violations, allocations, injected, forced_pending, irps; } totals;
+typedef struct totals { LONG violations, allocations, injected, forced_pending, irps, logged; } totals;
 extern totals counted;
 void violation(const char *rule, void *caller, const char *format, ...) __attribute__((format(printf, 3, 4)));
 BOOLEAN same_name(const char *a, const char *b);

@@ -92,3 +92,28 @@ void object_forget_owner(driver *d)
             if (o->owner == d) o->owner = NULL;
     unlock_all();
 }
+
+/* ---- entries of the event log: counted, and gone ---- */
+
+PVOID EXPORT(IoAllocateErrorLogEntry)(PVOID device, UCHAR size)
+{
+    irql_at_most(DISPATCH_LEVEL, "IoAllocateErrorLogEntry", CALLER);
+    if (size < sizeof(IO_ERROR_LOG_PACKET) || size > ERROR_LOG_MAXIMUM_SIZE) return NULL;
+    if (inject_failure(VERIFIER_FAIL_POOL, CALLER)) return NULL;
+    return block_alloc(size, 'rEoI', FALSE, TRUE, CALLER);
+}
+
+void EXPORT(IoWriteErrorLogEntry)(PVOID entry)
+{
+    block *b = block_at(entry);
+    IO_ERROR_LOG_PACKET *packet = entry;
+    irql_at_most(DISPATCH_LEVEL, "IoWriteErrorLogEntry", CALLER);
+    if (!b || b->freed || b->tag != 'rEoI') {
+        violation("pool.free-unknown", CALLER, "IoWriteErrorLogEntry of %p, which is no entry", entry);
+        return;
+    }
+    if (packet->DumpDataSize % sizeof(ULONG) || FIELD_OFFSET(IO_ERROR_LOG_PACKET, DumpData) + packet->DumpDataSize > b->size)
+        violation("pool.overrun", CALLER, "an entry of %lu bytes with %d bytes of data", (ULONG)b->size, packet->DumpDataSize);
+    InterlockedIncrement(&counted.logged);
+    block_free(b, CALLER);
+}

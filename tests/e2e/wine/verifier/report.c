@@ -131,6 +131,7 @@ NTSTATUS verifier_read_counters(verifier_counters *c)
     c->injected = counted.injected;
     c->forced_pending = counted.forced_pending;
     c->irps = counted.irps;
+    c->logged = counted.logged;
     c->live = object_leaks(d, FALSE);
     return STATUS_SUCCESS;
 }

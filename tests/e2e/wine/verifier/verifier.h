@@ -72,6 +72,7 @@ typedef struct verifier_counters {
     ULONG forced_pending;    /* how many IRPs were forced to pend */
     ULONG irps;              /* dispatch calls seen */
     ULONG live;              /* objects of the target that are live now */
+    ULONG logged;            /* entries of the event log */
 } verifier_counters;
 
 /* Sets the options and restarts the allocation count. STATUS_INVALID_PARAMETER

@@ -28,7 +28,7 @@ use wdk_sys::{
     },
 };
 
-use super::{hardware::Hardware, linked::Linked};
+use super::{hardware::Hardware, linked::Linked, log::Log};
 use crate::{
     function::{
         fdo::{Fdo, Rest},
@@ -66,6 +66,7 @@ pub(crate) struct Host {
     ends: AtomicBool,
     /// The miniport has said that units may have come or gone.
     bus_changed: AtomicBool,
+    pub(super) log: Log,
     pub(super) hardware: Hardware,
 }
 
@@ -88,6 +89,7 @@ impl Host {
             has_work: AtomicBool::new(false),
             ends: AtomicBool::new(false),
             bus_changed: AtomicBool::new(false),
+            log: Log::new(),
             hardware,
         }
     }
@@ -146,6 +148,8 @@ impl Host {
 
     fn run_dpcs(&self) {
         self.port().map(Port::run_dpcs);
+        let [adapter, ..] = self.devices;
+        self.log.flush(adapter);
         if self.bus_changed.swap(false, Ordering::AcqRel) {
             let [_, physical, _] = self.devices;
             // SAFETY: attached, so the physical device is there.
@@ -217,6 +221,7 @@ impl Hosted {
         at: Passive<'_>,
     ) -> Result<Self, NTSTATUS> {
         let hardware = Hardware::of(fdo, resources, at)?;
+        let linked = linked.on(hardware.place().interface);
         let host = try_box(Host::new(linked, fdo, hardware)).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
         // SAFETY: boxed, so it stays where it is; dropped after port, DPC, timer and thread, which alone use it.
         let borrowed: &'static Host = unsafe { NonNull::from(&*host).as_ref() };

@@ -18,7 +18,7 @@ use wdk_sys::{
 
 use crate::dispatch;
 
-/// A driver and what it has registered.
+/// A driver and what it has registered for one kind of bus.
 pub(crate) struct Linked {
     next: *const Linked,
     driver: PDRIVER_OBJECT,
@@ -49,29 +49,44 @@ fn locked<R>(body: impl FnOnce(&mut *const Linked) -> R) -> R {
     }
 }
 
-/// What `driver` has registered; `None` for this driver itself. It stays until the driver is unloaded, after its last
+/// What `driver` has registered first; `None` for this driver itself. It stays until the driver is unloaded, after its last
 /// device has gone.
 pub(crate) fn of(driver: PDRIVER_OBJECT) -> Option<&'static Linked> {
+    first_of(driver, |_| true)
+}
+
+impl Linked {
+    /// What the same driver has registered for adapters on such a bus (INTERFACE_TYPE), or this if it has not.
+    pub(crate) fn on(&'static self, interface: u32) -> &'static Self {
+        let is_it = |here: &Self| here.registration.data().adapter_interface_type == interface;
+        first_of(self.driver, is_it).unwrap_or(self)
+    }
+}
+
+/// The first that a driver has registered of those that are what is looked for: the last in the list.
+fn first_of(driver: PDRIVER_OBJECT, is_it: impl Fn(&Linked) -> bool) -> Option<&'static Linked> {
     locked(|first| {
-        let mut at = *first;
+        let (mut at, mut found) = (*first, None);
         // SAFETY: entries in the list are alive, and the list is locked.
         while let Some(here) = unsafe { at.as_ref() } {
-            if ptr::eq(here.driver, driver) {
-                return Some(here);
+            if ptr::eq(here.driver, driver) && is_it(here) {
+                found = Some(here);
             }
             at = here.next;
         }
-        None
+        found
     })
 }
 
-/// StorPortInitialize has been called: the driver's devices are ours from now on. A second registration (for another kind of
-/// bus) is refused: all of a driver's adapters have the same miniport here. PASSIVE_LEVEL.
+/// StorPortInitialize has been called: the driver's devices are ours from now on. A driver may call it once for each kind of
+/// bus that it has adapters on. PASSIVE_LEVEL.
 pub(crate) fn register(driver: *mut c_void, path: *mut c_void, registration: Registration) -> NtStatus {
     let Some(mut object) = NonNull::new(driver.cast::<DRIVER_OBJECT>()) else {
         return NtStatus::INVALID_PARAMETER;
     };
-    if of(object.as_ptr()).is_some() {
+    let bus = registration.data().adapter_interface_type;
+    let known = of(object.as_ptr()).map(|linked| linked.on(bus));
+    if known.is_some_and(|linked| linked.registration.data().adapter_interface_type == bus) {
         return NtStatus::NOT_SUPPORTED;
     }
     // SAFETY: DriverEntry's second argument, which the miniport has passed on.
@@ -105,7 +120,15 @@ unsafe fn copied(path: *const UNICODE_STRING) -> Option<Vec<u16>> {
 
 /// DriverUnload of such a driver: its last adapter has gone. PASSIVE_LEVEL.
 unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
-    let found = locked(|first| {
+    while let Some(linked) = take(driver) {
+        // SAFETY: made from a box by `register`, out of the list, and no device of the driver is left.
+        drop(unsafe { Box::from_raw(linked.as_ptr()) });
+    }
+}
+
+/// Takes one of the driver's registrations out of the list.
+fn take(driver: PDRIVER_OBJECT) -> Option<NonNull<Linked>> {
+    locked(|first| {
         let mut link: *mut *const Linked = first;
         loop {
             // SAFETY: links lead to entries, which are alive; the list is locked.
@@ -119,7 +142,5 @@ unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
                 link = (&raw const (*here).next).cast_mut();
             }
         }
-    });
-    // SAFETY: made from a box by `register`, out of the list, and no device of the driver is left.
-    found.map(|linked| drop(unsafe { Box::from_raw(linked.as_ptr()) }));
+    })
 }

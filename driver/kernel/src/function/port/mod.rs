@@ -15,6 +15,7 @@ pub(crate) mod adapter;
 mod hardware;
 mod interrupt;
 pub(crate) mod linked;
+mod log;
 mod registry;
 mod services;
 pub(crate) mod system;

@@ -132,9 +132,10 @@ unsafe impl Services for Host {
     }
 
     fn log(&self, event: &LogEvent<'_>) {
-        // To the debugger only: an entry in the event log needs a message table, which a miniport has none of.
-        Kernel.debug_print(0, b"a miniport reports an error\n");
-        let _ = event;
+        let [adapter, ..] = self.devices;
+        if self.log.write(event, adapter) {
+            Self::request_dpc(self);
+        }
     }
 
     fn trace(&self, event: &TraceEvent<'_>) -> bool {

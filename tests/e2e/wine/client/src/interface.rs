@@ -287,4 +287,5 @@ pub(crate) struct VerifierCounters {
     pub(crate) forced_pending: u32,
     pub(crate) irps: u32,
     pub(crate) live: u32,
+    pub(crate) logged: u32,
 }

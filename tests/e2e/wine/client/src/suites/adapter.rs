@@ -611,15 +611,26 @@ fn on_volume(adapter: &Adapter, image: &str, passphrase: &str) -> Result<(), Err
 
 /// In each life of an adapter, one more allocation goes well before one fails.
 pub(crate) fn starve(adapter: &Adapter, most: u32) {
-    starves(adapter, RAM, 2, most);
+    starves(adapter, &Starved { service: "sluice", hardware: RAM, units: 2, left: OWN }, most);
 }
 
-/// The same for any adapter of ours: `units` is how many disks it has.
-pub(super) fn starves(adapter: &Adapter, hardware: &str, units: usize, most: u32) {
+/// An adapter whose allocations fail.
+pub(super) struct Starved<'a> {
+    /// Its driver.
+    pub(super) service: &'a str,
+    pub(super) hardware: &'a str,
+    /// How many disks it has.
+    pub(super) units: usize,
+    /// Kernel objects that are there when it has gone.
+    pub(super) left: u32,
+}
+
+/// The same for any adapter of ours.
+pub(super) fn starves(adapter: &Adapter, starved: &Starved<'_>, most: u32) {
     let mut lives = 0;
     for n in 1..=most {
         report::progress("starve the adapter", n.into(), most.into());
-        match hungry(adapter, hardware, units, n) {
+        match hungry(adapter, starved, n) {
             Ok(true) => lives = n,
             Ok(false) => break,
             Err(e) => report::fatal(format!("allocation {n} fails: error {e} ({e:#x})")),
@@ -640,7 +651,7 @@ fn said(n: u32, what: &str, ok: bool, detail: String) {
 }
 
 /// Whether an allocation was made to fail.
-fn hungry(adapter: &Adapter, hardware: &str, units: usize, n: u32) -> Result<bool, Error> {
+fn hungry(adapter: &Adapter, starved: &Starved<'_>, n: u32) -> Result<bool, Error> {
     let bench = &adapter.bench;
     adapter.set("Megabytes", 4)?;
     adapter.set("Units", 2)?;
@@ -648,7 +659,7 @@ fn hungry(adapter: &Adapter, hardware: &str, units: usize, n: u32) -> Result<boo
     let mut o = disk::Bench::options();
     o.fail_nth = n;
     bench.configure(&o)?;
-    let added = adapter.add(hardware)?;
+    let added = adapter.add_for(starved.service, starved.hardware)?;
     let mut started = 0xffff_ffff;
     if added.add_status == 0 {
         started = adapter.pnp(minor::START)?;
@@ -678,7 +689,7 @@ fn hungry(adapter: &Adapter, hardware: &str, units: usize, n: u32) -> Result<boo
         said(
             n,
             "once there is memory all units are there",
-            open.len() == units && s.missing_count == 0,
+            open.len() == starved.units && s.missing_count == 0,
             format!("{s:x?}"),
         );
         for number in open {
@@ -694,7 +705,7 @@ fn hungry(adapter: &Adapter, hardware: &str, units: usize, n: u32) -> Result<boo
         said(n, "the adapter is removed", s == 0, format!("{s:#x}"));
     }
     let live = bench.counters()?.live;
-    said(n, "nothing is left behind", live == OWN || added.load_status != 0, live.to_string());
+    said(n, "nothing is left behind", live == starved.left || added.load_status != 0, live.to_string());
     let v = bench.text(VERIFIER_REPORT)?;
     said(n, "the verifier is content", v.is_empty(), v);
     Ok(injected)

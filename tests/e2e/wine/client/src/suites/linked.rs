@@ -6,7 +6,7 @@
 use std::{thread, time::Duration};
 
 use super::{
-    adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, text},
+    adapter::{OWN, PASS_THROUGH, Starved, hammer, one_unit, passed, ran, starves, text},
     policy::marked,
     sleep,
 };
@@ -21,6 +21,8 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 const STATUS_UNSUCCESSFUL: u32 = 0xc000_0001;
+/// Kernel objects of what the miniport registers for its two buses.
+const REGISTERED: u32 = 4;
 const IOCTL_SCSI_MINIPORT: u32 = 0x4d008;
 
 /// What is under the miniport.
@@ -47,15 +49,37 @@ const HARDWARE: [Hardware; 5] = [
     },
 ];
 
-/// `miniport`: the file of the driver in `C:\\drv`.
-pub(crate) fn run(adapter: &Adapter, miniport: &str) {
+fn installed(miniport: &str) {
     let installed = service::install("miniport", &format!("C:\\drv\\{miniport}"));
     if let Err(e) = installed.and_then(|()| keys()) {
         report::fatal(format!("install {miniport}: error {e}"));
     }
+}
+
+/// `miniport`: the file of the driver in `C:\\drv`.
+pub(crate) fn run(adapter: &Adapter, miniport: &str) {
+    installed(miniport);
     for hardware in HARDWARE {
         ran(&format!("{miniport} with {}", hardware.name), life(adapter, hardware));
     }
+}
+
+/// Each allocation of its life with a device fails in turn: the driver's own, the port's, and those that the miniport asks for.
+pub(crate) fn starve(adapter: &Adapter, miniport: &str, most: u32) {
+    installed(miniport);
+    let last = HARDWARE[HARDWARE.len() - 1];
+    // What DriverEntry registers is there from now on.
+    ran("a life before that", once(adapter, last));
+    let starved = Starved { service: "miniport", hardware: last.id, units: 1, left: OWN + REGISTERED };
+    starves(adapter, &starved, most);
+}
+
+fn once(adapter: &Adapter, hardware: Hardware) -> Result<(), Error> {
+    adapter.add("Root\\SluiceNothing")?;
+    let disk = start(adapter, hardware)?;
+    let s = [adapter.remove(disk)?, adapter.pnp(minor::REMOVE)?];
+    check("it is removed", s == [0; 2], format!("{s:x?}"));
+    Ok(())
 }
 
 /// Where a miniport keeps its parameters: its INF makes these keys. The adapters of this suite have numbers up to 15.
@@ -80,11 +104,16 @@ fn start(adapter: &Adapter, hardware: Hardware) -> Result<Disk, Error> {
 fn life(adapter: &Adapter, hardware: Hardware) -> Result<(), Error> {
     // So that sluice.sys is there when the miniport is linked to it, as its load order says on Windows.
     adapter.add("Root\\SluiceNothing")?;
+    let before = adapter.bench.counters()?.logged;
     let disk = start(adapter, hardware)?;
     used(adapter, &disk)?;
     let far = disk.top.read(1 << 40, 512);
     check("beyond the end is refused", far.is_err() && far != Err(TIMED_OUT), format!("{far:?}"));
     exercised(&disk, hardware)?;
+    // One when it starts, one of the exercise's; and with a ring one of each reset's, written at the device's IRQL.
+    let (logged, most) =
+        (adapter.bench.counters()?.logged - before, 2 + 2 * u32::from(hardware.messages.is_some()));
+    check("its entries reach the event log", logged >= most, logged);
     let s = [adapter.pnp(minor::QUERY_STOP)?, adapter.pnp(minor::STOP)?, adapter.pnp(minor::START)?];
     let r = disk.top.read(0, 16384);
     // It takes ScsiStopAdapter and not ScsiRestartAdapter.
@@ -104,7 +133,11 @@ fn life(adapter: &Adapter, hardware: Hardware) -> Result<(), Error> {
     check("it is removed", s == [0; 3], format!("{s:x?}"));
     pulled(adapter, hardware)?;
     let live = adapter.bench.counters()?.live;
-    check("what is left is the control device, and what the miniport has registered", live == OWN + 2, live);
+    check(
+        "what is left is the control device, and what the miniport has registered",
+        live == OWN + REGISTERED,
+        live,
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use super::{
-    adapter::{OWN, PASS_THROUGH, hammer, one_unit, passed, ran, starves, text},
+    adapter::{OWN, PASS_THROUGH, Starved, hammer, one_unit, passed, ran, starves, text},
     sleep,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) fn run(adapter: &Adapter) {
 
 /// Each allocation of its life fails in turn: pool, mappings, DMA, the interrupt.
 pub(crate) fn starve(adapter: &Adapter, most: u32) {
-    starves(adapter, MODERN, 1, most);
+    starves(adapter, &Starved { service: "sluice", hardware: MODERN, units: 1, left: OWN }, most);
 }
 
 fn start(adapter: &Adapter, hardware: &str) -> Result<Disk, Error> {
