@@ -249,6 +249,10 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             }
             blocks(Direction::WRITE, transfer, flags)
         }
+        Command::WriteAndVerify(transfer, check) => {
+            let write = blocks(Direction::WRITE, transfer, flags)?;
+            Ok(Incoming { carry: Carry { verified: Some(check), ..write.carry }, ..write })
+        }
         Command::WriteSame(same) => write_same(irp, &view, &same, sector_size),
         Command::GetLbaStatus { lba, allocation } => {
             if !view.flags().contains(SrbFlags::DATA_IN) {
