@@ -34,7 +34,7 @@ pub(crate) fn adapter(fdo: &'static Fdo, irp: Irp) -> NTSTATUS {
 
 /// IRP_MJ_DEVICE_CONTROL for a unit: in the caller's thread, at PASSIVE_LEVEL, as these controls are documented.
 pub(crate) fn unit(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
-    let Some((state, adapter)) = pdo.with_line(|line| (srb::state(line.unit()), line.hosted().descriptor())) else {
+    let Some((state, adapter)) = pdo.with_line(|line| (srb::state(line), line.hosted().descriptor())) else {
         return irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0);
     };
     if let Treatment::Refuse(refusal) = decide(&irp, state) {

@@ -11,9 +11,9 @@ use sluice_shim::{
         sense::Refusal,
     },
     storport::{SrbFunction, SrbStatus, srb::SrbView},
-    unit::{Hold, Unit},
+    unit::Hold,
 };
-use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
+use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
 
 use super::{line::Line, pdo::Pdo};
 use crate::{completion::Served, nt::irp::Irp, requests};
@@ -53,14 +53,32 @@ fn treat(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATU
             line.unit().go_on(Hold::LOCKED);
             done(irp, view)
         }
+        SrbFunction::QUIESCE_DEVICE => quiesce(pdo, irp, view, line),
         // The queue never freezes: no SRB comes back with SRB_STATUS_QUEUE_FROZEN.
         SrbFunction::RELEASE_QUEUE => done(irp, view),
         SrbFunction::FLUSH_QUEUE => {
             pdo.flush(line, Refusal::Aborted);
             done(irp, view)
         }
-        _ => submit(pdo, irp, view, line.unit()),
+        _ => submit(pdo, irp, view, line),
     }
+}
+
+/// What comes waits, as by LOCK_QUEUE and until UNLOCK_QUEUE, and the answer comes when nothing is under way any more: class
+/// drivers send it before they stop the unit.
+fn quiesce(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
+    let Some(inside) = pdo.enter() else { return requests::refuse(pdo, irp, &mut view, Refusal::NoDevice) };
+    line.unit().hold(Hold::LOCKED);
+    pdo.quiesce(irp, inside, line);
+    STATUS_PENDING
+}
+
+/// Answers a QUIESCE_DEVICE that has waited.
+pub(super) fn quiet(irp: Irp) {
+    match requests::view(&irp) {
+        Some(view) => done(irp, view),
+        None => irp.complete(STATUS_INVALID_PARAMETER, 0),
+    };
 }
 
 fn done(irp: Irp, mut view: SrbView) -> NTSTATUS {
@@ -69,8 +87,9 @@ fn done(irp: Irp, mut view: SrbView) -> NTSTATUS {
 }
 
 /// Hands a request to the unit.
-fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, unit: &Unit) -> NTSTATUS {
-    let checked = describe(&irp, unit)
+fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
+    let unit = line.unit();
+    let checked = describe(&irp, line)
         .and_then(|incoming| unit.check(&incoming).map_err(|_| Refusal::InvalidField))
         .and_then(|checked| pdo.enter().map(|inside| (checked, inside)).ok_or(Refusal::NoDevice));
     match checked {
@@ -82,8 +101,9 @@ fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, unit: &Unit) -> NTSTAT
 /// What the unit is asked for an SRB.
 ///
 /// # Errors
-/// What the policy refuses while stages change the unit's data, and what cannot be understood.
-pub(crate) fn describe(irp: &Irp, unit: &Unit) -> Result<Incoming, Refusal> {
+/// What the policy refuses while stages are there, and what cannot be understood.
+pub(crate) fn describe(irp: &Irp, line: &Line) -> Result<Incoming, Refusal> {
+    let unit = line.unit();
     let view = requests::view(irp).ok_or(Refusal::InvalidField)?;
     match view.function() {
         SrbFunction::EXECUTE_SCSI => {}
@@ -94,25 +114,31 @@ pub(crate) fn describe(irp: &Irp, unit: &Unit) -> Result<Incoming, Refusal> {
         | SrbFunction::RESET_LOGICAL_UNIT => {}
         _ => return Err(Refusal::InvalidOpcode),
     }
-    if let Treatment::Refuse(refusal) = requests::decide(irp, &view, state(unit)) {
+    let treatment = requests::decide(irp, &view, state(line));
+    if let Treatment::Refuse(refusal) = treatment {
         return Err(refusal);
     }
-    if view.function() == SrbFunction::EXECUTE_SCSI && unit.sector_size() != 0 && is_about_blocks(&view) {
-        return requests::describe(irp, unit.sector_size());
+    if view.function() == SrbFunction::EXECUTE_SCSI && is_about_blocks(&view, treatment) {
+        return match unit.sector_size() {
+            0 if treatment == Treatment::Pass => command(irp, &view),
+            // A stage would not see it.
+            0 => Err(Refusal::NotReady),
+            sector_size => requests::describe(irp, sector_size),
+        };
     }
     command(irp, &view)
 }
 
-/// To the policy, a unit whose stages change its data is a volume that lies in place; any other is plain.
-pub(crate) fn state(unit: &Unit) -> VolumeState {
-    match unit.chain().slots().next() {
-        Some(_) => VolumeState::InPlace { read_only: false, discards: true },
-        None => VolumeState::Plain,
+/// To the policy, a unit with stages is a volume that lies in place: what they could not see is refused. Any other is plain.
+pub(crate) fn state(line: &Line) -> VolumeState {
+    match line.is_watched() {
+        true => VolumeState::InPlace { read_only: false, discards: true },
+        false => VolumeState::Plain,
     }
 }
 
 /// Whether stages have a word for it. A transfer of no blocks, or one with protection information, goes as it came.
-fn is_about_blocks(view: &SrbView) -> bool {
+fn is_about_blocks(view: &SrbView, treatment: Treatment) -> bool {
     let plain = |range: BlockRange, protect: u8| range.blocks > 0 && protect == 0;
     match Command::parse(view.cdb()) {
         Ok(
@@ -120,6 +146,11 @@ fn is_about_blocks(view: &SrbView) -> bool {
         ) => plain(transfer.range, transfer.protect),
         Ok(Command::Unmap { anchor, length }) => !anchor && length > 0,
         Ok(Command::SynchronizeCache { .. }) => true,
+        // Where nobody looks the miniport does it itself.
+        Ok(Command::WriteSame(_)) => treatment == Treatment::Transform,
+        Ok(Command::WriteAndVerify(transfer, _)) => {
+            treatment == Treatment::Transform && plain(transfer.range, transfer.protect)
+        }
         _ => false,
     }
 }
