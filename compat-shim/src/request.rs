@@ -18,7 +18,7 @@ use crate::{
     retired::{is_untouched, retire},
     same,
     scsi::{
-        cdb::{BlockRange, Form},
+        cdb::{BlockRange, ByteCheck, Form},
         encode::Cdb,
         sense::{Sense, key},
     },
@@ -88,6 +88,8 @@ pub struct Carry {
     pub form: Form,
     /// DPO: the device should not keep the data in its cache.
     pub dpo: bool,
+    /// WRITE that the device verifies (WRITE AND VERIFY): the medium with itself, or with the data.
+    pub verified: Option<ByteCheck>,
 }
 
 impl Carry {
@@ -100,6 +102,7 @@ impl Carry {
         priority: 0,
         form: Form::Ten,
         dpo: false,
+        verified: None,
     };
 
     /// The flags that are taken over: those about the queue, the urgency, the bus, and whether the adapter may keep
@@ -128,6 +131,7 @@ impl Carry {
             priority: view.priority(),
             form,
             dpo,
+            verified: None,
         }
     }
 
@@ -490,7 +494,10 @@ impl Request {
         let fua = io.flags.contains(Flags::FUA);
         Ok(Some(match io.direction {
             Direction::READ => Cdb::read(range, fua, dpo, form),
-            Direction::WRITE => Cdb::write(range, fua, dpo, form),
+            Direction::WRITE => match self.carry.verified {
+                None => Cdb::write(range, fua, dpo, form),
+                Some(check) => Cdb::write_and_verify(range, check == ByteCheck::Data, dpo, form),
+            },
             Direction::VERIFY => Cdb::verify(range, dpo, form),
             Direction::DISCARD => {
                 Cdb::unmap(u16::try_from(self.transfer.length).map_err(|_| Status::INVALID)?)

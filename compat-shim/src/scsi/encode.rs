@@ -43,6 +43,14 @@ impl Cdb {
         Self::access([opcode::WRITE_10, opcode::WRITE_16], range, flags(fua, dpo), form)
     }
 
+    /// WRITE AND VERIFY, likewise: the medium with itself, or `with_data` with what was written (BYTCHK 00b, 01b).
+    #[must_use]
+    pub fn write_and_verify(range: BlockRange, with_data: bool, dpo: bool, form: Form) -> Self {
+        const BYTE_CHECK: u8 = 0x02;
+        let flags = flags(false, dpo) | if with_data { BYTE_CHECK } else { 0 };
+        Self::access([opcode::WRITE_AND_VERIFY_10, opcode::WRITE_AND_VERIFY_16], range, flags, form)
+    }
+
     /// VERIFY of the medium with itself (BYTCHK 00b), likewise.
     #[must_use]
     pub fn verify(range: BlockRange, dpo: bool, form: Form) -> Self {

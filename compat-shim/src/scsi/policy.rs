@@ -230,9 +230,13 @@ fn command_row(command: &Command) -> Row {
         Command::Read(_) => Row::reads(Transform),
         Command::Write(_) => Row::writes(Transform),
 
-        // Later: transformed write, then VERIFY. Until then the sender must use WRITE with FUA and VERIFY.
-        Command::WriteAndVerify(..) => Row::writes(INVALID),
-        // Later: needs the blocks locked from read to write.
+        // In place blocks are 1:1, so the device can verify what it has written, also with the data it was sent. A mapped
+        // volume's engine has no such command: the sender uses WRITE with FUA and VERIFY.
+        Command::WriteAndVerify(transfer, ByteCheck::Medium | ByteCheck::Data) if transfer.protect == 0 => {
+            Row::writes(Transform).but_mapped(INVALID)
+        }
+        Command::WriteAndVerify(..) => Row::writes(FIELD).but_mapped(INVALID),
+        // Never: the blocks would have to be locked from read to write, and two payloads sent for the same sectors.
         Command::CompareAndWrite(_) => Row::writes(INVALID),
         // Never: they combine stored data with the caller's.
         Command::Xor => Row::writes(INVALID),

@@ -2,13 +2,13 @@
 
 use core::ptr::NonNull;
 
-use sluice_chain::rundown::Inside;
+use sluice_chain::{Chain, rundown::Inside};
 use sluice_shim::{
     queue::Waiting,
     request::{DeviceResult, Incoming, Request, SENSE_BYTES},
     scsi::sense::{self, Refusal},
     storport::{SrbFunction, SrbStatus, srb::SrbView},
-    unit::{Finished, Host},
+    unit::{Finished, Hold, Host, Unit},
 };
 use wdk_sys::{
     IRP, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_BUFFER_OVERFLOW, STATUS_INVALID_DEVICE_REQUEST,
@@ -17,7 +17,7 @@ use wdk_sys::{
 
 use crate::{
     child_io,
-    nt::{cancel, event::Event, irp::Irp, is_success},
+    nt::{cancel, event::Event, irp::Irp, irql::Passive, is_success},
     requests,
     role::Role,
 };
@@ -51,7 +51,7 @@ pub(crate) trait Served: Sync {
 pub(crate) struct Callers {
     device: &'static dyn Served,
     /// Set when the unit is held to be changed and no request is under way any more.
-    pub(crate) drained: Event,
+    drained: Event,
 }
 
 impl Callers {
@@ -66,6 +66,26 @@ impl Callers {
     pub(crate) unsafe fn initialize(&self) {
         // SAFETY: the caller's contract.
         unsafe { self.drained.initialize() };
+    }
+}
+
+impl Callers {
+    /// Changes the chain of their unit while no request is under way; those that come meanwhile wait. By one at a time, and
+    /// nobody else looks at the chain meanwhile.
+    pub(crate) fn change_chain<R>(
+        &self,
+        unit: &Unit,
+        at: Passive<'_>,
+        change: impl FnOnce(&mut Chain) -> R,
+    ) -> R {
+        self.drained.clear();
+        if !unit.hold(Hold::CHANGING) {
+            self.drained.wait(at);
+        }
+        // SAFETY: held and drained; the rest is the caller's to see to.
+        let result = change(unsafe { unit.chain_mut() });
+        unit.go_on(Hold::CHANGING);
+        result
     }
 }
 
@@ -85,7 +105,9 @@ unsafe impl Host for Callers {
     fn asked(&self, waiting: NonNull<Waiting>) -> Option<SrbView> {
         // SAFETY: pending and ours; only looked at.
         let irp = unsafe { Irp::take(Irp::of_waiting(waiting)) };
-        requests::view(&irp)
+        // A stage may have come since it was described, which would not see it. From here on none comes.
+        let now = self.device.describe(&irp).ok()?;
+        requests::view(&irp).filter(|_| now.direction == Incoming::COMMAND)
     }
 
     fn claim(&self, waiting: NonNull<Waiting>) -> bool {

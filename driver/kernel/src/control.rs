@@ -114,16 +114,16 @@ fn serve(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
     let found = |number| registry::find(|disk| disk.id == number).ok_or(Refusal::NoSuchDisk);
     match request {
         Request::List => list(answer, at),
-        Request::ReadHeader(number) => identity::copy_header(found(number)?.disk(), answer, at),
+        Request::ReadHeader(number) => identity::copy_header(found(number)?.member(), answer, at),
         Request::Unlock(mut unlock) => {
             // The key is in the request now, which wipes itself; the I/O manager's copy is wiped here.
             buffer.fill(0);
             let disk = found(unlock.disk)?;
-            disk.disk().unlock(Some((unlock.slot, &mut unlock.key)), at).map(|()| 0)
+            disk.member().unlock(Some((unlock.slot, &mut unlock.key)), at).map(|()| 0)
         }
-        Request::UnlockOpen(number) => found(number)?.disk().unlock(None, at).map(|()| 0),
+        Request::UnlockOpen(number) => found(number)?.member().unlock(None, at).map(|()| 0),
         Request::Lock(number) => found(number)?.lock(at).map(|()| 0),
-        Request::Statistics(number) => statistics(found(number)?.disk(), answer, at),
+        Request::Statistics(number) => statistics(found(number)?.member(), answer, at),
     }
 }
 
@@ -131,9 +131,9 @@ fn list(answer: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
     let mut list = ListWriter::new(answer).ok_or(Refusal::NoRoom)?;
     // One at a time from the oldest: the list is not locked while a disk describes itself.
     let mut after = 0;
-    while let Some(next) = registry::next_after(after) {
+    while let Some(next) = registry::disks().next_after(after) {
         after = match next {
-            Next::Disk(disk) => {
+            Next::Here(disk) => {
                 list.push(&describe(&disk, at));
                 disk.id
             }

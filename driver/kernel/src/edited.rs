@@ -17,7 +17,6 @@ use wdk_sys::{
 
 use crate::{
     disk::Disk,
-    dispatch,
     nt::{irp::Irp, is_success},
     requests::{Asked, decide, payload, refuse},
 };
@@ -32,11 +31,15 @@ const PROPERTIES: [(Edit, PIO_COMPLETION_ROUTINE); 5] = [
     (Edit::WriteCacheProperty, Some(edit_property::<4>)),
 ];
 
+/// Whether an edit is of a property, and not of what a command brings.
+pub(crate) fn is_of_a_property(edit: Edit) -> bool {
+    PROPERTIES.iter().any(|(property, _)| *property == edit)
+}
+
 /// Passes an IOCTL_STORAGE_QUERY_PROPERTY and edits the answer. Up to DISPATCH_LEVEL.
 pub(crate) fn pass_ioctl(disk: &'static Disk, irp: Irp, edit: Edit) -> NTSTATUS {
     let Some((_, routine)) = PROPERTIES.into_iter().find(|(property, _)| *property == edit) else {
-        // A page inside a pass-through: its sender means the bare device, and there is no data in it.
-        return dispatch::pass(disk, irp);
+        return irp.complete(STATUS_INVALID_PARAMETER, 0);
     };
     let tag = irp.tag();
     if let Err(status) = disk.remove_lock.acquire(tag) {

@@ -44,6 +44,7 @@ mod identity;
 mod ioctl;
 mod mapped;
 mod nt;
+mod pass_through;
 mod platform;
 mod pnp;
 mod power;

@@ -1,5 +1,7 @@
 //! Plug and Play: a disk arrives, starts, goes.
 
+use core::sync::atomic::AtomicPtr;
+
 use wdk_sys::{
     IRP_MN_DEVICE_USAGE_NOTIFICATION, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_SURPRISE_REMOVAL,
     NTSTATUS,
@@ -8,7 +10,8 @@ use wdk_sys::{
 use crate::{
     disk::Disk,
     nt::{irp::Irp, irql::Passive, is_success, remove_lock},
-    registry, usage,
+    registry::{self, Member},
+    usage,
 };
 
 /// IRP_MJ_PNP. The I/O manager calls it at PASSIVE_LEVEL in a system thread.
@@ -64,12 +67,20 @@ fn remove(disk: &'static Disk, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     status
 }
 
-/// The remove lock as a guard would hold it, for the control device.
-pub(crate) fn enter(disk: &Disk) -> bool {
-    disk.remove_lock.acquire(remove_lock::NO_TAG).is_ok()
-}
+impl Member for Disk {
+    fn next(&self) -> &AtomicPtr<Self> {
+        &self.next
+    }
 
-/// Ends what [`enter`] began.
-pub(crate) fn leave(disk: &Disk) {
-    disk.remove_lock.release(remove_lock::NO_TAG);
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn hold(&self) -> bool {
+        self.remove_lock.acquire(remove_lock::NO_TAG).is_ok()
+    }
+
+    fn let_go(&self) {
+        self.remove_lock.release(remove_lock::NO_TAG);
+    }
 }

@@ -35,7 +35,7 @@ use crate::nt::{
 use crate::verdict::{Verdict, judge};
 
 /// Seconds that the disk has for an answer; as long as disk.sys gives it by default.
-const TIME_OUT: u32 = 60;
+pub(crate) const TIME_OUT: u32 = 60;
 
 /// Why a question got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

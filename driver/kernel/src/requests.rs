@@ -281,6 +281,10 @@ pub(crate) fn describe(irp: &Irp, asked: &Asked, sector_size: u32) -> Result<Inc
             }
             blocks(Direction::WRITE, transfer, flags)
         }
+        Command::WriteAndVerify(transfer, check) => {
+            let write = blocks(Direction::WRITE, transfer, flags)?;
+            Ok(Incoming { carry: Carry { verified: Some(check), ..write.carry }, ..write })
+        }
         Command::WriteSame(same) => write_same(irp, view, &same, sector_size),
         Command::GetLbaStatus { lba, allocation } => {
             if !view.flags().contains(SrbFlags::DATA_IN) {

@@ -1,15 +1,15 @@
 //! Stages of other drivers: the interface by which they are registered, and their ways into chains and out again.
 //!
 //! ```text
-//!   register ──► STAGES ──► each disk that is unlocked: its unit is held, drained, changed, released
-//!   unlock ────► STAGES ──► the new chain
-//!   unregister ► STAGES ──► each disk as above; detach
+//!   register ──► STAGES ──► each disk that is unlocked, each unit of an adapter: held, drained, changed, released
+//!   unlock ────► STAGES ──► the new chain; likewise of a unit that is found
+//!   unregister ► STAGES ──► each as above; detach
 //! ```
 //!
 //! A registration is in [`STAGES`] before disks are visited, and marked as leaving before they are visited again; unlocking
 //! looks there with the disk's turn, which each visit takes. So whichever comes second sees what the other has done.
 //!
-//! Lock order: a disk's turn, then [`STAGES`], which is held for a look only.
+//! Lock order: a disk's or a unit's turn, then [`STAGES`], which is held for a look only.
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -31,13 +31,14 @@ use wdk_sys::{
 
 use crate::{
     disk::Disk,
+    function::pdo::Pdo,
     nt::{
         event::{CriticalRegion, pause},
         irp::Irp,
         irql::Passive,
         spin::Spin,
     },
-    registry::{self, Next},
+    registry::{self, List, Member, Next, UNITS},
 };
 
 /// What is registered.
@@ -158,9 +159,11 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
         }
     }
     let handle = STAGES.with(|stages| stages.add(outside))?;
-    // Who changes data enters no volume that is in use.
+    // Who changes data enters no volume that is in use, and a unit's data belong to whoever is above.
     if outside.kind == Kind::OBSERVER {
-        if let Err(refused) = each_disk(at, |disk| disk.admit(handle, outside, at)) {
+        let admitted = each(registry::disks(), at, |disk| disk.admit(handle, outside, at))
+            .and_then(|()| each(&UNITS, at, |unit| unit.admit(handle, outside, at)));
+        if let Err(refused) = admitted {
             // Nobody knows the handle yet, and what observes can always be taken out.
             let _ = STAGES.with(|stages| stages.part(handle));
             let _ = withdraw(handle, at);
@@ -173,22 +176,27 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
 
 /// Takes registration `handle` out of every chain.
 fn withdraw(handle: u64, at: Passive<'_>) -> Result<(), Refused> {
-    each_disk(at, |disk| disk.expel(handle, at))
+    each(registry::disks(), at, |disk| disk.expel(handle, at))?;
+    each(&UNITS, at, |unit| {
+        unit.expel(handle, at);
+        Ok(())
+    })
 }
 
-/// Visits every disk, until one fails. A disk that comes meanwhile is not unlocked yet, or is visited. One that is being
+/// Visits every member, until one fails. One that comes meanwhile has no chain yet, or is visited. One that is being
 /// removed lets nobody in, and its chain may still be in use: it is waited for.
-fn each_disk(
+fn each<T: Member + Sync>(
+    list: &List<T>,
     at: Passive<'_>,
-    mut visit: impl FnMut(&'static Disk) -> Result<(), Refused>,
+    mut visit: impl FnMut(&'static T) -> Result<(), Refused>,
 ) -> Result<(), Refused> {
     const PAUSE_MS: u32 = 10;
     let mut after = 0;
-    while let Some(next) = registry::next_after(after) {
+    while let Some(next) = list.next_after(after) {
         match next {
-            Next::Disk(held) => {
-                after = held.id;
-                visit(held.disk())?;
+            Next::Here(held) => {
+                after = held.id();
+                visit(held.member())?;
             }
             Next::Going(_) => pause(PAUSE_MS, at),
         }
@@ -196,7 +204,8 @@ fn each_disk(
     Ok(())
 }
 
-/// Puts the stages of other drivers into the chain of a volume that is being unlocked. With the disk's turn.
+/// Puts the stages of other drivers into the chain of a volume that is being unlocked, or of a unit that is made: with the
+/// disk's turn, or the unit's.
 ///
 /// # Errors
 /// [`Refusal::NoStage`], [`Refusal::NoMemory`].
@@ -229,6 +238,34 @@ fn put(chain: &mut Chain, handle: u64, outside: &Outside) -> Result<(), Refusal>
 fn new_slot(handle: u64, outside: &Outside) -> Option<Box<Slot>> {
     // SAFETY: registered: the context stays until the stage is detached, which is after it has left every chain.
     unsafe { Slot::outside(handle, outside) }
+}
+
+impl Pdo {
+    /// Puts a stage that is for every disk into the chain, if it is not there already.
+    fn admit(&self, handle: u64, outside: &Outside, at: Passive<'_>) -> Result<(), Refused> {
+        if outside.disk != EVERY_DISK {
+            return Ok(());
+        }
+        let _turn = self.turn(at);
+        self.with_line(|line| {
+            if line.unit().chain().holds(handle).is_some() {
+                return Ok(());
+            }
+            let slot = new_slot(handle, outside).ok_or(Refused::NoMemory)?;
+            line.change_chain(at, |chain| chain.insert(slot)).map_err(|_| Refused::TooMany)
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// Takes a stage out of the chain, if it is there.
+    fn expel(&self, handle: u64, at: Passive<'_>) {
+        let _turn = self.turn(at);
+        self.with_line(|line| {
+            if line.unit().chain().holds(handle).is_some() {
+                drop(line.change_chain(at, |chain| chain.remove(handle)));
+            }
+        });
+    }
 }
 
 impl Disk {

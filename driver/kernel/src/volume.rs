@@ -5,13 +5,7 @@ use core::ptr::NonNull;
 
 use sluice_chain::{Chain, try_box};
 use sluice_miniport_lower::Lower;
-use sluice_shim::{
-    adapter::Adapter,
-    miniport::Hw,
-    request::Request,
-    spare::Spares,
-    unit::{Hold, Unit},
-};
+use sluice_shim::{adapter::Adapter, miniport::Hw, request::Request, spare::Spares, unit::Unit};
 use wdk_sys::{NTSTATUS, STATUS_INSUFFICIENT_RESOURCES};
 
 use crate::{
@@ -133,15 +127,8 @@ impl Volume {
 
     /// Changes the chain while no request is under way; those that come meanwhile wait. Only with the disk's turn.
     pub(crate) fn change_chain<R>(&self, at: Passive<'_>, change: impl FnOnce(&mut Chain) -> R) -> R {
-        let unit = self.unit();
-        self.parts.callers.drained.clear();
-        if !unit.hold(Hold::CHANGING) {
-            self.parts.callers.drained.wait(at);
-        }
-        // SAFETY: held and drained; who looks at a chain or changes it has the disk's turn.
-        let result = change(unsafe { unit.chain_mut() });
-        unit.go_on(Hold::CHANGING);
-        result
+        // Who looks at a chain or changes it has the disk's turn.
+        self.parts.callers.change_chain(self.unit(), at, change)
     }
 
     /// Completions of requests that the miniport did not have.

@@ -9,7 +9,7 @@ use sluice_shim::{
         identifiers, luns,
         profile::Profile,
     },
-    scsi::pass_through::PassThrough,
+    scsi::pass_through::{Data, PassThrough},
     storport::{ScsiStatus, SrbKind},
 };
 
@@ -47,11 +47,13 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u16)| {
     let (standard, serial, names, query, room) = (&input.0, &input.1, &input.2, &input.3, usize::from(input.4));
     unit(&Input { standard, serial, names }, query, room);
     assert!(luns::units(names).count() <= names.len() / 8);
-    if let Ok(request) = PassThrough::parse(query, room, 1 << 20) {
+    for code in [0x4_d004, 0x4_d014, 0x4_d044, 0x4_d048] {
+        let Ok(request) = PassThrough::parse(code, query, room, 1 << 20) else { continue };
         let mut buffer = query.clone();
         buffer.resize(query.len().max(room), 0);
-        assert!(request.data.end <= buffer.len() && request.sense.end <= room);
+        let end = if let Data::Buffer(place) = &request.data { place.end } else { 0 };
+        assert!(end <= buffer.len() && request.sense.end <= room);
         let length = request.answer(&mut buffer, ScsiStatus::CHECK_CONDITION, u32::MAX, serial);
-        assert!(length <= room.max(request.data.end));
+        assert!(length <= room.max(end));
     }
 });

@@ -167,6 +167,10 @@ proptest! {
             parse(Cdb::verify(range, dpo, asked).as_bytes()),
             Command::Verify(verify, ByteCheck::Medium)
         );
+        for (with_data, check) in [(false, ByteCheck::Medium), (true, ByteCheck::Data)] {
+            let cdb = Cdb::write_and_verify(range, with_data, dpo, asked);
+            prop_assert_eq!(parse(cdb.as_bytes()), Command::WriteAndVerify(verify, check));
+        }
         prop_assert_eq!(
             parse(Cdb::synchronize_cache(range, asked).as_bytes()),
             Command::SynchronizeCache { range, immediate: false, form }

@@ -136,7 +136,7 @@ fn remove(fdo: &'static Fdo, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
         unit.orphan();
         if !unit.reported.load(Ordering::Acquire) {
             // SAFETY: closed, out of the list, and the PnP manager does not know it (any more).
-            unsafe { Pdo::destroy(unit) };
+            unsafe { Pdo::destroy(unit, at) };
         }
     }
     drop(turn);

@@ -1,7 +1,5 @@
 //! Device controls for an adapter and its units: what they are, where they are, and commands from programs.
 
-use core::{ptr::NonNull, slice};
-
 use sluice_shim::{
     enumeration::descriptors::{self, NoAnswer},
     scsi::{ioctl::code, policy::Treatment},
@@ -11,10 +9,12 @@ use wdk_sys::{
     STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
 };
 
-use super::{fdo::Fdo, pass_through, pdo::Pdo, srb};
+use super::{fdo::Fdo, pdo::Pdo, srb};
 use crate::{
     ioctl::decide,
     nt::{irp::Irp, irql::Passive},
+    pass_through::{self, Asked, buffer},
+    probe::Adapter,
 };
 
 /// IRP_MJ_DEVICE_CONTROL for an adapter. Up to DISPATCH_LEVEL.
@@ -34,8 +34,7 @@ pub(crate) fn adapter(fdo: &'static Fdo, irp: Irp) -> NTSTATUS {
 
 /// IRP_MJ_DEVICE_CONTROL for a unit: in the caller's thread, at PASSIVE_LEVEL, as these controls are documented.
 pub(crate) fn unit(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
-    let Some((state, adapter)) = pdo.with_line(|line| (srb::state(line.unit()), line.hosted().descriptor()))
-    else {
+    let Some((state, adapter)) = pdo.with_line(|line| (srb::state(line), line.hosted().descriptor())) else {
         return irp.complete(STATUS_DEVICE_DOES_NOT_EXIST, 0);
     };
     if let Treatment::Refuse(refusal) = decide(&irp, state) {
@@ -44,30 +43,27 @@ pub(crate) fn unit(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     match control_code(&irp) {
         code::STORAGE_QUERY_PROPERTY => property(irp, &adapter, pdo.profile()),
         code::SCSI_GET_ADDRESS => address(pdo, irp),
-        code::SCSI_PASS_THROUGH => pass_through::command(pdo, irp, &adapter, at),
-        code::SCSI_MINIPORT => pass_through::io_control(pdo, irp, &adapter, at),
-        // It names memory of the calling program, which only code that can catch a fault may lock.
-        code::SCSI_PASS_THROUGH_DIRECT => irp.complete(STATUS_NOT_SUPPORTED, 0),
+        code @ (code::SCSI_PASS_THROUGH
+        | code::SCSI_PASS_THROUGH_DIRECT
+        | code::SCSI_PASS_THROUGH_EX
+        | code::SCSI_PASS_THROUGH_DIRECT_EX) => pass_through::command(asked(pdo, &adapter), code, irp, at),
+        code::SCSI_MINIPORT => pass_through::io_control(asked(pdo, &adapter), irp, at),
         _ => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),
     }
+}
+
+fn asked(pdo: &Pdo, adapter: &descriptors::Adapter) -> Asked {
+    let takes = Adapter {
+        kind: adapter.srb_kind,
+        most_bytes: adapter.max_transfer,
+        alignment: adapter.alignment_mask,
+    };
+    Asked { device: pdo.device, takes }
 }
 
 fn control_code(irp: &Irp) -> u32 {
     // SAFETY: the union member of this major function.
     unsafe { irp.stack().Parameters.DeviceIoControl.IoControlCode }
-}
-
-/// The buffer of a METHOD_BUFFERED request, and how much of it is input and output.
-pub(super) fn buffer(irp: &Irp) -> (&mut [u8], usize, usize) {
-    // SAFETY: the union member of this major function.
-    let control = unsafe { irp.stack().Parameters.DeviceIoControl };
-    let (input, output) = (control.InputBufferLength as usize, control.OutputBufferLength as usize);
-    let buffer = match NonNull::new(irp.system_buffer()) {
-        // SAFETY: one system buffer as long as the longer of the two, this request's alone while it is not completed.
-        Some(buffer) => unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), input.max(output)) },
-        None => &mut [],
-    };
-    (buffer, input, output)
 }
 
 /// IOCTL_STORAGE_QUERY_PROPERTY.

@@ -1,7 +1,10 @@
 //! A unit's line to its miniport: the shim's adapter and unit, and all the memory that its I/O will ever need.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::ptr::NonNull;
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use sluice_chain::{Chain, try_box};
 use sluice_shim::{adapter::Adapter, request::Request, spare::Spares, unit::Unit};
@@ -11,6 +14,7 @@ use crate::{
     completion::Callers,
     nt::irql::Passive,
     platform::Kernel,
+    stages,
     volume::{REQUESTS, add_buffers},
 };
 
@@ -26,6 +30,7 @@ pub(crate) struct Line {
     parts: Box<Parts>,
     _memory: Vec<Vec<u128>>,
     hosted: &'static Hosted,
+    watched: AtomicBool,
 }
 
 struct Parts {
@@ -34,7 +39,7 @@ struct Parts {
 }
 
 impl Line {
-    /// Sets up everything for `pdo`. The size of a sector is not known yet. `None` when memory has run out, or if the
+    /// Sets up everything for `pdo`, whose turn the caller has. The size of a sector is not known yet. `None` when memory has run out, or if the
     /// adapter cannot have a unit there.
     ///
     /// # Safety
@@ -59,13 +64,31 @@ impl Line {
         let mut requests = Vec::new();
         requests.try_reserve_exact(REQUESTS).ok()?;
         requests.resize_with(REQUESTS, || Request::new([0; 4]));
-        let unit = Unit::new(host, &borrowed.callers, Chain::new(), 0, requests, spares).at(pdo.address);
-        try_box(Self { unit: try_box(unit)?, adapter, parts, _memory: memory, hosted })
+        let mut chain = Chain::new();
+        stages::join(pdo.id, None, false, &mut chain).ok()?;
+        let watched = AtomicBool::new(chain.slots().next().is_some());
+        let unit = Unit::new(host, &borrowed.callers, chain, 0, requests, spares).at(pdo.address);
+        try_box(Self { unit: try_box(unit)?, adapter, parts, _memory: memory, hosted, watched })
     }
 
     /// The unit, to submit to.
     pub(crate) fn unit(&self) -> &Unit {
         &self.unit
+    }
+
+    /// Changes the chain while no request is under way. Only with the unit's turn.
+    pub(crate) fn change_chain<R>(&self, at: Passive<'_>, change: impl FnOnce(&mut Chain) -> R) -> R {
+        self.parts.callers.change_chain(&self.unit, at, |chain| {
+            let result = change(chain);
+            self.watched.store(chain.slots().next().is_some(), Ordering::Release);
+            result
+        })
+    }
+
+    /// Whether there are stages in the chain: without a look at it, since it may be changing. What is described meanwhile is
+    /// described again when it starts, or looked at again before the miniport gets it as it came.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
     }
 
     /// The miniport at its end.

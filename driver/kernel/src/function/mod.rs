@@ -27,7 +27,6 @@ mod hosted;
 mod ioctl;
 pub(crate) mod kind;
 mod line;
-mod pass_through;
 pub(crate) mod pdo;
 mod pdo_pnp;
 mod pdo_power;

@@ -12,7 +12,7 @@ use sluice_shim::{
     storport::srb::Address, unit::Hold,
 };
 use wdk_sys::{
-    DEVICE_OBJECT, DO_DIRECT_IO, FILE_DEVICE_MASS_STORAGE, NTSTATUS, PDRIVER_OBJECT, PVOID,
+    DEVICE_OBJECT, DO_DIRECT_IO, FILE_DEVICE_MASS_STORAGE, IRP, NTSTATUS, PDRIVER_OBJECT, PVOID,
     STATUS_INSUFFICIENT_RESOURCES,
 };
 
@@ -21,17 +21,24 @@ use crate::{
     completion::{self, Served},
     nt::{
         cancel, device,
-        event::{Turn, pause},
+        event::{Turn, TurnGuard, pause},
         irp::Irp,
         irql::Passive,
+        remove_lock::{NO_TAG, RemoveLock},
         work::WorkItem,
     },
+    registry::{self, Member, UNITS},
     requests::Asked,
     role::Role,
 };
 
 /// The extension of a unit's device object.
 pub(crate) struct Pdo {
+    next: AtomicPtr<Pdo>,
+    /// Its number among disks and units, in [`UNITS`].
+    pub(crate) id: u32,
+    /// Held by whoever has found it there.
+    remove_lock: RemoveLock,
     pub(crate) device: NonNull<DEVICE_OBJECT>,
     pub(crate) address: Address,
     /// The adapter; null when that has gone first.
@@ -40,7 +47,7 @@ pub(crate) struct Pdo {
     profile: AtomicPtr<Profile>,
     /// There until the unit goes.
     line: Gated,
-    /// Opening and closing the line happen one at a time.
+    /// Opening and closing the line, and changing its chain, happen one at a time.
     turn: Turn,
     /// The PnP manager has been told of it, and will say when it is to go.
     pub(crate) reported: AtomicBool,
@@ -49,6 +56,8 @@ pub(crate) struct Pdo {
     /// A class driver has claimed it.
     pub(crate) claimed: AtomicBool,
     pub(crate) paging_files: AtomicI32,
+    /// A QUIESCE_DEVICE that waits until nothing is under way, kept inside.
+    quiescing: AtomicPtr<IRP>,
     /// For power IRPs that the miniport is told of: one at a time.
     pub(super) work: WorkItem,
     pub(super) powering: AtomicBool,
@@ -72,7 +81,7 @@ impl Pdo {
         fdo: &'static Fdo,
         hosted: &'static Hosted,
         address: Address,
-        _at: Passive<'_>,
+        at: Passive<'_>,
     ) -> Result<&'static Self, NTSTATUS> {
         // SAFETY: the caller's contract.
         let device = unsafe { device::create_physical::<Role>(driver, FILE_DEVICE_MASS_STORAGE)? };
@@ -83,6 +92,9 @@ impl Pdo {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         };
         let pdo = Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            id: registry::next_id(),
+            remove_lock: RemoveLock::uninit(),
             device,
             address,
             fdo: AtomicPtr::new(ptr::from_ref(fdo).cast_mut()),
@@ -93,6 +105,7 @@ impl Pdo {
             gone: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             paging_files: AtomicI32::new(0),
+            quiescing: AtomicPtr::new(ptr::null_mut()),
             work,
             powering: AtomicBool::new(false),
         };
@@ -104,11 +117,17 @@ impl Pdo {
             };
             pdo.line.initialize();
             pdo.turn.initialize();
-            let Some(line) = Line::new(pdo, hosted) else {
-                Role::delete(device);
+            pdo.remove_lock.initialize();
+            // In the list first: whoever registers a stage finds the unit there, or is found by it.
+            UNITS.remember(pdo);
+            let turn = pdo.turn.take(at);
+            let line = Line::new(pdo, hosted);
+            let opened = line.map(|line| pdo.line.open(line));
+            drop(turn);
+            if opened.is_none() {
+                Self::destroy(pdo, at);
                 return Err(STATUS_INSUFFICIENT_RESOURCES);
-            };
-            pdo.line.open(line);
+            }
             (*device.as_ptr()).Flags |= DO_DIRECT_IO;
             device::open(device);
             Ok(pdo)
@@ -118,8 +137,13 @@ impl Pdo {
     /// Deletes the device object.
     ///
     /// # Safety
-    /// It is closed, in no list, and nobody uses it.
-    pub(crate) unsafe fn destroy(pdo: &'static Self) {
+    /// It is closed, and nobody uses it but who has found it in [`UNITS`].
+    pub(crate) unsafe fn destroy(pdo: &'static Self, at: Passive<'_>) {
+        let tag = pdo.device.as_ptr().cast();
+        if pdo.remove_lock.acquire(tag).is_ok() {
+            pdo.remove_lock.release_and_wait(tag, at);
+        }
+        UNITS.forget(pdo);
         // SAFETY: the caller's contract.
         unsafe { Role::delete(pdo.device) };
     }
@@ -166,6 +190,39 @@ impl Pdo {
     /// The adapter goes on.
     pub(crate) fn resume(&self) {
         self.with_line(|line| line.unit().go_on(Hold::STOPPED));
+    }
+
+    /// Answers a QUIESCE_DEVICE when nothing is under way: now, or when the last of it leaves. One at a time; what comes
+    /// is held back already. Up to DISPATCH_LEVEL.
+    pub(super) fn quiesce(&self, irp: Irp, inside: Inside, line: &Line) {
+        inside.forget();
+        let kept = irp.keep();
+        let before = ptr::null_mut();
+        let first =
+            self.quiescing.compare_exchange(before, kept.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+        match first {
+            Ok(_) => self.quiet(line),
+            Err(_) => completion::withdrawn(self, kept, Refusal::Busy),
+        }
+    }
+
+    /// Answers what [`Self::quiesce`] has left, if nothing is under way. Whoever asks has just let go of the unit's lock, so
+    /// that the last request to leave finds the IRP, or the IRP's sender finds that it was the last.
+    fn quiet(&self, line: &Line) {
+        if !line.unit().is_idle() {
+            return;
+        }
+        let waiting = self.quiescing.swap(ptr::null_mut(), Ordering::AcqRel);
+        let Some(waiting) = NonNull::new(waiting) else { return };
+        // SAFETY: kept by `quiesce`, inside, and taken by whoever has swapped it out.
+        let (irp, inside) = unsafe { (Irp::take(waiting), Inside::remembered()) };
+        srb::quiet(irp);
+        self.line.leave(inside);
+    }
+
+    /// Waits for the turn, with which its chain stays as it is.
+    pub(crate) fn turn(&self, at: Passive<'_>) -> TurnGuard<'_> {
+        self.turn.take(at)
     }
 
     /// Goes inside, if the unit is there.
@@ -216,6 +273,24 @@ impl Pdo {
     }
 }
 
+impl Member for Pdo {
+    fn next(&self) -> &AtomicPtr<Self> {
+        &self.next
+    }
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn hold(&self) -> bool {
+        self.remove_lock.acquire(NO_TAG).is_ok()
+    }
+
+    fn let_go(&self) {
+        self.remove_lock.release(NO_TAG);
+    }
+}
+
 impl Drop for Pdo {
     fn drop(&mut self) {
         let profile = core::mem::replace(self.profile.get_mut(), ptr::null_mut());
@@ -231,7 +306,7 @@ impl Served for Pdo {
         // SAFETY: the IRP was kept inside, and stays there.
         let inside = unsafe { Inside::remembered() };
         let described = self.line(&inside).zip(Asked::of(irp));
-        let described = described.map(|(line, asked)| srb::describe(irp, &asked, line.unit()));
+        let described = described.map(|(line, asked)| srb::describe(irp, &asked, line));
         inside.forget();
         described.unwrap_or(Err(Refusal::NoDevice))
     }
@@ -241,6 +316,11 @@ impl Served for Pdo {
     }
 
     fn leave(&self, inside: Inside) {
+        if !self.quiescing.load(Ordering::Acquire).is_null()
+            && let Some(line) = self.line(&inside)
+        {
+            self.quiet(line);
+        }
         self.line.leave(inside);
     }
 

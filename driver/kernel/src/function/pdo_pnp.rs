@@ -89,7 +89,7 @@ fn remove(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     }
     let status = irp.complete(STATUS_SUCCESS, 0);
     // SAFETY: closed, in no list; the drivers above have seen to their requests, and this was the last.
-    unsafe { Pdo::destroy(pdo) };
+    unsafe { Pdo::destroy(pdo, at) };
     status
 }
 

@@ -99,7 +99,7 @@ impl Bus<'_, '_> {
     fn forget(&self, unit: &'static Pdo) {
         unit.close(self.at);
         // SAFETY: closed, in no list, and never seen by anybody.
-        unsafe { Pdo::destroy(unit) };
+        unsafe { Pdo::destroy(unit, self.at) };
     }
 
     /// Asks a new unit who it is, and adds it.
@@ -131,7 +131,7 @@ impl Bus<'_, '_> {
         if !unit.reported.load(Ordering::Acquire) {
             self.fdo.units(self.turn).retain(|one| !core::ptr::eq(*one, unit));
             // SAFETY: closed, in no list, and never seen by anybody.
-            unsafe { Pdo::destroy(unit) };
+            unsafe { Pdo::destroy(unit, self.at) };
         }
     }
 }

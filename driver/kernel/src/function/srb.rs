@@ -11,9 +11,9 @@ use sluice_shim::{
         sense::Refusal,
     },
     storport::{SrbFunction, SrbStatus, srb::SrbView},
-    unit::{Hold, Unit},
+    unit::Hold,
 };
-use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
+use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
 
 use super::{line::Line, pdo::Pdo};
 use crate::{
@@ -60,14 +60,32 @@ fn treat(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, line: &Line) -> NTSTATU
             line.unit().go_on(Hold::LOCKED);
             done(irp, view)
         }
+        SrbFunction::QUIESCE_DEVICE => quiesce(pdo, irp, view, line),
         // The queue never freezes: no SRB comes back with SRB_STATUS_QUEUE_FROZEN.
         SrbFunction::RELEASE_QUEUE => done(irp, view),
         SrbFunction::FLUSH_QUEUE => {
             pdo.flush(line, Refusal::Aborted);
             done(irp, view)
         }
-        _ => submit(pdo, irp, asked, line.unit()),
+        _ => submit(pdo, irp, asked, line),
     }
+}
+
+/// What comes waits, as by LOCK_QUEUE and until UNLOCK_QUEUE, and the answer comes when nothing is under way any more: class
+/// drivers send it before they stop the unit.
+fn quiesce(pdo: &'static Pdo, irp: Irp, view: &mut SrbView, line: &Line) -> NTSTATUS {
+    let Some(inside) = pdo.enter() else { return requests::refuse(pdo, irp, view, Refusal::NoDevice) };
+    line.unit().hold(Hold::LOCKED);
+    pdo.quiesce(irp, inside, line);
+    STATUS_PENDING
+}
+
+/// Answers a QUIESCE_DEVICE that has waited.
+pub(super) fn quiet(irp: Irp) {
+    match requests::view(&irp) {
+        Some(mut view) => done(irp, &mut view),
+        None => irp.complete(STATUS_INVALID_PARAMETER, 0),
+    };
 }
 
 fn done(irp: Irp, view: &mut SrbView) -> NTSTATUS {
@@ -76,8 +94,9 @@ fn done(irp: Irp, view: &mut SrbView) -> NTSTATUS {
 }
 
 /// Hands a request to the unit.
-fn submit(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, unit: &Unit) -> NTSTATUS {
-    let checked = describe(&irp, asked, unit)
+fn submit(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, line: &Line) -> NTSTATUS {
+    let unit = line.unit();
+    let checked = describe(&irp, asked, line)
         .and_then(|incoming| unit.check(&incoming).map_err(|_| Refusal::InvalidField))
         .and_then(|checked| pdo.enter().map(|inside| (checked, inside)).ok_or(Refusal::NoDevice));
     match checked {
@@ -89,8 +108,9 @@ fn submit(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, unit: &Unit) -> NTSTAT
 /// What the unit is asked for an SRB.
 ///
 /// # Errors
-/// What the policy refuses while stages change the unit's data, and what cannot be understood.
-pub(crate) fn describe(irp: &Irp, asked: &Asked, unit: &Unit) -> Result<Incoming, Refusal> {
+/// What the policy refuses while stages are there, and what cannot be understood.
+pub(crate) fn describe(irp: &Irp, asked: &Asked, line: &Line) -> Result<Incoming, Refusal> {
+    let unit = line.unit();
     match asked.view.function() {
         SrbFunction::EXECUTE_SCSI => {}
         SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
@@ -102,25 +122,31 @@ pub(crate) fn describe(irp: &Irp, asked: &Asked, unit: &Unit) -> Result<Incoming
         | SrbFunction::RESET_LOGICAL_UNIT => {}
         _ => return Err(Refusal::InvalidOpcode),
     }
-    if let Treatment::Refuse(refusal) = requests::decide(irp, asked, state(unit)) {
+    let treatment = requests::decide(irp, asked, state(line));
+    if let Treatment::Refuse(refusal) = treatment {
         return Err(refusal);
     }
-    if unit.sector_size() != 0 && asked.command.is_ok_and(is_about_blocks) {
-        return requests::describe(irp, asked, unit.sector_size());
+    if asked.command.is_ok_and(|command| is_about_blocks(command, treatment)) {
+        return match unit.sector_size() {
+            0 if treatment == Treatment::Pass => command(irp, &asked.view),
+            // A stage would not see it.
+            0 => Err(Refusal::NotReady),
+            sector_size => requests::describe(irp, asked, sector_size),
+        };
     }
     command(irp, &asked.view)
 }
 
-/// To the policy, a unit whose stages change its data is a volume that lies in place; any other is plain.
-pub(crate) fn state(unit: &Unit) -> VolumeState {
-    match unit.chain().slots().next() {
-        Some(_) => VolumeState::InPlace { read_only: false, discards: true },
-        None => VolumeState::Plain,
+/// To the policy, a unit with stages is a volume that lies in place: what they could not see is refused. Any other is plain.
+pub(crate) fn state(line: &Line) -> VolumeState {
+    match line.is_watched() {
+        true => VolumeState::InPlace { read_only: false, discards: true },
+        false => VolumeState::Plain,
     }
 }
 
 /// Whether stages have a word for it. A transfer of no blocks, or one with protection information, goes as it came.
-fn is_about_blocks(command: Command) -> bool {
+fn is_about_blocks(command: Command, treatment: Treatment) -> bool {
     let plain = |range: BlockRange, protect: u8| range.blocks > 0 && protect == 0;
     match command {
         Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium) => {
@@ -128,6 +154,11 @@ fn is_about_blocks(command: Command) -> bool {
         }
         Command::Unmap { anchor, length } => !anchor && length > 0,
         Command::SynchronizeCache { .. } => true,
+        // Where nobody looks the miniport does it itself.
+        Command::WriteSame(_) => treatment == Treatment::Transform,
+        Command::WriteAndVerify(transfer, _) => {
+            treatment == Treatment::Transform && plain(transfer.range, transfer.protect)
+        }
         _ => false,
     }
 }

@@ -62,6 +62,12 @@ impl Irp {
         unsafe { self.0.as_ref().AssociatedIrp.SystemBuffer.cast() }
     }
 
+    /// Whether a program has sent it, and not a driver.
+    pub(crate) fn is_from_a_program(&self) -> bool {
+        // SAFETY: owned. KernelMode is 0.
+        unsafe { self.0.as_ref().RequestorMode != 0 }
+    }
+
     /// The memory it is about, if any.
     pub(crate) fn mdl(&self) -> wdk_sys::PMDL {
         // SAFETY: owned.

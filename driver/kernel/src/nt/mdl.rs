@@ -3,9 +3,15 @@
 use core::ptr::{self, NonNull};
 
 use wdk_sys::{
-    MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL, PMDL,
-    ntddk::{IoAllocateMdl, IoFreeMdl, MmBuildMdlForNonPagedPool, MmMapLockedPagesSpecifyCache},
+    DEVICE_OBJECT, DO_DIRECT_IO, IRP, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER, MDL, MDL_MAPPED_TO_SYSTEM_VA,
+    MDL_SOURCE_IS_NONPAGED_POOL, PMDL,
+    ntddk::{
+        IoAllocateMdl, IoBuildAsynchronousFsdRequest, IoFreeIrp, IoFreeMdl, MmBuildMdlForNonPagedPool,
+        MmMapLockedPagesSpecifyCache, MmUnlockPages,
+    },
 };
+
+use super::irp::Irp;
 
 /// `HighPagePriority | MdlMappingNoExecute`: fail late, map data as data.
 const MAPPING: i32 = 32 | 0x4000_0000;
@@ -94,5 +100,70 @@ impl Drop for OwnMdl {
     fn drop(&mut self) {
         // SAFETY: allocated by `new`, described no locked pages.
         unsafe { IoFreeMdl(self.0.as_ptr()) };
+    }
+}
+
+/// Memory of whoever has sent a request, locked while this is there.
+pub(crate) struct Pages(NonNull<IRP>);
+
+impl Pages {
+    /// Locks `length` bytes, not 0, at `address`, to be written if `written`. `None` if they are not all there, or for want of
+    /// memory. PASSIVE_LEVEL, in the thread that has sent `irp`.
+    ///
+    /// A page that is not there raises an exception, which Rust cannot catch; so the I/O manager locks them, which does, in a
+    /// request for `device` that is never sent. It does not ask whose they are: a program's must lie where programs' memory is.
+    ///
+    /// # Safety
+    /// `device` is a live device object of this driver.
+    pub(crate) unsafe fn of_sender(
+        irp: &Irp,
+        device: NonNull<DEVICE_OBJECT>,
+        address: u64,
+        length: u32,
+        written: bool,
+    ) -> Option<Self> {
+        /// `MmUserProbeAddress` of 64-bit Windows: programs' memory ends below.
+        const PROGRAMS: usize = 0x7fff_ffff_0000;
+        let start = usize::try_from(address).ok().filter(|&start| start != 0)?;
+        let end = start.checked_add(length as usize)?;
+        if irp.is_from_a_program() && end > PROGRAMS {
+            return None;
+        }
+        let major = if written { IRP_MJ_READ } else { IRP_MJ_WRITE };
+        let mut nowhere = LARGE_INTEGER::default();
+        // SAFETY: the caller's contract; only a device with direct I/O has pages locked.
+        let request = unsafe {
+            if (*device.as_ptr()).Flags & DO_DIRECT_IO == 0 {
+                return None;
+            }
+            IoBuildAsynchronousFsdRequest(
+                major,
+                device.as_ptr(),
+                ptr::without_provenance_mut(start),
+                length,
+                &raw mut nowhere,
+                ptr::null_mut(),
+            )
+        };
+        NonNull::new(request).map(Self)
+    }
+
+    /// Where they are mapped. `None` when no system address is to be had.
+    pub(crate) fn address(&self) -> Option<NonNull<u8>> {
+        // SAFETY: the request has an MDL of locked pages.
+        unsafe { system_address(self.0.as_ref().MdlAddress) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: locked by `of_sender`, in a request that was never sent.
+        unsafe {
+            let irp = self.0.as_ptr();
+            let mdl = core::mem::replace(&mut (*irp).MdlAddress, ptr::null_mut());
+            MmUnlockPages(mdl);
+            IoFreeMdl(mdl);
+            IoFreeIrp(irp);
+        }
     }
 }

@@ -16,7 +16,11 @@ const SHORT: u64 = 120;
 const LONG: u64 = 4000;
 
 pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> {
-    for (name, suite) in [("its units and their requests", "lives"), ("surprise removal", "surprise")] {
+    for (name, suite) in [
+        ("its units and their requests", "lives"),
+        ("surprise removal", "surprise"),
+        ("stages of other drivers on its units", "watched"),
+    ] {
         report.section(&format!("The function driver of an adapter: {name}"));
         let session = Session::start(bench, report)?;
         run(&session, report, suite, &[])?;
@@ -29,6 +33,7 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
         session.call(report, "verifier", &[option.to_owned()])?;
         run(&session, report, "lives", &[])?;
         run(&session, report, "surprise", &[])?;
+        run(&session, report, "watched", &[])?;
         session.stop(report)?;
         virtio(bench, report, Some(option))?;
     }

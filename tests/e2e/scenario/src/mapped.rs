@@ -131,6 +131,7 @@ fn trouble(report: &mut Report, session: Session<'_>, disk: Disk) -> Result<()> 
     session.suite(report, disk, "unlocked")?;
     session.suite(report, disk, "answers-mapped")?;
     session.suite(report, disk, "reset-mapped")?;
+    session.suite(report, disk, "programs-mapped")?;
     session.suite(report, disk, "doors")?;
     report.section("A mapped volume: the device fails a write");
     session.suite(report, disk, "mapped-fails")?;

@@ -109,9 +109,18 @@ fn locked(bench: &Bench, report: &mut Report) -> Result<()> {
 fn open(bench: &Bench, report: &mut Report) -> Result<()> {
     report.section("An unlocked volume");
     let (session, disk) = unlocked(bench, report, Shape::USUAL)?;
-    for suite in
-        ["unlocked", "answers-in-place", "doors", "lies", "faults", "cancel", "reset", "pnp", "control"]
-    {
+    for suite in [
+        "unlocked",
+        "answers-in-place",
+        "programs",
+        "doors",
+        "lies",
+        "faults",
+        "cancel",
+        "reset",
+        "pnp",
+        "control",
+    ] {
         report.section(&format!("An unlocked volume: {suite}"));
         session.suite(report, disk, suite)?;
     }

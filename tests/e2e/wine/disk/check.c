@@ -134,7 +134,8 @@ static const char *check_own(disk *d, PIRP irp, PIO_STACK_LOCATION at, request *
         if (!(r->flags & SRB_FLAGS_NO_QUEUE_FREEZE)) return "own SRB without NO_QUEUE_FREEZE";
         if (!timeout) return "own SRB without a time-out";
         /* The class driver sends all writes with these (packet_send); for a volume in place, the filter writes for it only. */
-        if (!(d->flags & CREATE_OWN_WRITES) && decode_extent(r->cdb, r->cdb_length, &e) && e.write) {
+        BOOLEAN programs = d->programs && !at->Flags;
+        if (!(d->flags & CREATE_OWN_WRITES) && !programs && decode_extent(r->cdb, r->cdb_length, &e) && e.write) {
             if (at->Flags != (SL_WRITE_THROUGH | SL_FT_SEQUENTIAL_WRITE)) return "a write without its caller's stack flags";
             if (IoGetIoPriorityHint(irp) != IoPriorityLow) return "a write without its caller's I/O priority";
             if (!(r->flags & SRB_FLAGS_ADAPTER_CACHE_ENABLE)) return "a write without its caller's ADAPTER_CACHE_ENABLE";

@@ -33,6 +33,14 @@ NTSTATUS class_forward(disk *d, PIRP irp)
     return IoCallDriver(d->lower, irp);
 }
 
+NTSTATUS class_control(disk *d, PIRP irp)
+{
+    InterlockedIncrement(&d->programs);
+    NTSTATUS s = class_forward(d, irp);
+    InterlockedDecrement(&d->programs);
+    return s;
+}
+
 static NTSTATUS NTAPI wake(PDEVICE_OBJECT device, PIRP irp, PVOID event)
 {
     (void)device;

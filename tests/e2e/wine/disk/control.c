@@ -225,6 +225,7 @@ static ULONG wanted(ULONG code)
     case TEST_ADAPTER_SETTING: return sizeof(test_setting);
     case TEST_ADAPTER_CONTROL: return 2 * sizeof(ULONG);
     case TEST_QUERY: return sizeof(test_pnp);
+    case TEST_DIRECT: return sizeof(test_direct);
     }
     return 0;
 }
@@ -283,7 +284,7 @@ NTSTATUS control_dispatch(PIRP irp, PIO_STACK_LOCATION at)
     case TEST_PNP: case TEST_POWER:
         return out < 4 || !disk_number(*(ULONG *)buffer) ? finish(irp, STATUS_NO_SUCH_DEVICE, 0) : hand_over(irp);
     case TEST_ADAPTER: case TEST_ADAPTER_PNP: case TEST_ADAPTER_POWER: case TEST_ADAPTER_SCAN: case TEST_ADAPTER_SETTING:
-    case TEST_ADAPTER_CONTROL: case TEST_QUERY:
+    case TEST_ADAPTER_CONTROL: case TEST_QUERY: case TEST_DIRECT:
         return out < answer_room(code) ? finish(irp, STATUS_BUFFER_TOO_SMALL, 0) : hand_over(irp);
     case TEST_RAW: return raw_start(irp, at);
     case TEST_LOG: return finish(irp, STATUS_SUCCESS, log_copy(buffer, out));
@@ -322,6 +323,7 @@ static ULONG about_adapter(ULONG code, PVOID buffer, ULONG in, ULONG out)
         words[1] = length;
         return 8 + length;
     }
+    case TEST_DIRECT: return direct_send(buffer, in, out);
     case TEST_ADAPTER_CONTROL:
         words[0] = adapter_control(words[0], words + 2, in - 8, out - 8, &length);
         words[1] = adapter_invalidations();
@@ -341,7 +343,7 @@ static void wait_for(PIRP irp)
     PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
     ULONG code = at->Parameters.DeviceIoControl.IoControlCode;
     PVOID buffer = irp->AssociatedIrp.SystemBuffer;
-    if (code >= TEST_ADAPTER && code <= TEST_QUERY) {
+    if ((code >= TEST_ADAPTER && code <= TEST_QUERY) || code == TEST_DIRECT) {
         ULONG n = about_adapter(code, buffer, at->Parameters.DeviceIoControl.InputBufferLength, at->Parameters.DeviceIoControl.OutputBufferLength);
         finish(irp, STATUS_SUCCESS, n);
         return;
@@ -407,6 +409,7 @@ static NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp)
         PoStartNextPowerIrp(irp);
         IoSkipCurrentIrpStackLocation(irp);
         return PoCallDriver(d->lower, irp);
+    case IRP_MJ_DEVICE_CONTROL: return class_control(d, irp);
     default: return class_forward(d, irp);
     }
 }

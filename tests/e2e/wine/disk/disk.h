@@ -101,6 +101,7 @@ typedef struct disk {
     LIST_ENTRY packets, retry;
     worker class_worker;
     test_class_mode class_mode;
+    volatile LONG programs; /* I/O controls on their way down: a filter that sends a program's write has no flags to take over */
     BOOLEAN release_queue; /* the class worker is to send RELEASE_QUEUE */
     ULONGLONG class_capacity;
     ULONG class_sector_size;
@@ -182,6 +183,7 @@ NTSTATUS port_ioctl(disk *d, PIRP irp, PIO_STACK_LOCATION at);
 NTSTATUS class_add(disk *d);
 NTSTATUS class_pnp(disk *d, PIRP irp, PIO_STACK_LOCATION at);
 NTSTATUS class_forward(disk *d, PIRP irp);
+NTSTATUS class_control(disk *d, PIRP irp);
 NTSTATUS send_pnp(disk *d, UCHAR minor, ULONG argument);
 NTSTATUS send_power(disk *d, ULONG state);
 
@@ -205,6 +207,9 @@ void pci_remove(void);
 void pci_pull(void);
 void pci_resources(PIO_STACK_LOCATION to);
 BOOLEAN pci_interface(PIO_STACK_LOCATION at);
+
+/* direct.c */
+ULONG direct_send(test_direct *t, ULONG in, ULONG out);
 
 /* packet.c */
 packet *packet_new(disk *d, PUCHAR data, ULONG length);

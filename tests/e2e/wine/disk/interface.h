@@ -69,6 +69,10 @@
 #define TEST_LOAD TEST_CODE(25)
 #define TEST_UNLOAD TEST_CODE(26)
 
+/* test_direct, structure, data -> ULONG status, ULONG information, structure, data: an I/O control to the disk, whose structure
+ * points to the data */
+#define TEST_DIRECT TEST_CODE(27)
+
 #define CREATE_READ_ONLY 0x1 /* the medium is write-protected */
 #define CREATE_LEGACY 0x2    /* the adapter takes SCSI_REQUEST_BLOCK only */
 #define CREATE_OWN_WRITES 0x4 /* the filter writes on its own account, as for a mapped volume, not for a caller */
@@ -85,6 +89,13 @@ typedef struct test_create {
     WCHAR filter[32];     /* service of the filter driver; empty: none */
     WCHAR image[260];     /* NT path of the image file */
 } test_create;
+
+typedef struct test_direct {
+    ULONG disk, code;
+    ULONG structure, length; /* bytes of both */
+    ULONG pointer;        /* where in the structure */
+    ULONG skew;           /* bytes from where memory begins to where the data does */
+} test_direct;
 
 typedef struct test_service { WCHAR name[32]; } test_service;
 

@@ -12,7 +12,7 @@ BOOLEAN decode_extent(const UCHAR *c, ULONG length, extent *e)
         e->lba = be(c + 1, 3) & 0x1fffff;
         e->blocks = c[4] ? c[4] : 256;
         break;
-    case 0x28: case 0x2a:
+    case 0x28: case 0x2a: case 0x2e: /* WRITE AND VERIFY, like WRITE */
         if (length < 10) return FALSE;
         e->lba = be(c + 2, 4);
         e->blocks = (ULONG)be(c + 7, 2);
@@ -22,7 +22,7 @@ BOOLEAN decode_extent(const UCHAR *c, ULONG length, extent *e)
         e->lba = be(c + 2, 4);
         e->blocks = (ULONG)be(c + 6, 4);
         break;
-    case 0x88: case 0x8a:
+    case 0x88: case 0x8a: case 0x8e:
         if (length < 16) return FALSE;
         e->lba = be(c + 2, 8);
         e->blocks = (ULONG)be(c + 10, 4);
@@ -40,7 +40,7 @@ BOOLEAN decode_extent(const UCHAR *c, ULONG length, extent *e)
     }
     e->read = (c[0] & 0x0f) == 8;
     e->write = !e->read;
-    e->fua = c[0] > 0x0a && (c[1] & 8);
+    e->fua = c[0] > 0x0a && (c[0] & 0x0f) != 0x0e && (c[1] & 8);
     return TRUE;
 }
 

@@ -194,6 +194,19 @@ NTSTATUS EXPORT(IoSetIoPriorityHint)(IRP *irp, IO_PRIORITY_HINT hint)
 
 /* ---- IoBuild...Request ---- */
 
+/* Whether the pages are there, to be written if the device is read. */
+static BOOLEAN is_there(char *from, ULONG length, BOOLEAN written)
+{
+    for (char *at = from; at < from + length;) {
+        memory_region m;
+        ULONG wanted = PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY |
+                       (written ? 0 : PAGE_READONLY | PAGE_EXECUTE_READ);
+        if (!VirtualQuery(at, &m, sizeof m) || m.state != MEM_COMMIT || !(m.protect & wanted)) return FALSE;
+        at = (char *)m.base + m.size;
+    }
+    return TRUE;
+}
+
 static BOOLEAN attach_mdl(IRP *irp, PVOID buffer, ULONG length, void *caller)
 {
     PMDL m = mdl_make(buffer, length, irp, caller);
@@ -217,7 +230,8 @@ static IRP *build_fsd(ULONG major, DEVICE_OBJECT *device, PVOID buffer, ULONG le
         if (offset) s->Parameters.Read.ByteOffset = *offset;
         irp->UserBuffer = buffer;
         if (device->Flags & DO_BUFFERED_IO) irp->AssociatedIrp.SystemBuffer = buffer;
-        if ((device->Flags & DO_DIRECT_IO) && length && !attach_mdl(irp, buffer, length, caller)) {
+        if ((device->Flags & DO_DIRECT_IO) && length &&
+            (!is_there(buffer, length, major == IRP_MJ_READ) || !attach_mdl(irp, buffer, length, caller))) {
             irp_forget(irp);
             irp_free(irp, caller);
             return NULL;

@@ -28,6 +28,8 @@ IMPORT int NTAPI HeapFree(HANDLE, ULONG flags, PVOID);
 IMPORT PVOID NTAPI VirtualAlloc(PVOID, SIZE_T, ULONG type, ULONG protect);
 IMPORT int NTAPI VirtualFree(PVOID, SIZE_T, ULONG type);
 IMPORT int NTAPI VirtualProtect(PVOID, SIZE_T, ULONG protect, ULONG *old);
+typedef struct memory_region { PVOID base, allocation; ULONG allocated_as, pad; SIZE_T size; ULONG state, protect, type, pad2; } memory_region;
+IMPORT SIZE_T NTAPI VirtualQuery(const void *, memory_region *, SIZE_T);
 IMPORT HANDLE NTAPI CreateThread(PVOID, SIZE_T, ULONG (NTAPI *)(PVOID), PVOID, ULONG, ULONG *);
 IMPORT int NTAPI CloseHandle(HANDLE);
 IMPORT HANDLE NTAPI CreateFileA(const char *, ULONG access, ULONG share, PVOID, ULONG disposition, ULONG flags, HANDLE);

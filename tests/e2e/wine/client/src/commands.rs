@@ -189,6 +189,7 @@ fn adapter(o: &Options) {
     match o.text("suite") {
         "lives" => suites::adapter::lives(&adapter),
         "surprise" => suites::adapter::surprise(&adapter),
+        "watched" => suites::watched::run(&adapter),
         "volume" => suites::adapter::volume(&adapter, o.text("image"), o.text("passphrase-file")),
         "linked" => suites::linked::run(&adapter, o.text("miniport")),
         "linked-starve" => suites::linked::starve(&adapter, o.text("miniport"), o.number("most") as u32),

@@ -36,6 +36,7 @@ pub(crate) const QUERY: u32 = code(24);
 
 pub(crate) const LOAD: u32 = code(25);
 pub(crate) const UNLOAD: u32 = code(26);
+pub(crate) const DIRECT: u32 = code(27);
 
 pub(crate) const CREATE_READ_ONLY: u32 = 1;
 pub(crate) const CREATE_LEGACY: u32 = 2;

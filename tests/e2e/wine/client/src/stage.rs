@@ -30,6 +30,7 @@ pub(crate) const OBSERVER: u32 = 1;
 pub(crate) const TRANSFORMER: u32 = 2;
 pub(crate) const ABOVE: u32 = 1;
 pub(crate) const BELOW: u32 = 2;
+pub(crate) const EVERY_DISK: u32 = 0;
 pub(crate) const SPARE_ON_WRITE: u32 = 1;
 
 /// What a probe does with an I/O.

@@ -3,7 +3,7 @@
 
 use std::{process::Command, thread, time::Duration};
 
-use super::{policy::marked, sleep};
+use super::{policy::marked, programs, sleep};
 use crate::{
     adapter::{Adapter, minor},
     device::{Error, TIMED_OUT},
@@ -18,6 +18,7 @@ const RAM: &str = "Root\\SluiceRam";
 const MIB: u64 = 1 << 20;
 const SRB_LOCK_QUEUE: u32 = 0x18;
 const SRB_UNLOCK_QUEUE: u32 = 0x19;
+const SRB_QUIESCE: u32 = 0x1a;
 const SRB_CLAIM: u32 = 0x01;
 const SRB_RELEASE: u32 = 0x06;
 const SRB_FLUSH_QUEUE: u32 = 0x15;
@@ -93,6 +94,7 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
         names(adapter, disk, number as u8)?;
         properties(disk, number as u8)?;
         pass_through(disk, number as u8)?;
+        programs::run(disk)?;
     }
     let [first, second] = &disks;
     round_trips(first)?;
@@ -237,8 +239,6 @@ fn pass_through(disk: &Disk, number: u8) -> Result<(), Error> {
     outside[24] = 0xff;
     let bad = disk.top.control(PASS_THROUGH, &outside, 600);
     check("data outside the buffer is refused", bad == Err(87), format!("{:x?}", bad.map(|b| b.len()))); // ERROR_INVALID_PARAMETER
-    let direct = disk.top.control(0x0004_d014, &passed(&cdb::read10(0, 1), 1, &[], 512), 600);
-    check("the direct form is refused clearly", direct == Err(50), format!("{:x?}", direct.map(|b| b.len())));
     let mut miniport = vec![0u8; 60];
     (miniport[0], miniport[24]) = (28, 32);
     let control = disk.top.control(0x0004_d008, &miniport, 60);
@@ -331,8 +331,9 @@ fn commands(disk: &Disk) -> Result<(), Error> {
             let a = send(Request::function(function))?;
             check(&format!("RESET_{name} ({kind})"), a.good(), a.text());
         }
-        let a = send(Request::function(0x1a))?;
-        check(&format!("QUIESCE_DEVICE is not supported, and says so ({kind})"), a.srb_status == 6, a.text());
+        let a = send(Request::function(SRB_QUIESCE))?;
+        let u = send(Request::function(SRB_UNLOCK_QUEUE))?;
+        check(&format!("QUIESCE_DEVICE, and its end ({kind})"), a.good() && u.good(), a.text());
     }
     // UNMAP of 8 blocks at 2048: they read as zeros afterwards, and no others.
     disk.top.write(MIB, &marked(8192))?;
@@ -388,6 +389,21 @@ fn queue(disk: &Disk) -> Result<(), Error> {
         "the rest goes on when it is unlocked",
         unlock.good() && ends.iter().all(|e| *e == Ok(4096)),
         format!("{:?}", ends[0]),
+    );
+    let writes: Vec<_> = (0..100u64).map(|n| disk.top.start_write(n * 65536, vec![9; 65536])).collect();
+    let quiet = disk.send(&Request::function(SRB_QUIESCE))?;
+    let over = || writes.iter().filter(|p| p.is_over()).count();
+    thread::sleep(Duration::from_millis(20)); // the client hears of what has ended
+    let before = over();
+    thread::sleep(Duration::from_millis(50));
+    let after = over();
+    let late = disk.top.start_read(0, 4096);
+    let unlock = disk.send(&Request::function(SRB_UNLOCK_QUEUE))?;
+    let ends = writes.into_iter().filter_map(|p| p.wait_count().ok()).filter(|n| *n == 65536).count();
+    check(
+        "after QUIESCE_DEVICE nothing moves until the queue is unlocked, and nothing is lost",
+        quiet.good() && unlock.good() && before == after && ends == 100 && late.wait().is_ok(),
+        format!("{} {before} {after} {ends}", quiet.text()),
     );
     for round in ["once", "twice"] {
         let s = [disk.power(4)?, disk.power(1)?];

@@ -12,10 +12,12 @@ pub(crate) mod linked;
 mod mapped;
 mod miniport;
 mod policy;
+mod programs;
 mod sleep;
 pub(crate) mod stages;
 pub(crate) mod torture;
 pub(crate) mod virtio;
+pub(crate) mod watched;
 
 use crate::{disk::Disk, report};
 use policy::State;
@@ -24,6 +26,8 @@ use policy::State;
 pub(crate) fn run(name: &str, disk: Disk, volume: u64) {
     match name {
         "faults" => faults::run(&disk),
+        "programs" => programs::on_volume(&disk, true),
+        "programs-mapped" => programs::on_volume(&disk, false),
         "locked" => policy::run(&disk, State::Locked, volume),
         "unlocked" => policy::run(&disk, State::Unlocked, volume),
         "plain" => policy::run(&disk, State::Plain, volume),
