@@ -15,6 +15,8 @@ const COMPILERS: &[(&str, &str, &[&str])] = &[
     ("gcc", "gcc", &["-O2"]),
     ("clang", "clang-19", &["-O1", "-fsanitize=undefined", "-fsanitize-trap=all"]),
 ];
+/// Names a sanitizer, `address` or `thread`, with which the Rust side is built, too (`./x c-miniport address`).
+const SANITIZER: &str = "SLUICE_SANITIZER";
 const KINDS: &[(&str, &[&str])] = &[("legacy", &[]), ("extended", &["-DEXTENDED"])];
 const FLAGS: &[&str] = &[
     "-std=c11",
@@ -37,6 +39,8 @@ fn main() {
     for folder in ["plain", "torture", "disk"].map(|name| here.join(name)).iter().chain([&headers]) {
         println!("cargo::rerun-if-changed={}", folder.display());
     }
+    println!("cargo::rerun-if-env-changed={SANITIZER}");
+    let sanitizer = env::var(SANITIZER).ok().map(|name| format!("-fsanitize={name}"));
     let mut objects = Vec::new();
     for (miniport, folders) in MINIPORTS {
         for (compiler, program, flags) in COMPILERS {
@@ -46,7 +50,7 @@ fn main() {
                 for source in folders.iter().flat_map(|folder| sources(&here.join(folder))) {
                     let object = out.join(format!("{name}_{}.o", stem(&source)));
                     let mut command = Command::new(program);
-                    command.args(FLAGS).args(*flags).args(*define).arg("-I").arg(&headers);
+                    command.args(FLAGS).args(*flags).args(&sanitizer).args(*define).arg("-I").arg(&headers);
                     command.args(
                         ["plain", "torture", "disk"]
                             .map(|folder| format!("-I{}", here.join(folder).display())),
@@ -68,7 +72,8 @@ fn main() {
 /// Links a miniport's objects to one and hides all its names but that of its entry.
 fn one_object(out: &Path, name: &str, parts: &[PathBuf]) -> PathBuf {
     let object = out.join(format!("{name}.o"));
-    run(Command::new("ld").arg("-r").arg("-o").arg(&object).args(parts));
+    // Sections of one name would otherwise be thought the same in several miniports.
+    run(Command::new("ld").args(["-r", "--force-group-allocation", "-o"]).arg(&object).args(parts));
     run(Command::new("objcopy")
         .arg(format!("--keep-global-symbol={name}"))
         .arg(format!("--redefine-sym=DriverEntry={name}"))

@@ -3,13 +3,14 @@
 use std::{
     ffi::c_void,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
 };
 
 use sluice_chain::Chain;
+use sluice_checker::{Checker, Disk};
 use sluice_engine::stages::Encrypt;
 use sluice_port::{
     command::Special,
@@ -19,7 +20,7 @@ use sluice_port::{
 };
 use sluice_port_host::{Adapter as Machine, Hardware};
 use sluice_shim::storport::{ScsiStatus, SrbFlags, SrbFunction, SrbRequest, SrbStatus, srb::Address};
-use sluice_user_host::{Disk, Setup};
+use sluice_user_host::Setup;
 use sluice_xts::{Backend, Xts256};
 
 use crate::{
@@ -119,6 +120,21 @@ pub struct Hosted {
     machine: Arc<Machine>,
 }
 
+/// Looks on all locks, IRQLs and calls of the process.
+static CHECKER: LazyLock<&'static Checker> = LazyLock::new(Checker::of_a_port);
+
+impl Drop for Hosted {
+    /// Whatever a miniport is made to do, the rules of IRQLs and locks are kept: by a good one of itself, and for others
+    /// by the port, which refuses what is against them.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let (broken, levels) = (CHECKER.broken(), sluice_port_host::violations());
+        assert!(broken.is_empty() && levels.is_empty(), "rules were broken: {broken:?} {levels:?}");
+    }
+}
+
 const UNIT: Address = Address { path: 0, target: 0, lun: 0 };
 const SECTOR: u32 = adapter::BLOCK as u32;
 
@@ -128,6 +144,7 @@ impl Hosted {
     /// # Errors
     /// What the port says.
     pub fn start(miniport: &Miniport, parameters: &Parameters) -> Result<Self, NtStatus> {
+        sluice_port_host::watch(*CHECKER);
         let mut hardware = Hardware::default();
         for (name, value) in &parameters.registry {
             hardware.registry.insert(format!("all/{name}"), (4, value.to_le_bytes().to_vec()));
@@ -144,6 +161,16 @@ impl Hosted {
         machine.add_unit(UNIT.path, UNIT.target, UNIT.lun)?;
         let played = parameters.device.and_then(|device| play(&machine, device));
         Ok(Self { played, machine })
+    }
+
+    /// What has been done in this process against the rules of `tests/checker`, for a test that has them broken. It is
+    /// then forgotten.
+    #[must_use]
+    pub fn broken() -> Vec<&'static str> {
+        let mut rules: Vec<_> = CHECKER.broken().into_iter().map(|(rule, _)| rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
     }
 
     /// The port.
@@ -180,7 +207,9 @@ impl Hosted {
     #[must_use]
     #[allow(clippy::expect_used, reason = "a test that cannot go on stops")]
     pub fn disk_with(&self, chain: Chain, setup: &Setup) -> Disk {
-        self.machine.disk(UNIT, SECTOR, chain, setup).expect("a unit")
+        let unit = self.port().add_unit(UNIT).expect("a unit");
+        // SAFETY: the disk keeps the machine, and with it the port, until all its requests have come back.
+        unsafe { Disk::over(unit.hw(), Arc::clone(&self.machine) as _, SECTOR, chain, setup) }
     }
 
     /// A chain that encrypts, as that of a volume does.

@@ -58,6 +58,8 @@ fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Checker {
     /// Panics at once, where it is done.
     strict: bool,
+    /// `pool.lock` is not looked at.
+    may_allocate: bool,
     broken: Mutex<Vec<(&'static str, String)>>,
     /// Requests without an answer, and since when.
     asked: Mutex<HashMap<usize, Instant>>,
@@ -68,6 +70,13 @@ impl Checker {
     #[must_use]
     pub fn new() -> &'static Self {
         Box::leak(Box::default())
+    }
+
+    /// One for the locks of a port and its miniports, which may allocate memory under them, as the host that plays the
+    /// kernel does: for them there is no `pool.lock`.
+    #[must_use]
+    pub fn of_a_port() -> &'static Self {
+        Box::leak(Box::new(Self { may_allocate: true, ..Self::default() }))
     }
 
     /// One that panics at once.
@@ -156,9 +165,19 @@ impl Watch for Checker {
             Some(())
         });
         match last {
-            Some(()) => LOCKS.set(LOCKS.get() - 1),
+            Some(()) => {
+                LOCKS.set(LOCKS.get() - 1);
+                if self.may_allocate {
+                    let _ = crate::heap::under_lock();
+                }
+            }
             None => self.breaks("lock.foreign", "by a thread that does not hold it".to_owned()),
         }
+    }
+
+    fn forgets(&self, start: usize, bytes: usize) {
+        let gone = |lock: usize| lock.wrapping_sub(start) < bytes;
+        apart(|| open(&ORDER).retain(|(one, other)| !gone(*one) && !gone(*other)));
     }
 
     fn submits(&self, call: usize) {

@@ -131,7 +131,7 @@ impl Adapter {
         command.prepare(kind, request, special).expect("an SRB that can be said");
         let place = NonNull::from(&mut command);
         // SAFETY: command and data stay here until the answer is here.
-        unsafe { self.port().send(unit, place) };
+        irql::outside(false, || unsafe { self.port().send(unit, place) });
         let done = lock(&waiting.done);
         let (done, late) = waiting
             .changed
@@ -287,10 +287,10 @@ fn run_dpcs(inner: &Inner) {
             if let Some(port) = port_of(inner) {
                 irql::raised(DISPATCH_LEVEL, || {
                     if dpc {
-                        port.run_dpcs();
+                        irql::outside(true, || port.run_dpcs());
                     }
                     if timer {
-                        port.run_timers();
+                        irql::outside(true, || port.run_timers());
                     }
                 });
             }
@@ -312,7 +312,7 @@ fn run_work(inner: &Inner) {
             due.in_work = true;
             drop(due);
             if let Some(port) = port_of(inner) {
-                port.run_work();
+                irql::outside(false, || port.run_work());
             }
             due = lock(&inner.due);
             due.in_work = false;
@@ -334,6 +334,9 @@ impl Drop for Adapter {
             let _ = thread.join();
         }
         self.port = None;
+        if let Some(watch) = irql::watcher() {
+            watch.forgets(self.inner.as_ptr().addr(), size_of::<Inner>());
+        }
         // SAFETY: made from a box; port and threads, its only users, are gone.
         drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
     }

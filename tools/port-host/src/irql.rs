@@ -1,15 +1,72 @@
-//! Each thread's IRQL.
+//! Each thread's IRQL, and who looks on.
 
 use std::{
-    cell::Cell,
-    sync::{Mutex, PoisonError},
+    cell::{Cell, RefCell},
+    sync::{Mutex, OnceLock, PoisonError},
 };
+
+use sluice_shim::platform::LockWord;
+use sluice_user_host::Watch;
 
 /// The IRQL of interrupts.
 pub const DEVICE_LEVEL: u8 = 5;
 
 thread_local! {
     static IRQL: Cell<u8> = const { Cell::new(0) };
+}
+
+static WATCH: OnceLock<&'static dyn Watch> = OnceLock::new();
+
+thread_local! {
+    /// Locks that this thread has, and what the one who looks on said of its IRQL before each.
+    static BEFORE: RefCell<Vec<(usize, u8)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has `watch` told of every lock, every change of IRQL and every call out of a port in this process. Before the first
+/// adapter, and once: the first one stays. `tests/checker` has the rules that it can apply.
+pub fn watch(watch: &'static dyn Watch) {
+    let _ = WATCH.set(watch);
+}
+
+/// Who looks on.
+pub(crate) fn watcher() -> Option<&'static dyn Watch> {
+    WATCH.get().copied()
+}
+
+/// A lock is taken, which `wait` waits for.
+pub(crate) fn taking(lock: &LockWord, wait: impl FnOnce()) {
+    let Some(watch) = watcher() else { return wait() };
+    watch.acquires(lock);
+    let before = watch.raise();
+    wait();
+    watch.acquired(lock);
+    BEFORE.with_borrow_mut(|held| held.push((std::ptr::from_ref(lock).addr(), before)));
+}
+
+/// And given back, which `free` does.
+pub(crate) fn giving(lock: &LockWord, free: impl FnOnce()) {
+    let Some(watch) = watcher() else { return free() };
+    watch.releases(lock);
+    free();
+    let before = BEFORE.with_borrow_mut(|held| {
+        let at = held.iter().rposition(|(other, _)| *other == std::ptr::from_ref(lock).addr())?;
+        Some(held.remove(at).1)
+    });
+    if let Some(before) = before {
+        watch.lower(before);
+    }
+}
+
+/// Something of the port's that calls its miniport, at PASSIVE_LEVEL or (in a DPC) above: no lock may be left over.
+pub(crate) fn outside<R>(is_dpc: bool, what: impl FnOnce() -> R) -> R {
+    let Some(watch) = watcher() else { return what() };
+    let before = is_dpc.then(|| watch.raise());
+    let result = what();
+    watch.crosses();
+    if let Some(before) = before {
+        watch.lower(before);
+    }
+    result
 }
 
 static VIOLATIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());

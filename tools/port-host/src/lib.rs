@@ -6,6 +6,7 @@
 //!
 //! Each adapter has a thread for its DPCs and timers (DISPATCH_LEVEL) and one for its work items (PASSIVE_LEVEL). Every
 //! thread has an IRQL of its own; what a kernel would not allow at an IRQL is written down ([`violations`]).
+//! Somebody may look on ([`watch`]): `tests/checker` applies the rules of Driver Verifier.
 //!
 //! Physical addresses are made up: memory that is allocated for a device is in one piece, any other changes its
 //! neighbours from page to page, so that every page is an element of its own in a scatter list.
@@ -26,6 +27,6 @@ mod system;
 
 pub use adapter::{Adapter, Reply};
 pub use hardware::{Hardware, Logged, Record, Traced};
-pub use irql::{DEVICE_LEVEL, current, raised, violations};
+pub use irql::{DEVICE_LEVEL, current, raised, violations, watch};
 pub use services::left;
 pub use system::{allocations, fail_allocation, load};

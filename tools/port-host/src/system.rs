@@ -121,13 +121,13 @@ fn spin(lock: &LockWord) {
 pub(crate) fn take(lock: &LockWord, level: u8) -> OldIrql {
     irql::at_most(level, "a spin lock taken");
     let old = irql::set(level.max(irql::current()));
-    spin(lock);
+    irql::taking(lock, || spin(lock));
     OldIrql(old)
 }
 
 /// Gives it back.
 pub(crate) fn give(lock: &LockWord, old: OldIrql) {
-    lock.0.store(0, Release);
+    irql::giving(lock, || lock.0.store(0, Release));
     irql::set(old.0);
 }
 
@@ -157,6 +157,9 @@ unsafe impl System for Host {
     unsafe fn free(&self, memory: NonNull<u8>, bytes: usize, _tag: u32) {
         irql::at_most(DISPATCH_LEVEL, "memory freed");
         self.allocations.fetch_sub(1, Relaxed);
+        if let Some(watch) = irql::watcher() {
+            watch.forgets(memory.as_ptr().addr(), bytes);
+        }
         if let Some(layout) = layout(bytes) {
             // SAFETY: the caller's contract: allocated so.
             unsafe { dealloc(memory.as_ptr(), layout) };

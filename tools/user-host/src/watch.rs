@@ -21,6 +21,9 @@ pub trait Watch: Sync {
     /// It is about to be given back.
     fn releases(&self, _lock: &LockWord) {}
 
+    /// Memory that may have had locks in it is freed: others may come to lie there.
+    fn forgets(&self, _start: usize, _bytes: usize) {}
+
     /// A request, by its address, is about to be submitted.
     fn submits(&self, _call: usize) {}
 

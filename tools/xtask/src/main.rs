@@ -26,7 +26,8 @@ const HELP: &str = "usage: ./x COMMAND
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves
   virtio                      the virtio-blk miniport on a device of QEMU's storage daemon
-  c-miniport                  the miniports in C: built by every compiler, and hosted in user mode
+  c-miniport [address]        the miniports in C: built by every compiler, and hosted in user mode; with the word, there
+                              with AddressSanitizer in C and in Rust
   fuzz SECONDS [SEED]         every fuzz target for so long
   sim [mutants] [--seconds N] [--seed N] ...
                               the mapped volume on a simulated device that crashes, reorders, tears and lies
@@ -76,7 +77,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         }
         "c-miniport" => {
             setup::run()?;
-            test::c_miniport()?;
+            match rest {
+                [] => test::c_miniport()?,
+                [only] if only == "address" => test::c_miniport_with_address_sanitizer()?,
+                _ => bail!("c-miniport takes nothing, or the word address"),
+            }
         }
         "sim" => command::run(cargo_run("sim", "sluice-sim").args(rest))?,
         "test" => test::run(rest)?,

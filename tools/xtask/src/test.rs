@@ -114,6 +114,24 @@ pub(crate) fn c_miniport() -> Result<()> {
     cargo(&["test", "--quiet", package, "--no-fail-fast"])
 }
 
+/// Hosts them with AddressSanitizer: clang's and gcc's in C, rustc's (an unstable option, hence the bootstrap) in Rust, one
+/// run-time library, rustc's, for all. Checkers are never freed, which is why leaks are not looked for: what a miniport
+/// leaves behind the port counts.
+pub(crate) fn c_miniport_with_address_sanitizer() -> Result<()> {
+    let package = "--package=sluice-c-miniport";
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(paths::root())
+        .args(["test", "--quiet", package, "--tests", "--no-fail-fast", "--target=x86_64-unknown-linux-gnu"])
+        .arg("--target-dir")
+        .arg(paths::target().join("address"))
+        .env("SLUICE_SANITIZER", "address")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env("ASAN_OPTIONS", "detect_leaks=0");
+    command::run(&mut cargo)
+}
+
 /// Builds them for Windows; answers the folder.
 pub(crate) fn build_c_miniports() -> Result<std::path::PathBuf> {
     let package = "--package=sluice-c-miniport";
