@@ -104,7 +104,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         record: &Record,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         let block = match *record {
             Record::Hole { block } | Record::Share { block, .. } => block,
@@ -122,7 +122,7 @@ impl Volume {
     }
 
     /// Marks every block of a leaf as lost: in memory, until the next checkpoint.
-    fn lose_leaf(&mut self, leaf: PageKey, accounts: &mut Accounts) -> Result<(), OpenError> {
+    fn lose_leaf(&mut self, leaf: PageKey, accounts: &mut Accounts<'_>) -> Result<(), OpenError> {
         let first = leaf.index() * MAP_ENTRIES;
         let entries = MAP_ENTRIES.min(accounts.blocks.saturating_sub(first));
         let frame = self.replace_page(leaf)?;

@@ -143,7 +143,7 @@ impl Bench {
     pub(crate) fn open_rebuilding(&mut self) -> Result<(Box<Volume>, Report), OpenError> {
         let sealer = self.sealer();
         let options = Options::new(self.cache, 1 << 16, Some(1));
-        Volume::open_rebuilding(&mut self.disk, self.layout, sealer, options)
+        Volume::open_rebuilding(&mut self.disk, self.layout, sealer, options, |_, _| {})
     }
 
     /// What was repaired, and what is still wrong.
