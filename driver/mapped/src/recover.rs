@@ -3,7 +3,7 @@
 //! Recovery finds the newest root record, follows the journal from there, decides where the crash was, applies the
 //! frames before that, and makes a checkpoint. It writes nothing that an interrupted recovery would need.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use sluice_chain::try_box;
 
@@ -117,7 +117,7 @@ impl Volume {
         layout: Layout,
         sealer: Sealer,
         options: Options,
-        mut accounts: Option<&mut Accounts>,
+        mut accounts: Option<&mut Accounts<'_>>,
     ) -> Result<Box<Self>, OpenError> {
         // What is read from here on is durable. A root record that an earlier opening wrote and could not flush would
         // otherwise be believed, what the one before it needs be written over, and then power could fail.
@@ -180,12 +180,12 @@ impl Volume {
     ) -> Option<Box<Self>> {
         let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
         let dirty_most = dirty_most(&layout, pages);
-        try_box(Self {
+        let mut volume = try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
             trees: [0, 1, 2].map(|i| TreeRoot { root: root.trees[i], depth: depths[i] }),
-            space: Space::new(&layout, reserve(&layout, dirty_most))?,
+            space: try_box(Space::new(&layout, reserve(&layout, dirty_most))?)?,
             index: Index::new(options.index_bytes.max(64))?,
             neighbours: Neighbours::new()?,
             tails: [Tail::default(); 3],
@@ -193,8 +193,8 @@ impl Volume {
             lsn: root.lsn,
             epoch: root.epoch,
             generations: root.number << 32,
-            gathering: Gathering { records: list(FRAME)?, extents: [None, None] },
-            flying: queue(FRAMES)?,
+            gathering: try_box(Gathering { records: list(FRAME)?, extents: [None, None] })?,
+            flying: VecDeque::new(),
             written: Lsn(root.lsn.0 - 1),
             durable: Lsn(root.lsn.0 - 1),
             known: Lsn(root.lsn.0 - 1),
@@ -206,27 +206,27 @@ impl Volume {
             mapped: root.mapped,
             root_number: root.number,
             list: None,
-            ops: several(OPS, || Some(None))?,
-            spare: Spare::new()?,
-            order: queue(OPS)?,
+            ops: Vec::new(),
+            spare: try_box(Spare::new()?)?,
+            order: VecDeque::new(),
             ready: Line::new(OPS)?,
             stalled: Line::new(OPS)?,
-            for_page: several(OPS, || Some(None))?,
+            for_page: Vec::new(),
             for_frames: Line::new(OPS)?,
-            waiting: queue(REQUESTS)?,
-            bad_pages: queue(limits::BAD_PAGES)?,
-            suspects: queue(limits::SUSPECTS)?,
-            ios: several(limits::IOS, || Some(None))?,
-            free_ios: numbers(limits::IOS)?,
-            out: queue(limits::IOS)?,
-            done: queue(REQUESTS)?,
-            small: several(SMALL, || zeros(4 * BLOCK))?,
-            large: several(LARGE, || zeros(EXTENT + 4 * BLOCK))?,
-            extent_buffers: several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?,
-            frame_buffers: several(FRAMES + 1, || shared(layout.frame_bytes()))?,
-            page_buffers: list(EXTENT_BUFFERS)?,
-            segment_buffer: Some(zeros(layout.segment_bytes as usize)?),
-            list_bytes: list(list_most(&layout))?,
+            waiting: VecDeque::new(),
+            bad_pages: VecDeque::new(),
+            suspects: VecDeque::new(),
+            ios: Vec::new(),
+            free_ios: Vec::new(),
+            out: VecDeque::new(),
+            done: VecDeque::new(),
+            small: Vec::new(),
+            large: Vec::new(),
+            extent_buffers: Vec::new(),
+            frame_buffers: Vec::new(),
+            page_buffers: Vec::new(),
+            segment_buffer: None,
+            list_bytes: Vec::new(),
             root_page: shared(BLOCK)?,
             scratch: zeros(BLOCK)?,
             copy: zeros(BLOCK)?,
@@ -247,7 +247,40 @@ impl Volume {
             layout,
             sealer,
             options,
-        })
+        })?;
+        volume.take_queues()?;
+        volume.take_buffers()?;
+        Some(volume)
+    }
+
+    // These two fill in place what would otherwise be on the stack of the above as well.
+    #[inline(never)]
+    fn take_queues(&mut self) -> Option<()> {
+        self.ops = several(OPS, || Some(None))?;
+        self.order = queue(OPS)?;
+        self.for_page = several(OPS, || Some(None))?;
+        self.waiting = queue(REQUESTS)?;
+        self.bad_pages = queue(limits::BAD_PAGES)?;
+        self.suspects = queue(limits::SUSPECTS)?;
+        self.ios = several(limits::IOS, || Some(None))?;
+        self.free_ios = numbers(limits::IOS)?;
+        self.out = queue(limits::IOS)?;
+        self.done = queue(REQUESTS)?;
+        self.flying = queue(FRAMES)?;
+        Some(())
+    }
+
+    #[inline(never)]
+    fn take_buffers(&mut self) -> Option<()> {
+        let layout = &self.layout;
+        self.small = several(SMALL, || zeros(4 * BLOCK))?;
+        self.large = several(LARGE, || zeros(EXTENT + 4 * BLOCK))?;
+        self.extent_buffers = several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?;
+        self.frame_buffers = several(FRAMES + 1, || shared(layout.frame_bytes()))?;
+        self.page_buffers = list(EXTENT_BUFFERS)?;
+        self.segment_buffer = Some(zeros(layout.segment_bytes as usize)?);
+        self.list_bytes = list(list_most(layout))?;
+        Some(())
     }
 
     /// Makes device I/O as it comes until `step` has what it needs.
@@ -368,7 +401,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         found: &Found,
-        mut accounts: Option<&mut Accounts>,
+        mut accounts: Option<&mut Accounts<'_>>,
     ) -> Result<(), OpenError> {
         let frame = frame_at(disk, &self.layout, &self.sealer, found.at)?.ok_or(OpenError::Device)?;
         if let Some(accounts) = &accounts {
