@@ -271,8 +271,6 @@ pub struct Volume {
     pub(crate) learning: Learning,
     /// It is being opened: nothing is cleaned, nothing learned.
     pub(crate) recovering: bool,
-    /// Bytes of the journal that a checkpoint in the middle of recovery has made superfluous.
-    pub(crate) replayed: u64,
     /// Pages that may wait for a checkpoint.
     pub(crate) dirty_most: usize,
     /// What is gathered is to be written although nobody waits for it.

@@ -153,8 +153,9 @@ impl Volume {
             }
             volume.write_space(disk, accounts)?;
         }
+        let mut replayed = 0;
         for frame in frames {
-            volume.replay(disk, &frame, accounts.as_deref_mut())?;
+            volume.replay(disk, &frame, accounts.as_deref_mut(), &mut replayed)?;
         }
         // A checkpoint on the way may have begun a segment of pages.
         if let Some(segment) = volume.tails[Stream::Pages as usize].segment.take() {
@@ -178,9 +179,8 @@ impl Volume {
         root: &Root,
         depths: [u8; 3],
     ) -> Option<Box<Self>> {
-        let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
-        let dirty_most = dirty_most(&layout, pages);
-        let mut volume = try_box(Self {
+        let (pages, dirty_most) = pages(&layout, &options);
+        try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
@@ -239,7 +239,6 @@ impl Volume {
             discards: 0,
             learning: Learning::Nothing,
             recovering: true,
-            replayed: 0,
             dirty_most,
             write_out: false,
             failed: false,
@@ -247,15 +246,14 @@ impl Volume {
             layout,
             sealer,
             options,
-        })?;
-        volume.take_queues()?;
-        volume.take_buffers()?;
-        Some(volume)
+        })
+        .and_then(Self::with_memory)
     }
 
-    // These two fill in place what would otherwise be on the stack of the above as well.
+    // Fills in place what would otherwise be on the stack of the above as well.
     #[inline(never)]
-    fn take_queues(&mut self) -> Option<()> {
+    fn with_memory(mut self: Box<Self>) -> Option<Box<Self>> {
+        let layout = self.layout;
         self.ops = several(OPS, || Some(None))?;
         self.order = queue(OPS)?;
         self.for_page = several(OPS, || Some(None))?;
@@ -267,20 +265,14 @@ impl Volume {
         self.out = queue(limits::IOS)?;
         self.done = queue(REQUESTS)?;
         self.flying = queue(FRAMES)?;
-        Some(())
-    }
-
-    #[inline(never)]
-    fn take_buffers(&mut self) -> Option<()> {
-        let layout = &self.layout;
         self.small = several(SMALL, || zeros(4 * BLOCK))?;
         self.large = several(LARGE, || zeros(EXTENT + 4 * BLOCK))?;
         self.extent_buffers = several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?;
         self.frame_buffers = several(FRAMES + 1, || shared(layout.frame_bytes()))?;
         self.page_buffers = list(EXTENT_BUFFERS)?;
         self.segment_buffer = Some(zeros(layout.segment_bytes as usize)?);
-        self.list_bytes = list(list_most(layout))?;
-        Some(())
+        self.list_bytes = list(list_most(&layout))?;
+        Some(self)
     }
 
     /// Makes device I/O as it comes until `step` has what it needs.
@@ -397,11 +389,13 @@ impl Volume {
         Ok(())
     }
 
+    /// `replayed`: bytes of the journal that a checkpoint on the way has made superfluous.
     fn replay(
         &mut self,
         disk: &mut dyn Disk,
         found: &Found,
         mut accounts: Option<&mut Accounts<'_>>,
+        replayed: &mut u64,
     ) -> Result<(), OpenError> {
         let frame = frame_at(disk, &self.layout, &self.sealer, found.at)?.ok_or(OpenError::Device)?;
         if let Some(accounts) = &accounts {
@@ -415,13 +409,13 @@ impl Volume {
         }
         self.lsn = Lsn(found.lsn.0 + 1);
         (self.written, self.durable) = (found.lsn, found.lsn);
-        (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
+        (self.ring.head, self.ring.used) = (found.head, found.used - *replayed);
         // The same changes have fitted before. Only with less memory than then, a checkpoint is needed on the way, for which
         // there is less room than at the end: what later frames speak of cannot be filled yet.
         if self.cache.dirty() > self.dirty_most {
             self.free_dead();
             self.checkpoint_now(disk)?;
-            self.replayed = found.used;
+            *replayed = found.used;
         }
         Ok(())
     }
@@ -614,10 +608,11 @@ fn reserve(layout: &Layout, dirty_most: usize) -> usize {
     RESERVE_SEGMENTS + checkpoint_segments(layout, dirty_most)
 }
 
-/// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
-fn dirty_most(layout: &Layout, pages: usize) -> usize {
+/// Pages of the cache, and how many may be changed at once: part of those, and what fits an eighth of the segments.
+fn pages(layout: &Layout, options: &Options) -> (usize, usize) {
+    let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
     let by_device = (layout.segments as usize / 8).max(1) * (layout.fillable() / BLOCK);
-    (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
+    (pages, (pages * DIRTY_MOST_PERCENT / 100).min(by_device))
 }
 
 /// The newest root record of the four. With `mend`, the others are made to fit.
