@@ -22,10 +22,16 @@ pub(crate) struct Sparse {
     /// Writes until power fails.
     pub(crate) left: Option<usize>,
     pub(crate) writes: usize,
+    /// A sector that cannot be read.
+    pub(crate) unreadable: Option<u64>,
 }
 
 impl Disk for Sparse {
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        let range = offset..offset + buffer.len() as u64;
+        if self.unreadable.is_some_and(|sector| range.contains(&sector)) {
+            return Err(DeviceError);
+        }
         for (at, sector) in (offset..).step_by(SECTOR).zip(buffer.chunks_exact_mut(SECTOR)) {
             match self.sectors.get(&at) {
                 Some(bytes) => sector.copy_from_slice(bytes),
