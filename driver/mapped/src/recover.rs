@@ -411,7 +411,9 @@ impl Volume {
         (self.written, self.durable) = (found.lsn, found.lsn);
         (self.ring.head, self.ring.used) = (found.head, found.used - *replayed);
         // The same changes have fitted before. Only with less memory than then, a checkpoint is needed on the way, for which
-        // there is less room than at the end: what later frames speak of cannot be filled yet.
+        // there is less room than at the end: what later frames speak of cannot be filled yet. As many
+        // as may be changed leave it the rest of the cache. A frame that changes more than the cache holds finds no memory, and nothing
+        // is lost.
         if self.cache.dirty() > self.dirty_most {
             self.free_dead();
             self.checkpoint_now(disk)?;

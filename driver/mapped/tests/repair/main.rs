@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 mod bench;
+mod less_memory;
 mod lost;
 mod salvaged;
 
