@@ -7,6 +7,8 @@ use alloc::{
 use core::{alloc::Layout, ptr::NonNull};
 
 /// Moves `value` to the heap, or answers `None` (and drops it) when memory has run out.
+// Never part of its caller, where what is large would lie on the stack a second time.
+#[inline(never)]
 pub fn try_box<T>(value: T) -> Option<Box<T>> {
     let layout = Layout::new::<T>();
     if layout.size() == 0 {

@@ -194,7 +194,7 @@ pub struct Volume {
     pub(crate) decompressor: Decompressor,
     pub(crate) cache: Cache,
     pub(crate) trees: [TreeRoot; 3],
-    pub(crate) space: Space,
+    pub(crate) space: Box<Space>,
     pub(crate) index: Index,
     pub(crate) neighbours: Neighbours,
     pub(crate) tails: [Tail; 3],
@@ -204,7 +204,7 @@ pub struct Volume {
     pub(crate) lsn: Lsn,
     pub(crate) epoch: u64,
     pub(crate) generations: u64,
-    pub(crate) gathering: Gathering,
+    pub(crate) gathering: Box<Gathering>,
     pub(crate) flying: VecDeque<Flying>,
     /// Frames up to here are on the device,
     pub(crate) written: Lsn,
@@ -237,7 +237,7 @@ pub struct Volume {
     pub(crate) bad_pages: VecDeque<PageKey>,
     /// Blocks whose chunk was found damaged, and what the table said of it: to be marked there.
     pub(crate) suspects: VecDeque<(Block, Entry)>,
-    pub(crate) spare: Spare,
+    pub(crate) spare: Box<Spare>,
 
     pub(crate) ios: Vec<Option<IoKind>>,
     pub(crate) free_ios: Vec<u32>,
@@ -271,8 +271,6 @@ pub struct Volume {
     pub(crate) learning: Learning,
     /// It is being opened: nothing is cleaned, nothing learned.
     pub(crate) recovering: bool,
-    /// Bytes of the journal that a checkpoint in the middle of recovery has made superfluous.
-    pub(crate) replayed: u64,
     /// Pages that may wait for a checkpoint.
     pub(crate) dirty_most: usize,
     /// What is gathered is to be written although nobody waits for it.

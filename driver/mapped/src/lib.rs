@@ -16,7 +16,7 @@
 //!   suspect     chunks that have been found damaged, to which no other block is led
 //!
 //!   pages, cache, leaf      the trees and their pages
-//!   space, layout, limits   segments; what lies where; bounds
+//!   space, layout, limits   segments (ranks: which are worth cleaning); what lies where; bounds
 //!   journal, record, extent, root, varint   what lies on the disk
 //!   seal, codec             tags and encryption; compression
 //!   index, neighbours       who has been seen before, and what was written beside it; kept: while the volume is closed
@@ -57,6 +57,7 @@ pub mod mutants;
 mod neighbours;
 mod operation;
 mod pages;
+mod ranks;
 mod read;
 mod rebuild;
 mod record;

@@ -36,7 +36,9 @@ use crate::{
 
 /// Space as it was counted.
 #[derive(Default)]
-pub(crate) struct Accounts {
+pub(crate) struct Accounts<'a> {
+    /// Is told how many chunks of how many have been counted.
+    progress: Option<&'a mut dyn FnMut(u64, u64)>,
     /// Live bytes of chunks and of pages in each segment.
     chunks: Vec<u32>,
     pages: Vec<u32>,
@@ -54,7 +56,7 @@ pub(crate) struct Accounts {
 
 impl Volume {
     /// Opens a volume as [`Self::open`] does, but counts what is live instead of reading it, and records that. The
-    /// report says where the two differed.
+    /// report says where the two differed. `progress` is told how many numbers of chunks of how many have been looked at.
     ///
     /// # Errors
     /// See [`OpenError`]. With [`OpenError::Irreplaceable`], nothing has been written.
@@ -63,8 +65,9 @@ impl Volume {
         layout: Layout,
         sealer: Sealer,
         options: Options,
+        mut progress: impl FnMut(u64, u64),
     ) -> Result<(Box<Self>, Report), OpenError> {
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts { progress: Some(&mut progress), ..Accounts::default() };
         let volume = Self::open_as(disk, layout, sealer, options, Some(&mut accounts))?;
         Ok((volume, accounts.found))
     }
@@ -74,7 +77,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         root: &Root,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         accounts.blocks = root.blocks;
         accounts.chunks = self.a_number_for_each_segment()?;
@@ -113,7 +116,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         tree: Tree,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         let depth = self.trees[tree as usize].depth;
         let mut next = Some(PageKey::new(tree, depth.saturating_sub(1), 0));
@@ -136,7 +139,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         root: &Root,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         let length = u32::try_from(root.list_bytes).ok().filter(|&length| length as usize <= EXTENT);
         if let (Some(segment), Some(length @ 1..)) = (self.layout.segment_of(root.list), length) {
@@ -158,7 +161,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         key: PageKey,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<bool, OpenError> {
         let (tree, level) = (key.tree(), key.level());
         if self.is_beyond(key) {
@@ -187,6 +190,9 @@ impl Volume {
                     if let Some(segment) = self.layout.segment_of(entry.place.address) {
                         count(&mut accounts.chunks, segment, u32::from(entry.place.length));
                     }
+                }
+                if let Some(progress) = &mut accounts.progress {
+                    progress(first + entries, self.table_size);
                 }
                 Ok(false)
             }
@@ -224,7 +230,7 @@ impl Volume {
     pub(crate) fn write_space(
         &mut self,
         disk: &mut dyn Disk,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         for (index, counted) in (0..).zip(accounts.chunks.chunks(SPACE_ENTRIES as usize)) {
             let key = PageKey::new(Tree::Space, 0, index);

@@ -3,7 +3,7 @@
 //! Recovery finds the newest root record, follows the journal from there, decides where the crash was, applies the
 //! frames before that, and makes a checkpoint. It writes nothing that an interrupted recovery would need.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use sluice_chain::try_box;
 
@@ -117,7 +117,7 @@ impl Volume {
         layout: Layout,
         sealer: Sealer,
         options: Options,
-        mut accounts: Option<&mut Accounts>,
+        mut accounts: Option<&mut Accounts<'_>>,
     ) -> Result<Box<Self>, OpenError> {
         // What is read from here on is durable. A root record that an earlier opening wrote and could not flush would
         // otherwise be believed, what the one before it needs be written over, and then power could fail.
@@ -153,8 +153,9 @@ impl Volume {
             }
             volume.write_space(disk, accounts)?;
         }
+        let mut replayed = 0;
         for frame in frames {
-            volume.replay(disk, &frame, accounts.as_deref_mut())?;
+            volume.replay(disk, &frame, accounts.as_deref_mut(), &mut replayed)?;
         }
         // A checkpoint on the way may have begun a segment of pages.
         if let Some(segment) = volume.tails[Stream::Pages as usize].segment.take() {
@@ -178,14 +179,13 @@ impl Volume {
         root: &Root,
         depths: [u8; 3],
     ) -> Option<Box<Self>> {
-        let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
-        let dirty_most = dirty_most(&layout, pages);
+        let (pages, dirty_most) = pages(&layout, &options);
         try_box(Self {
             compressor: options.level.map(Compressor::new).transpose().ok()?,
             decompressor: Decompressor::new().ok()?,
             cache: Cache::new(pages)?,
             trees: [0, 1, 2].map(|i| TreeRoot { root: root.trees[i], depth: depths[i] }),
-            space: Space::new(&layout, reserve(&layout, dirty_most))?,
+            space: try_box(Space::new(&layout, reserve(&layout, dirty_most))?)?,
             index: Index::new(options.index_bytes.max(64))?,
             neighbours: Neighbours::new()?,
             tails: [Tail::default(); 3],
@@ -193,8 +193,8 @@ impl Volume {
             lsn: root.lsn,
             epoch: root.epoch,
             generations: root.number << 32,
-            gathering: Gathering { records: list(FRAME)?, extents: [None, None] },
-            flying: queue(FRAMES)?,
+            gathering: try_box(Gathering { records: list(FRAME)?, extents: [None, None] })?,
+            flying: VecDeque::new(),
             written: Lsn(root.lsn.0 - 1),
             durable: Lsn(root.lsn.0 - 1),
             known: Lsn(root.lsn.0 - 1),
@@ -206,27 +206,27 @@ impl Volume {
             mapped: root.mapped,
             root_number: root.number,
             list: None,
-            ops: several(OPS, || Some(None))?,
-            spare: Spare::new()?,
-            order: queue(OPS)?,
+            ops: Vec::new(),
+            spare: try_box(Spare::new()?)?,
+            order: VecDeque::new(),
             ready: Line::new(OPS)?,
             stalled: Line::new(OPS)?,
-            for_page: several(OPS, || Some(None))?,
+            for_page: Vec::new(),
             for_frames: Line::new(OPS)?,
-            waiting: queue(REQUESTS)?,
-            bad_pages: queue(limits::BAD_PAGES)?,
-            suspects: queue(limits::SUSPECTS)?,
-            ios: several(limits::IOS, || Some(None))?,
-            free_ios: numbers(limits::IOS)?,
-            out: queue(limits::IOS)?,
-            done: queue(REQUESTS)?,
-            small: several(SMALL, || zeros(4 * BLOCK))?,
-            large: several(LARGE, || zeros(EXTENT + 4 * BLOCK))?,
-            extent_buffers: several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?,
-            frame_buffers: several(FRAMES + 1, || shared(layout.frame_bytes()))?,
-            page_buffers: list(EXTENT_BUFFERS)?,
-            segment_buffer: Some(zeros(layout.segment_bytes as usize)?),
-            list_bytes: list(list_most(&layout))?,
+            waiting: VecDeque::new(),
+            bad_pages: VecDeque::new(),
+            suspects: VecDeque::new(),
+            ios: Vec::new(),
+            free_ios: Vec::new(),
+            out: VecDeque::new(),
+            done: VecDeque::new(),
+            small: Vec::new(),
+            large: Vec::new(),
+            extent_buffers: Vec::new(),
+            frame_buffers: Vec::new(),
+            page_buffers: Vec::new(),
+            segment_buffer: None,
+            list_bytes: Vec::new(),
             root_page: shared(BLOCK)?,
             scratch: zeros(BLOCK)?,
             copy: zeros(BLOCK)?,
@@ -239,7 +239,6 @@ impl Volume {
             discards: 0,
             learning: Learning::Nothing,
             recovering: true,
-            replayed: 0,
             dirty_most,
             write_out: false,
             failed: false,
@@ -248,6 +247,32 @@ impl Volume {
             sealer,
             options,
         })
+        .and_then(Self::with_memory)
+    }
+
+    // Fills in place what would otherwise be on the stack of the above as well.
+    #[inline(never)]
+    fn with_memory(mut self: Box<Self>) -> Option<Box<Self>> {
+        let layout = self.layout;
+        self.ops = several(OPS, || Some(None))?;
+        self.order = queue(OPS)?;
+        self.for_page = several(OPS, || Some(None))?;
+        self.waiting = queue(REQUESTS)?;
+        self.bad_pages = queue(limits::BAD_PAGES)?;
+        self.suspects = queue(limits::SUSPECTS)?;
+        self.ios = several(limits::IOS, || Some(None))?;
+        self.free_ios = numbers(limits::IOS)?;
+        self.out = queue(limits::IOS)?;
+        self.done = queue(REQUESTS)?;
+        self.flying = queue(FRAMES)?;
+        self.small = several(SMALL, || zeros(4 * BLOCK))?;
+        self.large = several(LARGE, || zeros(EXTENT + 4 * BLOCK))?;
+        self.extent_buffers = several(EXTENT_BUFFERS, || shared(EXTENT.min(layout.segment_bytes as usize)))?;
+        self.frame_buffers = several(FRAMES + 1, || shared(layout.frame_bytes()))?;
+        self.page_buffers = list(EXTENT_BUFFERS)?;
+        self.segment_buffer = Some(zeros(layout.segment_bytes as usize)?);
+        self.list_bytes = list(list_most(&layout))?;
+        Some(self)
     }
 
     /// Makes device I/O as it comes until `step` has what it needs.
@@ -364,11 +389,13 @@ impl Volume {
         Ok(())
     }
 
+    /// `replayed`: bytes of the journal that a checkpoint on the way has made superfluous.
     fn replay(
         &mut self,
         disk: &mut dyn Disk,
         found: &Found,
-        mut accounts: Option<&mut Accounts>,
+        mut accounts: Option<&mut Accounts<'_>>,
+        replayed: &mut u64,
     ) -> Result<(), OpenError> {
         let frame = frame_at(disk, &self.layout, &self.sealer, found.at)?.ok_or(OpenError::Device)?;
         if let Some(accounts) = &accounts {
@@ -382,13 +409,15 @@ impl Volume {
         }
         self.lsn = Lsn(found.lsn.0 + 1);
         (self.written, self.durable) = (found.lsn, found.lsn);
-        (self.ring.head, self.ring.used) = (found.head, found.used - self.replayed);
+        (self.ring.head, self.ring.used) = (found.head, found.used - *replayed);
         // The same changes have fitted before. Only with less memory than then, a checkpoint is needed on the way, for which
-        // there is less room than at the end: what later frames speak of cannot be filled yet.
+        // there is less room than at the end: what later frames speak of cannot be filled yet. As many
+        // as may be changed leave it the rest of the cache. A frame that changes more than the cache holds finds no memory, and nothing
+        // is lost.
         if self.cache.dirty() > self.dirty_most {
             self.free_dead();
             self.checkpoint_now(disk)?;
-            self.replayed = found.used;
+            *replayed = found.used;
         }
         Ok(())
     }
@@ -581,10 +610,11 @@ fn reserve(layout: &Layout, dirty_most: usize) -> usize {
     RESERVE_SEGMENTS + checkpoint_segments(layout, dirty_most)
 }
 
-/// Pages that may be changed at once: part of the cache, and what fits an eighth of the segments.
-fn dirty_most(layout: &Layout, pages: usize) -> usize {
+/// Pages of the cache, and how many may be changed at once: part of those, and what fits an eighth of the segments.
+fn pages(layout: &Layout, options: &Options) -> (usize, usize) {
+    let pages = (options.cache_bytes / BLOCK).max(PAGES_LEAST);
     let by_device = (layout.segments as usize / 8).max(1) * (layout.fillable() / BLOCK);
-    (pages * DIRTY_MOST_PERCENT / 100).min(by_device)
+    (pages, (pages * DIRTY_MOST_PERCENT / 100).min(by_device))
 }
 
 /// The newest root record of the four. With `mend`, the others are made to fit.

@@ -16,13 +16,14 @@ use crate::{
     cache::PageKey,
     check::Problem,
     disk::Disk,
-    leaf::{self, MAP_ENTRIES},
+    leaf::{self, MAP_ENTRIES, Ref},
     memory::list,
     pages::of_block,
     rebuild::Accounts,
     record::Record,
-    recover::{Found, OpenError, frame_at},
-    units::{Address, Block, Chunk},
+    recover::{Found, OpenError, frame_at, read_unaligned},
+    seal::Domain,
+    units::{Address, BLOCK, Block, Chunk},
 };
 
 /// Chunks that lie, or will lie when the cleaner has moved them, where some frame has written.
@@ -104,7 +105,7 @@ impl Volume {
         &mut self,
         disk: &mut dyn Disk,
         record: &Record,
-        accounts: &mut Accounts,
+        accounts: &mut Accounts<'_>,
     ) -> Result<(), OpenError> {
         let block = match *record {
             Record::Hole { block } | Record::Share { block, .. } => block,
@@ -115,14 +116,26 @@ impl Volume {
             Record::Move { .. } => return Ok(()),
         };
         let (leaf, _) = of_block(block);
-        if block.0 < self.layout.blocks && self.page_or_none(disk, leaf)?.is_none() {
-            self.lose_leaf(leaf, accounts)?;
+        if block.0 >= self.layout.blocks || self.page_or_none(disk, leaf)?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        if self.is_damaged(disk, leaf)? { self.lose_leaf(leaf, accounts) } else { Err(OpenError::Page) }
+    }
+
+    /// Whether a page is another than what was written, and not only this once. One that the device cannot read may be whole:
+    /// nothing is given up for that.
+    fn is_damaged(&mut self, disk: &mut dyn Disk, leaf: PageKey) -> Result<bool, OpenError> {
+        let Ref { address, tag } = self.pump(disk, |volume| volume.reference(leaf))?;
+        if self.layout.segment_of(address).is_none() {
+            return Ok(true);
+        }
+        let mut page = read_unaligned(disk, &self.layout, address.0, BLOCK)?;
+        self.sealer.open(&tag, &mut page);
+        Ok(!self.sealer.matches(&tag, Domain::Page, leaf.raw(), &[&page]))
     }
 
     /// Marks every block of a leaf as lost: in memory, until the next checkpoint.
-    fn lose_leaf(&mut self, leaf: PageKey, accounts: &mut Accounts) -> Result<(), OpenError> {
+    fn lose_leaf(&mut self, leaf: PageKey, accounts: &mut Accounts<'_>) -> Result<(), OpenError> {
         let first = leaf.index() * MAP_ENTRIES;
         let entries = MAP_ENTRIES.min(accounts.blocks.saturating_sub(first));
         let frame = self.replace_page(leaf)?;

@@ -6,6 +6,7 @@ use crate::{
     checkpoint::page_segments_most,
     layout::Layout,
     limits::{FULL_PERCENT, PAGES_WORTH_PERCENT, SPARSE_PERCENT, STREAMS, WORTH_PERCENT},
+    ranks::Ranks,
     reuse::Waiting,
     units::{Lsn, Segment},
 };
@@ -41,6 +42,8 @@ struct One {
 /// All segments of a volume.
 pub(crate) struct Space {
     all: Vec<One>,
+    /// Those that are worth cleaning.
+    ranks: Ranks,
     /// Bytes of one that can be live.
     fillable: u64,
     /// Where the search for a free one goes on.
@@ -81,6 +84,7 @@ impl Space {
         });
         Some(Self {
             all,
+            ranks: Ranks::new(count as usize, layout.segment_bytes)?,
             fillable: layout.fillable() as u64,
             hand: 0,
             free: count as usize,
@@ -170,6 +174,7 @@ impl Space {
     pub(crate) fn close(&mut self, segment: Segment, now: Lsn) {
         self.all[segment.0 as usize].state = State::Full;
         self.settle(segment, Some(now));
+        self.rank(segment);
     }
 
     /// Something was stored in it. In recovery, a free one is in use by that.
@@ -190,6 +195,7 @@ impl Space {
             self.page_segments += usize::from(one.live == bytes && bytes > 0);
             self.pages_live = self.pages_live.saturating_add(u64::from(bytes));
         }
+        self.rank(segment);
     }
 
     /// Something in it is no longer needed, as the frame being gathered, `now`, says; without that, because the checkpoint
@@ -208,6 +214,7 @@ impl Space {
             self.claims[at].1 = now;
         }
         self.settle(segment, now);
+        self.rank(segment);
     }
 
     fn settle(&mut self, segment: Segment, now: Option<Lsn>) {
@@ -328,6 +335,7 @@ impl Space {
             self.stale -= usize::from(core::mem::take(&mut one.stale));
         }
         one.state = State::Open;
+        self.rank(segment);
         Some(())
     }
 
@@ -343,15 +351,30 @@ impl Space {
         }
     }
 
-    /// The filled segment with the fewest live bytes, if cleaning it gains anything, and unless it is `busy`. Pages are only
-    /// worth it when much is gained: moving them makes others.
+    /// The filled segment with the fewest live bytes, if cleaning it gains anything, and unless it is `busy`.
     pub(crate) fn victim(&self, busy: impl Fn(Segment) -> bool) -> Option<Segment> {
-        let worth = |one: &One| {
-            let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
-            one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable * percent
+        let least = |segments: &mut dyn Iterator<Item = Segment>| {
+            segments.filter(|one| !busy(*one)).min_by_key(|one| (self.live_in(*one), one.0))
         };
-        let worthy = (0..).map(Segment).zip(&self.all).filter(|(segment, one)| worth(one) && !busy(*segment));
-        worthy.min_by_key(|(_, one)| one.live).map(|(segment, _)| segment)
+        let victim = self.ranks.each().find_map(|mut rank| least(&mut rank));
+        debug_assert_eq!(
+            victim,
+            least(&mut (0..self.all.len() as u32).map(Segment).filter(|one| self.is_worthy(*one)))
+        );
+        victim
+    }
+
+    /// Pages are only worth it when much is gained: moving them makes others.
+    fn is_worthy(&self, segment: Segment) -> bool {
+        let one = &self.all[segment.0 as usize];
+        let percent = if one.pages { PAGES_WORTH_PERCENT } else { WORTH_PERCENT };
+        one.state == State::Full && !one.stuck && u64::from(one.live) * 100 < self.fillable * percent
+    }
+
+    /// Its state, or what is live in it, has changed.
+    fn rank(&mut self, segment: Segment) {
+        let live = self.live_in(segment);
+        self.ranks.set(segment, self.is_worthy(segment).then_some(live));
     }
 
     /// Whether a compaction should clean a segment.
@@ -372,6 +395,7 @@ impl Space {
     /// The cleaner gives up on a segment.
     pub(crate) fn set_stuck(&mut self, segment: Segment) {
         self.all[segment.0 as usize].stuck = true;
+        self.rank(segment);
     }
 
     /// Segments filled with pages, and their live bytes: what the space tree does not hold.

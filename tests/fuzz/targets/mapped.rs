@@ -152,7 +152,7 @@ fuzz_target!(|input: &[u8]| {
             let Ok(volume) = Volume::open(&mut disk, layout(), sealer(), options()) else { return };
             volume
         } else {
-            let opened = Volume::open_rebuilding(&mut disk, layout(), sealer(), options());
+            let opened = Volume::open_rebuilding(&mut disk, layout(), sealer(), options(), |_, _| {});
             let Ok((mut volume, mut repaired)) = opened else { return };
             let _ = volume.repair(&mut disk, &mut repaired, |_, _| {});
             volume

@@ -279,8 +279,9 @@ impl Subject for Mapped {
 
     fn repair(disk: &mut dyn Disk, setup: &Setup) -> Result<(Self, Option<String>), String> {
         let (layout, sealer) = look_up(disk, setup)?;
-        let (mut volume, mut repaired) = Volume::open_rebuilding(disk, layout, sealer, options(setup))
-            .map_err(|error| format!("open to repair: {error:?}"))?;
+        let (mut volume, mut repaired) =
+            Volume::open_rebuilding(disk, layout, sealer, options(setup), |_, _| {})
+                .map_err(|error| format!("open to repair: {error:?}"))?;
         let remaining = volume.repair(disk, &mut repaired, |_, _| {});
         let remaining = remaining.map_err(|error| format!("repair: {error:?}"))?;
         let some = repaired.named.iter().chain(&remaining.named).take(4).collect::<Vec<_>>();

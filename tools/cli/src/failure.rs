@@ -261,8 +261,8 @@ impl Failure {
                  changed."
             }
             Self::Mapped { error: OpenError::Page, .. } => {
-                "If that is a leaf of its map, `sluice check --repair` opens the volume: of that leaf's blocks only what the \
-                 journal says is left then. Nothing was changed."
+                "Copy the disk if it has bad sectors. If the damage is in a leaf of its map, `sluice check --repair` opens the \
+                 volume: of that leaf's blocks only what the journal says is left then. Nothing was changed."
             }
             Self::Unrepaired {
                 error: OpenError::NoMemory | OpenError::NoSpace | OpenError::Page, ..

@@ -68,19 +68,20 @@ pub(crate) struct Repaired {
     pub(crate) remaining: Report,
 }
 
-/// Repairs what can be, on the image itself. `progress` is told how many chunks of how many have been read.
+/// Repairs what can be, on the image itself. Is told how many chunks of how many have been counted, and then verified.
 pub(crate) fn repair(
     image: &Image,
     header: &Header<'_>,
     mapped: &Mapped,
     key: &VolumeKey,
-    progress: impl FnMut(u64, u64),
+    counted: impl FnMut(u64, u64),
+    verified: impl FnMut(u64, u64),
 ) -> Result<Repaired, Failure> {
     let (layout, sealer) = parts(image, mapped, &header.uuid(), key)?;
     let mut disk = Direct::new(image)?;
-    let opened = Volume::open_rebuilding(&mut disk, layout, sealer, Options::new(CACHE, 0, None));
+    let opened = Volume::open_rebuilding(&mut disk, layout, sealer, Options::new(CACHE, 0, None), counted);
     let repaired = opened.and_then(|(mut volume, mut repaired)| {
-        let remaining = volume.repair(&mut disk, &mut repaired, progress)?;
+        let remaining = volume.repair(&mut disk, &mut repaired, verified)?;
         Ok(Repaired { repaired, remaining })
     });
     repaired.map_err(|error| {

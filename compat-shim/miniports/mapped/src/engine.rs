@@ -45,8 +45,18 @@ pub struct Engine<D> {
     front: Front,
     /// What the device had no room for.
     held: Option<DeviceIo>,
-    /// The last checkpoint has been asked for; whether it is done.
-    closing: Option<bool>,
+    closing: Option<Closing>,
+}
+
+/// How far [`Engine::close`] has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    /// SRBs are under way: what they change belongs into the last checkpoint.
+    Wanted,
+    /// The volume makes the last checkpoint.
+    Asked,
+    /// It has.
+    Done,
 }
 
 impl<D: Device> Engine<D> {
@@ -79,12 +89,17 @@ impl<D: Device> Engine<D> {
                 }
                 moved = true;
             }
+            if self.closing == Some(Closing::Wanted) && self.front.is_idle() {
+                self.closing = Some(Closing::Asked);
+                // There is room for it: nothing else is in the volume.
+                let _ = self.volume.submit(OWN, Request::Close);
+            }
             moved |= self.start();
             while let Some(done) = self.volume.next_done() {
                 if done.user == OWN {
-                    self.closing = Some(true);
+                    self.closing = Some(Closing::Done);
                 } else {
-                    self.front.take(done, &mut self.volume);
+                    self.front.take(done);
                 }
                 moved = true;
             }
@@ -115,16 +130,12 @@ impl<D: Device> Engine<D> {
     /// No SRB comes any more: what is under way is finished, a checkpoint made, so that the next opening has nothing to
     /// replay, and the index kept. After this, [`Self::turn`] until [`Self::is_closed`].
     pub fn close(&mut self) {
-        if self.closing.is_none() {
-            self.closing = Some(false);
-            // The front leaves room for it.
-            let _ = self.volume.submit(OWN, Request::Close);
-        }
+        self.closing.get_or_insert(Closing::Wanted);
     }
 
     /// Whether [`Self::close`] has come to its end, and the device has nothing of ours any more. A device that failed
     /// ends it as well.
     pub fn is_closed(&self) -> bool {
-        self.closing == Some(true) && self.front.is_idle() && self.device.is_idle()
+        self.closing == Some(Closing::Done) && self.front.is_idle() && self.device.is_idle()
     }
 }

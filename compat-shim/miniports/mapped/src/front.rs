@@ -1,7 +1,7 @@
 //! SRBs in, answers out: what the engine is asked for each, and what its answer says to the sender.
 //!
 //! An SRB that finds no buffer waits in front of all that came after it. Ranges to be forgotten go to the engine some at a
-//! time, so that a list of thousands takes no more of it than another SRB.
+//! time, one of each list by turns, so that lists of thousands neither keep other SRBs waiting nor one another.
 
 use alloc::vec::Vec;
 
@@ -25,14 +25,15 @@ use sluice_shim::{
 
 use crate::buffers::Buffers;
 
-/// Ranges of one SRB that are in the engine at once.
-const RANGES: usize = 64;
 /// Blocks that one answer about holes tells of: 16 MiB of the volume.
 const TOLD: u64 = 4096;
 /// Most bytes of such an answer: 32 stretches. It is made on the stack.
 const STATUS_ROOM: usize = lba_status::HEADER + 32 * lba_status::DESCRIPTOR;
-/// Ranges that are: with the SRBs themselves, and what the engine's host asks, fewer than the engine takes.
-const ALL_RANGES: usize = OPS;
+/// Ranges of all SRBs that are in the engine at once: most of what it has under way is left to other SRBs.
+const RANGES: usize = OPS / 4;
+
+/// In the place of the next range: there is none.
+const SENT: usize = usize::MAX;
 
 /// An SRB whose requests are in the engine.
 struct Carried {
@@ -64,8 +65,10 @@ pub(crate) struct Front {
     /// The one that has come last and found no buffer.
     held: Option<Srb>,
     buffers: Buffers,
-    /// Ranges in the engine.
+    /// Ranges in the engine, lists of which some are not, and whose turn it is.
     ranges: usize,
+    lists: usize,
+    turn: usize,
     sector: u32,
 }
 
@@ -95,13 +98,14 @@ impl Front {
     /// For so many SRBs at once; `sector` is the volume's, in bytes. `None` when memory has run out, or for more than the
     /// engine takes.
     pub(crate) fn new(requests: usize, sector: u32) -> Option<Self> {
-        if requests + ALL_RANGES >= REQUESTS {
+        if requests + RANGES >= REQUESTS {
             return None;
         }
         let mut carried = Vec::new();
         carried.try_reserve_exact(requests).ok()?;
         carried.resize_with(requests, || None);
-        Some(Self { carried, held: None, buffers: Buffers::new(requests)?, ranges: 0, sector })
+        let buffers = Buffers::new(requests)?;
+        Some(Self { carried, held: None, buffers, ranges: 0, lists: 0, turn: 0, sector })
     }
 
     /// Whether it has none, and the engine has none.
@@ -117,9 +121,7 @@ impl Front {
     /// Goes on with what has waited; whether anything moved.
     pub(crate) fn go_on(&mut self, volume: &mut Volume) -> bool {
         let before = self.ranges;
-        for slot in 0..self.carried.len() {
-            self.send_ranges(slot, volume);
-        }
+        self.send_ranges(volume);
         let Some(srb) = self.held.take() else { return self.ranges > before };
         self.give(srb, volume);
         self.held.is_none() || self.ranges > before
@@ -140,41 +142,52 @@ impl Front {
             }
             Ok(Asked::Discard(list)) => {
                 self.carried[slot] = Some(Carried { list: Some((list, 0)), ..carried(srb) });
-                self.send_ranges(slot, volume);
+                self.lists += 1;
+                self.send_ranges(volume);
             }
             Err(Not::Ever(refusal)) => srb.refuse(refusal),
             Err(Not::Yet) => self.held = Some(srb),
         }
     }
 
-    /// Gives the engine more of an SRB's ranges; completes the SRB if there are no more.
-    fn send_ranges(&mut self, slot: usize, volume: &mut Volume) {
+    /// Gives the engine a range of each list by turns, as long as it takes more.
+    fn send_ranges(&mut self, volume: &mut Volume) {
+        while self.lists > 0 && self.ranges < RANGES {
+            let slot = self.turn;
+            self.turn = (slot + 1) % self.carried.len();
+            self.send_range(slot, volume);
+        }
+    }
+
+    /// Gives the engine the next range of a list, if there is one; completes the SRB if all are answered.
+    fn send_range(&mut self, slot: usize, volume: &mut Volume) {
         let Some(Carried { left, error, list: Some((list, next)), .. }) = &mut self.carried[slot] else {
             return;
         };
-        // Both were judged when the list came: that it is one, and the products.
-        let Ok(parsed) = UnmapList::parse(list) else { return };
-        for range in parsed.ranges().skip(*next).take_while(|_| error.is_none()) {
-            if *left >= RANGES || self.ranges >= ALL_RANGES {
-                return;
-            }
-            *next += 1;
-            if range.blocks == 0 {
-                continue;
-            }
-            let [offset, length] = [range.lba, u64::from(range.blocks)].map(|n| n * u64::from(self.sector));
-            if volume.submit(slot as u64, Request::Discard { offset, length }).is_ok() {
-                *left += 1;
-                self.ranges += 1;
-            }
+        if *next == SENT {
+            return;
         }
-        if *left == 0 {
-            self.end(slot);
+        // Both were judged when the list came: that it is one, and the products.
+        let list = UnmapList::parse(list).ok();
+        let range = list.and_then(|list| list.ranges().nth(*next)).filter(|_| error.is_none());
+        let Some(range) = range else {
+            *next = SENT;
+            self.lists -= 1;
+            if *left == 0 {
+                self.end(slot);
+            }
+            return;
+        };
+        *next += 1;
+        let [offset, length] = [range.lba, u64::from(range.blocks)].map(|n| n * u64::from(self.sector));
+        if length > 0 && volume.submit(slot as u64, Request::Discard { offset, length }).is_ok() {
+            *left += 1;
+            self.ranges += 1;
         }
     }
 
     /// Takes an answer of the engine to whoever sent the SRB.
-    pub(crate) fn take(&mut self, done: Done, volume: &mut Volume) {
+    pub(crate) fn take(&mut self, done: Done) {
         let slot = done.user as usize;
         let Some(Some(carried)) = self.carried.get_mut(slot) else { return };
         carried.left -= 1;
@@ -188,9 +201,13 @@ impl Front {
             }
             _ => {}
         }
-        if carried.list.is_some() {
+        if let Some((_, next)) = carried.list {
             self.ranges -= 1;
-            return self.send_ranges(slot, volume);
+            // Otherwise it has its turn again.
+            if next == SENT && carried.left == 0 {
+                self.end(slot);
+            }
+            return;
         }
         if let Some(buffer) = done.buffer {
             self.buffers.give_back(buffer);

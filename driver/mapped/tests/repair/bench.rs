@@ -22,10 +22,16 @@ pub(crate) struct Sparse {
     /// Writes until power fails.
     pub(crate) left: Option<usize>,
     pub(crate) writes: usize,
+    /// A sector that cannot be read.
+    pub(crate) unreadable: Option<u64>,
 }
 
 impl Disk for Sparse {
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        let range = offset..offset + buffer.len() as u64;
+        if self.unreadable.is_some_and(|sector| range.contains(&sector)) {
+            return Err(DeviceError);
+        }
         for (at, sector) in (offset..).step_by(SECTOR).zip(buffer.chunks_exact_mut(SECTOR)) {
             match self.sectors.get(&at) {
                 Some(bytes) => sector.copy_from_slice(bytes),
@@ -143,7 +149,7 @@ impl Bench {
     pub(crate) fn open_rebuilding(&mut self) -> Result<(Box<Volume>, Report), OpenError> {
         let sealer = self.sealer();
         let options = Options::new(self.cache, 1 << 16, Some(1));
-        Volume::open_rebuilding(&mut self.disk, self.layout, sealer, options)
+        Volume::open_rebuilding(&mut self.disk, self.layout, sealer, options, |_, _| {})
     }
 
     /// What was repaired, and what is still wrong.

@@ -2,18 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 mod bench;
+mod less_memory;
 mod lost;
 mod salvaged;
 
 use bench::{Bench, FANOUT, contents};
 use sluice_mapped::{
-    OpenError, Problem, Tree,
+    OpenError, Options, Problem, Tree, Volume,
     io::{Error, Request},
     layout::Layout,
     units::{BLOCK, Block, Chunk, Segment},
 };
-#[cfg(feature = "mutants")]
-use sluice_mapped::{Options, Volume};
 
 /// Damage that can be repaired, and what it is called when it is.
 type Damage = (&'static str, fn(&mut Bench), fn(&Problem) -> bool);
@@ -114,6 +113,21 @@ fn of_a_volume_in_which_nothing_is_wrong_nothing_is_repaired() {
         assert_eq!((remaining.blocks, remaining.chunks), (76, 57));
         bench.assert_good("nothing was wrong");
     }
+}
+
+#[test]
+fn counting_tells_how_far_it_has_come() {
+    let mut bench = Bench::formatted(true);
+    let mut volume = bench.open(0).unwrap();
+    for block in 0..400 {
+        bench.write(&mut volume, block, block);
+    }
+    bench.ask(&mut volume, Request::Checkpoint).unwrap();
+    let (sealer, options) = (bench.sealer(), Options::new(bench.cache, 0, Some(1)));
+    let mut told = Vec::new();
+    let see = |done, all| told.push((done, all));
+    drop(Volume::open_rebuilding(&mut bench.disk, bench.layout, sealer, options, see).unwrap());
+    assert_eq!(told, [(146, 400), (292, 400), (400, 400)]);
 }
 
 #[test]
@@ -405,7 +419,7 @@ fn what_somebody_has_forged_does_no_harm() {
                 bench.damage(&mut rng);
             }
             let (sealer, options) = (bench.sealer().credulous(), Options::new(1 << 18, 1 << 16, Some(1)));
-            let volume = Volume::open_rebuilding(&mut bench.disk, bench.layout, sealer, options);
+            let volume = Volume::open_rebuilding(&mut bench.disk, bench.layout, sealer, options, |_, _| {});
             let Ok((mut volume, mut repaired)) = volume else { continue };
             opened += 1;
             let _ = volume.repair(&mut bench.disk, &mut repaired, |_, _| {});

@@ -57,6 +57,23 @@ fn what_the_journal_says_is_there_and_the_rest_can_be_written_again() {
     }
 }
 
+/// It may be whole all the same, and read the next time.
+#[test]
+fn what_the_device_cannot_read_is_not_given_up() {
+    let mut bench = Bench::filled(true);
+    let leaf = bench.place(Tree::Map, 0, 0);
+    let before = bench.disk.clone();
+    bench.disk.unreadable = Some(leaf);
+    assert_eq!(bench.open(0).err(), Some(OpenError::Page));
+    assert_eq!(bench.repair().err(), Some(OpenError::Device));
+    bench.disk.unreadable = None;
+    assert!(
+        bench.revived().disk == Bench { disk: before, ..bench.clone() }.revived().disk,
+        "nothing was changed"
+    );
+    bench.assert_good("read again");
+}
+
 /// Leaves of which each is damaged in its turn, on a device so small that the journal fills places and gives numbers again
 /// that only the damaged leaf knew to have become free.
 #[test]

@@ -1,6 +1,7 @@
 //! `sluice check`: everything that is stored, compared with everything that is recorded. Changes nothing, but with
 //! `--repair`: then what can be derived from what is whole is put right.
 
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sluice_engine::{
     format::{OtherCopy, Probe},
@@ -34,13 +35,19 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
         Kind::InPlace(_) => text += "A volume in place has no checksums: its data cannot be verified.\n",
         Kind::Mapped(mapped) => {
             let found = if args.repair {
-                let bar = progress::items(0, "Verifying");
-                let Repaired { repaired, remaining } =
-                    mapped::repair(&image, &header, &mapped, &key, |done, all| {
-                        bar.set_length(all);
-                        bar.set_position(done);
-                    })?;
-                bar.finish_and_clear();
+                let (counting, verifying) = (progress::items(0, "Counting"), progress::items(0, "Verifying"));
+                let Repaired { repaired, remaining } = mapped::repair(
+                    &image,
+                    &header,
+                    &mapped,
+                    &key,
+                    |done, all| move_to(&counting, done, all),
+                    |done, all| {
+                        counting.finish_and_clear();
+                        move_to(&verifying, done, all);
+                    },
+                )?;
+                verifying.finish_and_clear();
                 text += &repaired_text(&repaired);
                 put_right = Some(repaired);
                 remaining
@@ -78,6 +85,11 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
     json["damaged"] = json!(wrong > 0);
     let report = Report::new(text, json);
     if wrong > 0 { Err(Failure::Found { report: Box::new(report) }) } else { Ok(report) }
+}
+
+fn move_to(bar: &ProgressBar, done: u64, all: u64) {
+    bar.set_length(all);
+    bar.set_position(done);
 }
 
 fn texts(found: &Found) -> Vec<String> {

@@ -56,6 +56,12 @@ pub(crate) struct Queue {
     under_way: VecDeque<DeviceIo>,
 }
 
+impl Queue {
+    pub(crate) fn new(memory: &Memory) -> Self {
+        Self { memory: memory.clone(), under_way: VecDeque::with_capacity(4) }
+    }
+}
+
 impl Device for Queue {
     fn start(&mut self, io: DeviceIo) -> Result<(), DeviceIo> {
         if self.under_way.len() == 4 {
@@ -115,8 +121,7 @@ pub(crate) fn host(memory: &Memory, turn: Turn) -> Option<Hosted> {
     let volume = Volume::open(&mut memory.clone(), layout, sealer, options).ok()?;
     let setup = Setup::default();
     let miniport = Arc::new(Mapped::new(Waker::default()));
-    let queue = Queue { memory: memory.clone(), under_way: VecDeque::with_capacity(4) };
-    let mut engine = Engine::new(volume, queue, setup.requests, SECTOR as u32).unwrap();
+    let mut engine = Engine::new(volume, Queue::new(memory), setup.requests, SECTOR as u32).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let (seen, asked) = (Arc::clone(&miniport), Arc::clone(&stop));
     let thread = thread::spawn(move || {
