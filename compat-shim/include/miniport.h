@@ -271,6 +271,16 @@ typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 #ifndef RTL_NUMBER_OF
 #define RTL_NUMBER_OF(Array) (sizeof(Array) / sizeof((Array)[0]))
 #endif
+/* A driver kit's headers have them for C. */
+#ifndef __cplusplus
+#ifndef min
+#define min(a, b) (((a) < (b)) ? (a) : (b))
+#endif
+#ifndef max
+#define max(a, b) (((a) > (b)) ? (a) : (b))
+#endif
+#endif
+
 #ifndef RTL_FIELD_SIZE
 #define RTL_FIELD_SIZE(Type, Field) sizeof(((Type *)0)->Field)
 #endif

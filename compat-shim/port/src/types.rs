@@ -165,6 +165,64 @@ pub struct SupportedTypes<const N: usize> {
     pub supported: [u8; N],
 }
 
+/// `STOR_SLIST_ENTRY`.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug)]
+pub struct SingleEntry {
+    pub next: *mut SingleEntry,
+}
+
+/// `STOR_SLIST_HEADER`: 16 bytes that only the port looks into.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug)]
+pub struct SingleHead {
+    pub first: *mut SingleEntry,
+    pub depth: usize,
+}
+
+const _: () = assert!(size_of::<SingleEntry>() == 16 && size_of::<SingleHead>() == 16);
+
+/// `STOR_LIST_ENTRY`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ListEntry {
+    pub next: *mut ListEntry,
+    pub before: *mut ListEntry,
+}
+
+const _: () = assert!(size_of::<ListEntry>() == 16);
+
+/// `STOR_DPC_WATCHDOG_INFORMATION`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchdogInformation {
+    pub time_limit: u32,
+    pub time_count: u32,
+    pub watchdog_limit: u32,
+    pub watchdog_count: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<WatchdogInformation>() == 20);
+
+/// `STOR_REQUEST_INFO_V2`. Version 1 ends before the file's name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RequestInfo {
+    pub version: u16,
+    pub size: u16,
+    pub priority: u32,
+    pub flags: u32,
+    pub key: u32,
+    pub length: u32,
+    pub is_write: u8,
+    pub reserved: [u8; 3],
+    pub file_name: *mut c_void,
+    pub process: u32,
+}
+
+const _: () = assert!(size_of::<RequestInfo>() == 40 && offset_of!(RequestInfo, file_name) == 24);
+
 /// `STOR_POWER_CONTROL_HEADER`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -175,12 +175,8 @@ fn take_over(moved_by: u64, view: &mut SrbView, device: &DeviceResult<'_>, trans
     view.set_data_transfer_length(transferred);
     view.set_scsi_status(device.scsi_status);
     view.set_srb_status(device.srb_status.code());
-    let mut copy = [0; SENSE_BYTES];
-    if let Some(copy) = copy.get_mut(..device.sense.len()).filter(|copy| !copy.is_empty()) {
-        copy.copy_from_slice(device.sense);
-        sense::rebase(copy, moved_by);
-        // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
-        unsafe { view.write_sense(copy) };
+    if !device.sense.is_empty() {
+        copy_sense(moved_by, view, device.sense);
     }
     match device.srb_status.code() {
         SrbStatus::SUCCESS => STATUS_SUCCESS,
@@ -197,5 +193,17 @@ fn take_over(moved_by: u64, view: &mut SrbView, device: &DeviceResult<'_>, trans
         SrbStatus::INVALID_REQUEST => STATUS_INVALID_DEVICE_REQUEST,
         SrbStatus::NO_DEVICE => Refusal::NoDevice.answer().ntstatus.cast_signed(),
         _ => STATUS_IO_DEVICE_ERROR,
+    }
+}
+
+/// Not inlined: the copy takes stack, and most requests have none.
+#[inline(never)]
+fn copy_sense(moved_by: u64, view: &mut SrbView, sense: &[u8]) {
+    let mut copy = [0; SENSE_BYTES];
+    if let Some(copy) = copy.get_mut(..sense.len()) {
+        copy.copy_from_slice(sense);
+        sense::rebase(copy, moved_by);
+        // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
+        unsafe { view.write_sense(copy) };
     }
 }

@@ -259,3 +259,12 @@ pub(super) unsafe fn mark_device_failed(port: &Port, arguments: &Arguments<'_>) 
     port.services().event(Event::MarkedFailed(address));
     StorStatus::SUCCESS
 }
+
+/// BufferOverrunDetected(): a miniport that has written where it should not have is no longer to be trusted.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn buffer_overrun(port: &Port, _arguments: &Arguments<'_>) -> StorStatus {
+    port.services().event(Event::MarkedFailed(None));
+    StorStatus::SUCCESS
+}

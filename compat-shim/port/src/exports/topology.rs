@@ -142,6 +142,46 @@ pub(super) unsafe fn message(port: &Port, arguments: &Arguments<'_>) -> StorStat
     unsafe { answer(arguments, 1, information) }
 }
 
+/// GetProcessorCount(PULONG count).
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn processor_count(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    // SAFETY: the code's contract.
+    unsafe { answer(arguments, 0, Some(port.system().topology().processors)) }
+}
+
+/// GetNodeAffinity2(ULONG node, GROUP_AFFINITY *masks, USHORT count, PUSHORT wanted): a node is in one group.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn node_affinities(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    // SAFETY: the code's contract.
+    let told = unsafe { answer(arguments, 3, Some(1u16)) };
+    if told != StorStatus::SUCCESS || arguments.short(2) > 0 {
+        // SAFETY: as above; the first two arguments are those of a single mask.
+        return unsafe { node_affinity(port, arguments) };
+    }
+    match port.system().node_affinity(arguments.long(0)) {
+        Some(_) => StorStatus::BUFFER_TOO_SMALL,
+        None => StorStatus::INVALID_PARAMETER,
+    }
+}
+
+/// GetMessageInterruptIDFromProcessorIndex(ULONG index, PULONG id): the message of the channel of that processor.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn message_of_processor(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let index = arguments.long(0);
+    if index >= port.system().topology().processors {
+        return StorStatus::INVALID_PARAMETER;
+    }
+    let channel = index.checked_rem(port.channels()).unwrap_or(index);
+    // SAFETY: the code's contract.
+    unsafe { answer(arguments, 1, channel.checked_rem(port.messages())) }
+}
+
 /// AcquireMSISpinLock(ULONG id, PULONG old_irql).
 ///
 /// # Safety

@@ -336,6 +336,29 @@ pub(crate) const STRUCTURES: &[Structure] = structures! {
         level = InterruptLevel,
         mode = InterruptMode,
     }
+    types::ListEntry = STOR_LIST_ENTRY {
+        next = Flink,
+        before = Blink,
+    }
+    types::WatchdogInformation = STOR_DPC_WATCHDOG_INFORMATION {
+        time_limit = DpcTimeLimit,
+        time_count = DpcTimeCount,
+        watchdog_limit = DpcWatchdogLimit,
+        watchdog_count = DpcWatchdogCount,
+        reserved = Reserved,
+    }
+    types::RequestInfo = STOR_REQUEST_INFO_V2 {
+        version = Version,
+        size = Size,
+        priority = PriorityHint,
+        flags = Flags,
+        key = Key,
+        length = Length,
+        is_write = IsWriteRequest,
+        reserved = Reserved,
+        file_name = FileName,
+        process = ProcessId,
+    }
     types::PowerHeader = STOR_POWER_CONTROL_HEADER {
         version = Version,
         size = Size,
@@ -368,6 +391,12 @@ pub(crate) const STRUCTURES: &[Structure] = structures! {
 pub(crate) const OPAQUE: &[Structure] = structures! {
     types::StorDpc = STOR_DPC {
         lock = Lock,
+    }
+    types::SingleHead = STOR_SLIST_HEADER {
+        depth = Region,
+    }
+    types::SingleEntry = STOR_SLIST_ENTRY {
+        next = Next,
     }
     types::LockHandle = STOR_LOCK_HANDLE {
         kind = Lock,
@@ -426,6 +455,8 @@ pub(crate) const CONSTANTS: &[(&str, u64)] = constants! {
     (DpcLock, spin_lock::DPC),
     (StartIoLock, spin_lock::START_IO),
     (InterruptLock, spin_lock::INTERRUPT),
+    (ThreadedDpcLock, spin_lock::THREADED_DPC),
+    (DpcLevelLock, spin_lock::DPC_LEVEL),
     (ScsiQuerySupportedControlTypes, adapter_control::QUERY_SUPPORTED_CONTROL_TYPES),
     (ScsiStopAdapter, adapter_control::STOP_ADAPTER),
     (ScsiRestartAdapter, adapter_control::RESTART_ADAPTER),

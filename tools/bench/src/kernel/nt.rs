@@ -64,7 +64,7 @@ pub(super) fn function(name: &[u8]) -> *const c_void {
         b"KeWaitForSingleObject" => wait, b"KeEnterCriticalRegion" => nothing, b"KeLeaveCriticalRegion" => nothing,
         b"KeInitializeDpc" => initialize_dpc, b"KeInsertQueueDpc" => insert_dpc, b"KeFlushQueuedDpcs" => flush_dpcs,
         b"KeAcquireSpinLockRaiseToDpc" => acquire, b"KeReleaseSpinLock" => release,
-        b"KeGetCurrentIrql" => irql, b"KeQueryPerformanceCounter" => counter,
+        b"KeGetCurrentIrql" => irql, b"IoAllocateWorkItem" => allocate_work_item, b"IoFreeWorkItem" => free_work_item, b"KeQueryPerformanceCounter" => counter,
     }
 }
 
@@ -339,6 +339,16 @@ unsafe extern "win64" fn release(lock: *const AtomicUsize, old: u8) {
     // SAFETY: a spin lock.
     unsafe { &*lock }.store(0, Ordering::Release);
     IRQL.store(old, Ordering::Relaxed);
+}
+
+/// None is ever queued here.
+extern "win64" fn allocate_work_item() -> *mut c_void {
+    zeroed(1)
+}
+
+unsafe extern "win64" fn free_work_item(item: *mut c_void) {
+    // SAFETY: from `allocate_work_item`.
+    unsafe { free(item, 0) };
 }
 
 extern "win64" fn irql() -> u8 {

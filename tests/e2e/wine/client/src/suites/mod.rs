@@ -14,6 +14,7 @@ mod miniport;
 mod policy;
 mod sleep;
 pub(crate) mod stages;
+pub(crate) mod torture;
 pub(crate) mod virtio;
 
 use crate::{disk::Disk, report};
