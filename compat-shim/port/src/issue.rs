@@ -46,6 +46,9 @@ impl Port {
             if unsafe { build_io(extension, srb) } == 0 {
                 return; // it has completed it, or will
             }
+            if !slot.is_with_miniport(given) {
+                return; // it has completed it all the same, and the slot may be another request's
+            }
         }
         // SAFETY: as above.
         let taken = self

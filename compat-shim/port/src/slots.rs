@@ -144,6 +144,12 @@ impl Slot {
         Given(given)
     }
 
+    /// Whether the miniport has not completed what it was given, waited for or not.
+    pub(crate) fn is_with_miniport(&self, given: Given) -> bool {
+        let now = self.holder.load(Acquire);
+        now & !STATE == given.0 & !STATE && now & STATE != PORT
+    }
+
     /// The miniport has not taken what it was given; `false` if it has completed it nevertheless.
     pub(crate) fn take_back(&self, given: Given) -> bool {
         let to = given.0 & !STATE | PORT;

@@ -126,6 +126,29 @@ fn build_io_may_complete_it() {
 }
 
 #[test]
+fn what_build_io_has_completed_is_not_started_though_it_says_so() {
+    let started = Arc::new(AtomicU32::new(0));
+    let starts = Arc::clone(&started);
+    let adapter = start(Script {
+        build: Box::new(|ext, srb| {
+            succeed(ext, srb);
+            true
+        }),
+        start: Box::new(move |ext, srb| {
+            starts.fetch_add(1, SeqCst);
+            complete(ext, srb);
+            true
+        }),
+        ..Script::default()
+    });
+    for _ in 0..100 {
+        assert_eq!(command(&adapter), SrbStatus::SUCCESS);
+    }
+    assert_eq!(started.load(SeqCst), 0);
+    assert_eq!(fault(&adapter, "completed_twice"), 0);
+}
+
+#[test]
 fn a_status_that_says_nothing_is_an_error() {
     let adapter = start(Script {
         start: Box::new(|ext, srb| {

@@ -174,7 +174,6 @@ impl Chain {
         if self.count == 0 {
             return Outcome::Through;
         }
-        handshake::begin(io);
         for state in &mut io.state[..self.count] {
             *state = Default::default();
         }
@@ -221,6 +220,7 @@ impl Chain {
     fn down(&self, io: &mut Io) -> Outcome {
         while let Some(slot) = self.slots.get(io.position as usize).and_then(Option::as_deref) {
             io.entered = slot.enter(io);
+            handshake::begin(io);
             // SAFETY: table and context belong together (`push`); the `Io` is ours until the call.
             let verdict = unsafe { (slot.table.request)(slot.context, io) };
             let Some(verdict) = handshake::settle(io, verdict) else { return Outcome::Pending };
@@ -239,6 +239,7 @@ impl Chain {
                 continue;
             };
             io.entered = slot.enter(io);
+            handshake::begin(io);
             // SAFETY: as in `down`.
             let verdict = unsafe { (slot.table.completion)(slot.context, io) };
             let Some(verdict) = handshake::settle(io, verdict) else { return Outcome::Pending };

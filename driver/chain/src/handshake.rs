@@ -21,7 +21,7 @@ const KEPT: u32 = 1;
 /// Above it: the verdict that came with `resume`.
 const ANSWER: u32 = 2;
 
-/// A fresh I/O: what a stage said about an earlier one that was not its own is forgotten.
+/// Before a stage has the I/O: what another gave back that it had not kept is no answer of this one's.
 #[inline]
 pub(crate) fn begin(io: &Io) {
     io.handshake.store(NONE, Ordering::Relaxed);
@@ -35,7 +35,6 @@ pub(crate) fn settle(io: &Io, verdict: Verdict) -> Option<Verdict> {
     }
     let exchange = io.handshake.compare_exchange(NONE, KEPT, Ordering::AcqRel, Ordering::Acquire);
     let answer = exchange.err()?;
-    io.handshake.store(NONE, Ordering::Relaxed);
     Some(Verdict(answer.wrapping_sub(ANSWER)))
 }
 
@@ -44,10 +43,8 @@ pub(crate) fn take_back(handshake: &AtomicU32, verdict: Verdict) -> bool {
     // One that cannot be stored is none that means anything.
     let answer = ANSWER + verdict.0.min(u32::MAX - ANSWER);
     match handshake.compare_exchange(NONE, answer, Ordering::AcqRel, Ordering::Acquire) {
-        Err(KEPT) => {
-            handshake.store(NONE, Ordering::Relaxed);
-            true
-        }
+        // Of two who give it back at once, one goes on with it.
+        Err(KEPT) => handshake.compare_exchange(KEPT, NONE, Ordering::Acquire, Ordering::Relaxed).is_ok(),
         _ => false,
     }
 }

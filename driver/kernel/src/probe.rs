@@ -73,6 +73,8 @@ impl Adapter {
 pub(crate) struct Probe<'a> {
     lower: NonNull<DEVICE_OBJECT>,
     adapter: Adapter,
+    /// Beside what each command needs.
+    flags: SrbFlags,
     at: Passive<'a>,
 }
 
@@ -99,14 +101,19 @@ impl Capacity {
 impl<'a> Probe<'a> {
     /// A way to ask the device `lower`. Asks it first what its adapter takes.
     pub(crate) fn new(lower: NonNull<DEVICE_OBJECT>, at: Passive<'a>) -> Self {
-        let mut probe = Self { lower, adapter: Adapter::LEAST, at };
+        let mut probe = Self::with(lower, Adapter::LEAST, at);
         probe.adapter = probe.ask_adapter();
         probe
     }
 
     /// A way to ask it again, later.
     pub(crate) fn with(lower: NonNull<DEVICE_OBJECT>, adapter: Adapter, at: Passive<'a>) -> Self {
-        Self { lower, adapter, at }
+        Self { lower, adapter, flags: SrbFlags::NONE, at }
+    }
+
+    /// The same, past a queue that is locked.
+    pub(crate) fn past_locks(self) -> Self {
+        Self { flags: self.flags | SrbFlags::BYPASS_LOCKED_QUEUE, ..self }
     }
 
     /// What its adapter takes.
@@ -221,7 +228,7 @@ impl<'a> Probe<'a> {
             sense_buffer: sense.as_mut_ptr(),
             sense_length: sense.len() as u8,
             ..SrbRequest::command(cdb.as_bytes()).with_data(
-                SrbFlags::DATA_IN,
+                self.flags | SrbFlags::DATA_IN,
                 buffer.as_mut_ptr().cast(),
                 length,
             )

@@ -134,8 +134,8 @@ fn remove(fdo: &'static Fdo, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     for unit in fdo.units(&mut turn).drain(..) {
         unit.close(at);
         unit.orphan();
-        if !unit.reported.load(Ordering::Acquire) {
-            // SAFETY: closed, out of the list, and the PnP manager does not know it (any more).
+        if !unit.reported.load(Ordering::Acquire) || unit.left.load(Ordering::Acquire) {
+            // SAFETY: closed, out of the list, and the PnP manager does not know it, or has no more to say to it.
             unsafe { Pdo::destroy(unit, at) };
         }
     }

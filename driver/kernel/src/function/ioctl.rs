@@ -94,9 +94,8 @@ fn address(pdo: &Pdo, irp: Irp) -> NTSTATUS {
     let Some(answer) = buffer.get_mut(..output).and_then(<[u8]>::first_chunk_mut::<LENGTH>) else {
         return irp.complete(STATUS_BUFFER_TOO_SMALL, 0);
     };
-    let port = pdo.fdo().map_or(0, |fdo| fdo.number);
     let [size @ .., _, _, _, _] = answer;
     size.copy_from_slice(&(LENGTH as u32).to_le_bytes());
-    answer[4..].copy_from_slice(&[port, pdo.address.path, pdo.address.target, pdo.address.lun]);
+    answer[4..].copy_from_slice(&[pdo.port, pdo.address.path, pdo.address.target, pdo.address.lun]);
     irp.complete(STATUS_SUCCESS, LENGTH)
 }

@@ -41,6 +41,8 @@ pub(crate) struct Pdo {
     remove_lock: RemoveLock,
     pub(crate) device: NonNull<DEVICE_OBJECT>,
     pub(crate) address: Address,
+    /// The adapter's number.
+    pub(crate) port: u8,
     /// The adapter; null when that has gone first.
     fdo: AtomicPtr<Fdo>,
     /// What the unit has said of itself. Set once, before anybody else hears of the device.
@@ -49,8 +51,10 @@ pub(crate) struct Pdo {
     line: Gated,
     /// Opening and closing the line, and changing its chain, happen one at a time.
     turn: Turn,
-    /// The PnP manager has been told of it, and will say when it is to go.
+    /// The PnP manager has been told of it, and will say when it is to go, once it has been left out of a report.
     pub(crate) reported: AtomicBool,
+    /// The drivers above have gone, and none has come since: nothing more is heard of it when its adapter goes.
+    pub(crate) left: AtomicBool,
     /// It is there no more.
     pub(crate) gone: AtomicBool,
     /// A class driver has claimed it.
@@ -97,11 +101,13 @@ impl Pdo {
             remove_lock: RemoveLock::uninit(),
             device,
             address,
+            port: fdo.number,
             fdo: AtomicPtr::new(ptr::from_ref(fdo).cast_mut()),
             profile: AtomicPtr::new(ptr::null_mut()),
             line: Gated::uninit(),
             turn: Turn::uninit(),
             reported: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             claimed: AtomicBool::new(false),
             paging_files: AtomicI32::new(0),

@@ -42,6 +42,7 @@ pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS
             irp.complete(STATUS_DEVICE_BUSY, 0)
         }
         IRP_MN_START_DEVICE => {
+            pdo.left.store(false, Ordering::Release);
             tell(pdo, UnitNews::Started, at);
             irp.complete(STATUS_SUCCESS, 0)
         }
@@ -73,14 +74,15 @@ fn tell(pdo: &Pdo, what: UnitNews, at: Passive<'_>) {
     pdo.with_line(|line| line.hosted().tell(pdo.address, what, at));
 }
 
-/// The drivers above have gone. A unit that is still on the bus stays, and can be started again; one that is not, goes.
+/// The drivers above have gone. A unit that is still on the bus stays, and can be started again: the PnP manager holds on to
+/// it (a disabled disk) until it is missing from a report, and then has it removed once more. One that is not there, goes.
 fn remove(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     pdo.claimed.store(false, Ordering::Release);
     pdo.paging_files.store(0, Ordering::Release);
     tell(pdo, UnitNews::Removed, at);
     if !pdo.gone.load(Ordering::Acquire) {
         pdo.unlock();
-        pdo.reported.store(false, Ordering::Release);
+        pdo.left.store(true, Ordering::Release);
         return irp.complete(STATUS_SUCCESS, 0);
     }
     pdo.close(at);

@@ -70,7 +70,7 @@ impl Bus<'_, '_> {
         }
     }
 
-    /// A way to ask a unit.
+    /// A way to ask a unit, also while its class driver has locked its queue: the PnP manager waits for the answer.
     fn probe(&self, unit: &'static Pdo) -> Probe<'_> {
         let adapter = self.hosted.descriptor();
         let takes = Adapter {
@@ -78,7 +78,7 @@ impl Bus<'_, '_> {
             most_bytes: adapter.max_transfer,
             alignment: adapter.alignment_mask,
         };
-        Probe::with(unit.device, takes, self.at)
+        Probe::with(unit.device, takes, self.at).past_locks()
     }
 
     fn find(&mut self, address: Address) -> Option<&'static Pdo> {

@@ -104,7 +104,12 @@ NTSTATUS adapter_pnp(ULONG minor)
     if (minor == IRP_MN_START_DEVICE) pci_resources(IoGetNextIrpStackLocation(irp));
     NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);
-    if (minor == IRP_MN_REMOVE_DEVICE) root_gone(); /* the bus has it still: it could start again, but nobody asks for that */
+    if (minor != IRP_MN_REMOVE_DEVICE) return s;
+    for (ULONG n = 0; n < MAX_DISKS; n++) { /* disabled disks hear of nothing more */
+        disk *d = disk_number(n);
+        if (d && d->adopted && !d->fdo) disk_free(d);
+    }
+    root_gone(); /* the bus has it still: it could start again, but nobody asks for that */
     return s;
 }
 

@@ -212,16 +212,17 @@ ULONG query_pnp(disk *d, UCHAR minor, ULONG argument, PUCHAR bytes, ULONG room, 
 }
 
 /* A stack whose function driver never came. */
-void remove_without_class(PDEVICE_OBJECT pdo)
+NTSTATUS remove_without_class(PDEVICE_OBJECT pdo)
 {
     PDEVICE_OBJECT top = IoGetAttachedDevice(pdo);
     PIRP irp = IoAllocateIrp(top->StackSize, FALSE);
-    if (!irp) return;
+    if (!irp) return STATUS_INSUFFICIENT_RESOURCES;
     irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
     IoGetNextIrpStackLocation(irp)->MajorFunction = IRP_MJ_PNP;
     IoGetNextIrpStackLocation(irp)->MinorFunction = IRP_MN_REMOVE_DEVICE;
-    call_and_wait(top, irp);
+    NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);
+    return s;
 }
 
 static NTSTATUS send_set_power(disk *d, ULONG state)

@@ -77,8 +77,8 @@ NTSTATUS disk_adopt(PDEVICE_OBJECT pdo, disk **out)
     return STATUS_SUCCESS;
 }
 
-/* After REMOVE_DEVICE has come back, or if the stack never came to be. */
-void disk_free(disk *d)
+/* The class role goes; the device below stays. */
+static void class_free(disk *d)
 {
     worker_stop(&d->class_worker);
     if (d->lower) IoDetachDevice(d->lower);
@@ -86,6 +86,13 @@ void disk_free(disk *d)
         IoDeleteSymbolicLink(&d->link);
         IoDeleteDevice(d->fdo);
     }
+    d->lower = d->fdo = NULL;
+}
+
+/* After REMOVE_DEVICE has come back, or if the stack never came to be. */
+void disk_free(disk *d)
+{
+    class_free(d);
     port_delete(d);
     disks[d->number] = NULL;
     ExFreePoolWithTag(d, TAG);
@@ -141,10 +148,13 @@ static void create(const test_create *c, test_created *out)
     if (!NT_SUCCESS(s)) disk_free(d);
 }
 
+/* A device whose stack has been removed with DISABLED hears of nothing but its removal. */
 static ULONG pnp(disk *d, const test_pnp *p)
 {
-    NTSTATUS s = send_pnp(d, (UCHAR)p->minor, p->argument);
-    if (p->minor == IRP_MN_REMOVE_DEVICE) disk_free(d);
+    NTSTATUS s = d->fdo ? send_pnp(d, (UCHAR)p->minor, p->argument) : remove_without_class(d->pdo);
+    if (p->minor != IRP_MN_REMOVE_DEVICE) return s;
+    if (p->argument == DISABLED) class_free(d);
+    else disk_free(d);
     return s;
 }
 
@@ -421,8 +431,7 @@ static VOID NTAPI unload(PDRIVER_OBJECT driver)
     worker_stop(&control_worker);
     for (ULONG n = 0; n < MAX_DISKS; n++)
         if (disks[n]) {
-            send_pnp(disks[n], IRP_MN_REMOVE_DEVICE, 0);
-            disk_free(disks[n]);
+            pnp(disks[n], &(test_pnp){ n, IRP_MN_REMOVE_DEVICE, 0 });
         }
     adapter_pnp(IRP_MN_REMOVE_DEVICE);
     RtlInitUnicodeString(&link, L"\\DosDevices\\SluiceTest");

@@ -189,7 +189,7 @@ NTSTATUS send_power(disk *d, ULONG state);
 
 NTSTATUS call_and_wait(PDEVICE_OBJECT to, PIRP irp);
 ULONG query_pnp(disk *d, UCHAR minor, ULONG argument, PUCHAR bytes, ULONG room, ULONG *length);
-void remove_without_class(PDEVICE_OBJECT pdo);
+NTSTATUS remove_without_class(PDEVICE_OBJECT pdo);
 
 /* adapter.c */
 NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at);

@@ -15,7 +15,9 @@
 
 /* test_create -> test_created */
 #define TEST_CREATE TEST_CODE(0)
-/* test_pnp -> ULONG status: sends one PnP IRP down the stack */
+/* test_pnp -> ULONG status: sends one PnP IRP down the stack. Its disk goes with REMOVE_DEVICE; if the argument of that is
+ * DISABLED the class role alone goes, and the PnP manager's hold on the device stays until the next REMOVE_DEVICE */
+#define DISABLED 1u
 #define TEST_PNP TEST_CODE(1)
 /* test_pnp -> ULONG status: minor is a DEVICE_POWER_STATE; with the class driver's SRBs around it */
 #define TEST_POWER TEST_CODE(2)

@@ -107,4 +107,12 @@ impl Adapter {
         drop(disk);
         disk::pnp(&self.bench, number, minor::REMOVE, 0)
     }
+
+    /// Takes a disk's stack away as when it is disabled: the PnP manager holds on to the device.
+    pub(crate) fn disable(&self, disk: Disk) -> Result<u32, Error> {
+        const DISABLED: u32 = 1;
+        let number = disk.number;
+        drop(disk);
+        disk::pnp(&self.bench, number, minor::REMOVE, DISABLED)
+    }
 }

@@ -102,7 +102,7 @@ fn life(adapter: &Adapter) -> Result<(), Error> {
     let other = first.top.read(0, 4096)?;
     check("the units are different disks", other != marked(4096), "");
     commands(first)?;
-    queue(first)?;
+    queue(adapter, first)?;
     controls(adapter)?;
     stops(adapter, first)?;
     sleep::run(adapter, first)?;
@@ -358,7 +358,7 @@ fn commands(disk: &Disk) -> Result<(), Error> {
 }
 
 /// A locked queue holds requests back, lets through what may pass, and gives up what is cancelled.
-fn queue(disk: &Disk) -> Result<(), Error> {
+fn queue(adapter: &Adapter, disk: &Disk) -> Result<(), Error> {
     const BYPASS: u32 = 0x0008_0000; // SRB_FLAGS_BYPASS_LOCKED_QUEUE
     let lock = disk.send(&Request::function(SRB_LOCK_QUEUE))?;
     let waiting: Vec<_> = (0..100u64).map(|n| disk.top.start_read(n * 4096, 4096)).collect();
@@ -404,6 +404,14 @@ fn queue(disk: &Disk) -> Result<(), Error> {
         "after QUIESCE_DEVICE nothing moves until the queue is unlocked, and nothing is lost",
         quiet.good() && unlock.good() && before == after && ends == 100 && late.wait().is_ok(),
         format!("{} {before} {after} {ends}", quiet.text()),
+    );
+    let lock = disk.send(&Request::function(SRB_LOCK_QUEUE))?;
+    let seen = adapter.scan("")?;
+    let unlock = disk.send(&Request::function(SRB_UNLOCK_QUEUE))?;
+    check(
+        "a unit can be asked while its queue is locked",
+        lock.good() && unlock.good() && (seen.status, seen.arrived_count, seen.missing_count) == (0, 0, 0),
+        format!("{seen:x?}"),
     );
     for round in ["once", "twice"] {
         let s = [disk.power(4)?, disk.power(1)?];
@@ -532,7 +540,27 @@ fn pulled(adapter: &Adapter) -> Result<(), Error> {
         check("a disk of it goes", (surprise, removed) == (0, 0), format!("{surprise:#x} {removed:#x}"));
     }
     end(adapter)?;
-    orphan(adapter)
+    orphan(adapter)?;
+    disabled(adapter)
+}
+
+/// A unit whose disk is disabled vanishes: it is the PnP manager's until that has removed it a second time. One that is there
+/// until its adapter goes hears of nothing more.
+fn disabled(adapter: &Adapter) -> Result<(), Error> {
+    start(adapter, 4, 2)?;
+    let s = adapter.scan("")?;
+    let (stays, goes) = (Disk::open(s.arrived[0], 512)?, Disk::open(s.arrived[1], 512)?);
+    let number = goes.number;
+    let s = [adapter.disable(stays)?, adapter.disable(goes)?];
+    adapter.set("Units", 1)?;
+    let seen = adapter.scan("")?;
+    let removed = disk::pnp(&adapter.bench, number, minor::REMOVE, 0)?;
+    check(
+        "a disabled disk that vanishes is removed when the PnP manager says so",
+        s == [0; 2] && (seen.missing_count, seen.missing[0]) == (1, number) && removed == 0,
+        format!("{s:x?} {seen:x?} {removed:#x}"),
+    );
+    end(adapter)
 }
 
 /// The adapter goes while somebody still holds on to one of its disks, which is removed later.
