@@ -1,24 +1,27 @@
-//! What a miniport in C may hand to its port: a registration of any bytes, WMI requests of any bytes with callbacks that
-//! say anything, and calls by any code with numbers that are any.
+//! What a miniport in C may hand to its port: a registration of any bytes, a configuration with any fields, WMI requests of
+//! any bytes with callbacks that say anything, and calls and notifications by any code with numbers that are any.
 #![no_main]
 
 use std::{
     alloc::{Layout, alloc, dealloc},
-    cell::Cell,
+    cell::{Cell, RefCell},
     ffi::c_void,
+    mem::offset_of,
     ptr,
     sync::{Arc, OnceLock},
 };
 
 use libfuzzer_sys::fuzz_target;
-use sluice_port::{port::Timing, registration::Registration};
+use sluice_port::{command::Special, port::Timing, registration::Registration};
 use sluice_port_host::{Adapter, Hardware};
-use sluice_shim::storport::{HwInitializationData, PortConfigurationInformation};
+use sluice_shim::storport::{HwInitializationData, PortConfigurationInformation, SrbRequest};
 
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
         Some((0, bytes)) => register(bytes),
         Some((1, bytes)) => wmi(bytes),
+        Some((2, bytes)) => configure(bytes),
+        Some((3, bytes)) => notify(bytes),
         Some((_, bytes)) => call(bytes),
         None => {}
     }
@@ -191,6 +194,94 @@ fn wmi(bytes: &[u8]) {
     });
 }
 
+thread_local! {
+    /// What HwFindAdapter does to its configuration: where, and to what.
+    static CHANGES: RefCell<Vec<(usize, u8)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Fields that are addresses, of which a miniport's own are right ones.
+const ADDRESSES: [(usize, usize); 3] = [
+    (offset_of!(PortConfigurationInformation, access_ranges), 8),
+    (offset_of!(PortConfigurationInformation, miniport_dump_data), 8),
+    (offset_of!(PortConfigurationInformation, hw_ms_interrupt_routine), 8),
+];
+
+/// An adapter whose miniport answers with a configuration of its own: it is refused, or a request of it is answered.
+fn configure(bytes: &[u8]) {
+    let size = size_of::<PortConfigurationInformation>();
+    let changes = bytes
+        .chunks_exact(3)
+        .map(|part| (usize::from(u16::from_le_bytes([part[0], part[1]])) % size, part[2]));
+    let allowed = |at: usize| !ADDRESSES.iter().any(|(start, length)| at.wrapping_sub(*start) < *length);
+    CHANGES.set(changes.filter(|(at, _)| allowed(*at)).collect());
+    // SAFETY: a miniport's.
+    let registration = unsafe { sluice_port_host::load(driver_entry) }.unwrap();
+    let timing = Timing { tick: 10_000, step: 10_000, reset_hold: 1000 };
+    if let Ok(adapter) = Adapter::start(&registration, Hardware::default(), timing) {
+        if let Ok(unit) = adapter.add_unit(0, 0, 0) {
+            let _ = adapter.command(unit, &SrbRequest::command(&[0; 6]), Special::None);
+        }
+        adapter.port().stop();
+    }
+    CHANGES.take();
+}
+
+/// Notifications whose arguments are places or numbers. Those that follow an address of a DPC or of code are left to the
+/// tests; what is held is let go.
+fn notify(bytes: &[u8]) {
+    const KINDS: &[(u32, &str)] = &[
+        (0x0000, "p"),
+        (0x0003, ""),
+        (0x0006, "zn"),
+        (0x0007, "n"),
+        (0x000A, ""),
+        (0x000B, ""),
+        (0x000C, "p"),
+        (0x000D, ""),
+        (0x000E, "pp"),
+        (0x1000, "zp"),
+        (0x1002, "pnnp"),
+        (0x1003, "npp"),
+        (0x1004, "p"),
+        (0x1005, "npnznp"),
+        (0x1006, "nn"),
+        (0x1007, "pnp"),
+        (0x1008, "p"),
+        (0x100C, "pnp"),
+        (0x100D, "pnpn"),
+    ];
+    let Some((&[kind, how], rest)) = bytes.split_first_chunk::<2>() else { return };
+    let ext = adapter().port().extension();
+    drop(adapter().take_record());
+    let mut places = [[0u64; 16]; 8];
+    for (place, part) in places.iter_mut().zip(rest.chunks(16)) {
+        for (byte, from) in place.as_mut_slice().iter_mut().zip(part) {
+            *byte = u64::from(*from) * 0x0101;
+        }
+    }
+    let (kind, kinds) = KINDS[usize::from(kind) % KINDS.len()];
+    let mut words = [0usize; 8];
+    for (number, of) in kinds.bytes().enumerate() {
+        let place = places[number].as_mut_ptr() as usize;
+        words[number] = match (of, how >> number & 1) {
+            (b'n', _) => rest.get(number).map_or(0, |byte| usize::from(*byte)),
+            (b'p', 0) => place,
+            (b'p', _) => place + 1,
+            _ => 0,
+        };
+    }
+    let [a, b, c, d, e, f, g, h] = words;
+    // SAFETY: places have 128 bytes, more than any notification looks at; a lock that was taken is released by the handle
+    // that it was taken with, while everything is still there.
+    unsafe {
+        StorPortNotification(kind, ext, a, b, c, d, e, f, g, h);
+        if kind == 0x1003 {
+            StorPortNotification(0x1004, ext, c, 0usize, 0usize, 0usize);
+        }
+    }
+    assert_eq!(sluice_port_host::current(), 0, "what was taken is given back");
+}
+
 /// One adapter for all calls.
 fn adapter() -> &'static Arc<Adapter> {
     static ADAPTER: OnceLock<Arc<Adapter>> = OnceLock::new();
@@ -237,6 +328,27 @@ fn call(bytes: &[u8]) {
         (83, "pnnn"),
         (92, "p"),
         (109, "p"),
+        (2, "nnp"),
+        (3, "p"),
+        (4, "p"),
+        (6, "pp"),
+        (28, "pp"),
+        (40, "pp"),
+        (42, "pp"),
+        (48, "ppp"),
+        (49, "ppnn"),
+        (57, "pn"),
+        (69, "nnnnnnnpp"),
+        (70, "pn"),
+        (75, "p"),
+        (76, "ppppp"),
+        (94, "p"),
+        (95, "pp"),
+        (106, "p"),
+        (107, "p"),
+        (116, "np"),
+        (117, "npnp"),
+        (121, "nnnnnnp"),
     ];
     let ext = adapter().port().extension();
     drop(adapter().take_record());
@@ -275,6 +387,11 @@ fn call(bytes: &[u8]) {
         // What was given is taken back, or a run would end with the machine's memory.
         match code {
             0 => StorPortExtendedFunction(1, ext, places[2][0]),
+            2 => {
+                StorPortExtendedFunction(4, ext, places[2][0]);
+                StorPortExtendedFunction(3, ext, places[2][0])
+            }
+            69 => StorPortExtendedFunction(70, ext, w[7], 1u32),
             24 => StorPortExtendedFunction(25, ext, places[6][0], w[0], 0usize),
             82 => StorPortExtendedFunction(83, ext, places[6][0], w[0], 0usize, places[7][0]),
             29 => StorPortExtendedFunction(31, ext, places[0][0]),
@@ -289,7 +406,9 @@ unsafe extern "system" fn yes(_: *mut c_void) -> u8 {
     1
 }
 
-unsafe extern "system" fn start_io(_: *mut c_void, _: *mut c_void) -> u8 {
+unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut c_void) -> u8 {
+    // SAFETY: as C would.
+    unsafe { StorPortNotification(0, extension, srb, 0usize, 0usize, 0usize) };
     1
 }
 
@@ -302,9 +421,13 @@ unsafe extern "system" fn find_adapter(
     _: *mut c_void,
     _: *mut c_void,
     _: *mut std::ffi::c_char,
-    _: *mut PortConfigurationInformation,
+    configuration: *mut PortConfigurationInformation,
     _: *mut u8,
 ) -> u32 {
+    for (at, byte) in CHANGES.with_borrow(Clone::clone) {
+        // SAFETY: inside of the structure, and not of an address.
+        unsafe { configuration.cast::<u8>().add(at).write(byte) };
+    }
     1
 }
 
