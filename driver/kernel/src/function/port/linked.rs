@@ -71,9 +71,12 @@ pub(crate) fn register(driver: *mut c_void, path: *mut c_void, registration: Reg
     let Some(mut object) = NonNull::new(driver.cast::<DRIVER_OBJECT>()) else {
         return NtStatus::INVALID_PARAMETER;
     };
-    if of(object.as_ptr()).is_some() {
+    // SAFETY: the I/O manager's driver object, whose DriverEntry is running.
+    if dispatch::is_installed(unsafe { object.as_ref() }) {
         return NtStatus::NOT_SUPPORTED;
     }
+    // A driver whose DriverEntry fails afterwards is never unloaded, and this one may have got the memory of its object.
+    forget(object.as_ptr());
     // SAFETY: DriverEntry's second argument, which the miniport has passed on.
     let Some(path) = (unsafe { copied(path.cast()) }) else { return NtStatus::INSUFFICIENT_RESOURCES };
     let linked = Linked { next: ptr::null(), driver: object.as_ptr(), registration, path };
@@ -105,6 +108,11 @@ unsafe fn copied(path: *const UNICODE_STRING) -> Option<Vec<u16>> {
 
 /// DriverUnload of such a driver: its last adapter has gone. PASSIVE_LEVEL.
 unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
+    forget(driver);
+}
+
+/// Drops what a driver has registered, if it has. No device of it is left.
+fn forget(driver: PDRIVER_OBJECT) {
     let found = locked(|first| {
         let mut link: *mut *const Linked = first;
         loop {
