@@ -27,6 +27,14 @@ pub(crate) fn install(driver: &mut wdk_sys::DRIVER_OBJECT, unload: unsafe extern
     }
 }
 
+/// Whether [`install`] has been there.
+pub(crate) fn is_installed(driver: &wdk_sys::DRIVER_OBJECT) -> bool {
+    // SAFETY: the I/O manager gives every driver object its extension.
+    let found = unsafe { driver.DriverExtension.as_ref() }.and_then(|extension| extension.AddDevice);
+    let ours: unsafe extern "C" fn(PDRIVER_OBJECT, PDEVICE_OBJECT) -> NTSTATUS = add_device;
+    found.is_some_and(|found| core::ptr::fn_addr_eq(found, ours))
+}
+
 /// AddDevice: a disk has been found, or an adapter. PASSIVE_LEVEL.
 unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
     let Some(pdo) = NonNull::new(pdo) else { return STATUS_INVALID_PARAMETER };

@@ -65,7 +65,7 @@ fn miniports(folder: Option<&Path>) -> Result<Vec<PathBuf>> {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let torture = ["torture-extended-clang.sys", "torture-legacy-mingw.sys"].contains(&&*name);
-        if torture || (name.starts_with("plain-") && name.ends_with(".sys")) {
+        if torture || (!name.starts_with("torture-") && name.ends_with(".sys")) {
             found.push(path);
         }
     }

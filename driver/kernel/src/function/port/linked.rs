@@ -84,6 +84,11 @@ pub(crate) fn register(driver: *mut c_void, path: *mut c_void, registration: Reg
     let Some(mut object) = NonNull::new(driver.cast::<DRIVER_OBJECT>()) else {
         return NtStatus::INVALID_PARAMETER;
     };
+    // SAFETY: the I/O manager's driver object, whose DriverEntry is running.
+    if !dispatch::is_installed(unsafe { object.as_ref() }) {
+        // A driver whose DriverEntry fails afterwards is never unloaded, and this one may have got the memory of its object.
+        forget(object.as_ptr());
+    }
     let bus = registration.data().adapter_interface_type;
     let known = of(object.as_ptr()).map(|linked| linked.on(bus));
     if known.is_some_and(|linked| linked.registration.data().adapter_interface_type == bus) {
@@ -120,6 +125,11 @@ unsafe fn copied(path: *const UNICODE_STRING) -> Option<Vec<u16>> {
 
 /// DriverUnload of such a driver: its last adapter has gone. PASSIVE_LEVEL.
 unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
+    forget(driver);
+}
+
+/// Drops what a driver has registered, if it has. No device of it is left.
+fn forget(driver: PDRIVER_OBJECT) {
     while let Some(linked) = take(driver) {
         // SAFETY: made from a box by `register`, out of the list, and no device of the driver is left.
         drop(unsafe { Box::from_raw(linked.as_ptr()) });
