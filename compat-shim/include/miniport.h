@@ -101,6 +101,10 @@ typedef struct _LIST_ENTRY {
     struct _LIST_ENTRY *Blink;
 } LIST_ENTRY, *PLIST_ENTRY;
 
+typedef struct _SINGLE_LIST_ENTRY {
+    struct _SINGLE_LIST_ENTRY *Next;
+} SINGLE_LIST_ENTRY, *PSINGLE_LIST_ENTRY;
+
 typedef struct _UNICODE_STRING {
     USHORT Length;
     USHORT MaximumLength;
@@ -267,8 +271,28 @@ typedef struct _DEVICE_OBJECT DEVICE_OBJECT, *PDEVICE_OBJECT;
 #ifndef RTL_NUMBER_OF
 #define RTL_NUMBER_OF(Array) (sizeof(Array) / sizeof((Array)[0]))
 #endif
+/* A driver kit's headers have them for C. */
+#ifndef __cplusplus
+#ifndef min
+#define min(a, b) (((a) < (b)) ? (a) : (b))
+#endif
+#ifndef max
+#define max(a, b) (((a) > (b)) ? (a) : (b))
+#endif
+#endif
+
+#ifndef RTL_FIELD_SIZE
+#define RTL_FIELD_SIZE(Type, Field) sizeof(((Type *)0)->Field)
+#endif
+#ifndef ULongToPtr
+#define ULongToPtr(Value) ((PVOID)(ULONG_PTR)(ULONG)(Value))
+#define PtrToUlong(Pointer) ((ULONG)(ULONG_PTR)(Pointer))
+#endif
 #ifndef ASSERT
 #define ASSERT(Expression) ((void)0)
+#endif
+#ifndef NT_ASSERT
+#define NT_ASSERT(Expression) ((void)0)
 #endif
 #ifndef PAGED_CODE
 #define PAGED_CODE() ((void)0)
@@ -394,6 +418,20 @@ FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry)
 
 #endif /* SLUICE_NO_WDK */
 
+#ifndef MEMORY_ALLOCATION_ALIGNMENT
+#define MEMORY_ALLOCATION_ALIGNMENT 16
+#endif
+#ifndef RTL_SIZEOF_THROUGH_FIELD
+#define RTL_SIZEOF_THROUGH_FIELD(Type, Field) (FIELD_OFFSET(Type, Field) + sizeof(((Type *)0)->Field))
+#endif
+#ifndef EXTERN_C
+#ifdef __cplusplus
+#define EXTERN_C extern "C"
+#else
+#define EXTERN_C extern
+#endif
+#endif
+
 /* Annotations. They mean nothing to these compilers. */
 #ifndef IN
 #define IN
@@ -416,6 +454,29 @@ FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry)
 #define _Out_writes_bytes_(Size)
 #define _Inout_updates_(Size)
 #define _Inout_updates_bytes_(Size)
+#endif
+#ifndef _Outptr_
+#define _Outptr_
+#define _Outptr_opt_
+#endif
+#ifndef _Ret_maybenull_
+#define _Ret_maybenull_
+#endif
+#ifndef _In_range_
+#define _In_range_(Low, High)
+#endif
+#ifndef _Must_inspect_result_
+#define _Must_inspect_result_
+#endif
+#ifndef _Field_size_
+#define _Field_size_(Size)
+#define _Field_size_bytes_(Size)
+#endif
+#ifndef _When_
+#define _When_(Condition, Annotation)
+#endif
+#ifndef _Printf_format_string_
+#define _Printf_format_string_
 #endif
 #ifndef _IRQL_requires_max_
 #define _IRQL_requires_(Level)

@@ -11,6 +11,7 @@
 #define SCSIOP_TEST_UNIT_READY 0x00
 #define SCSIOP_REQUEST_SENSE 0x03
 #define SCSIOP_FORMAT_UNIT 0x04
+#define SCSIOP_REASSIGN_BLOCKS 0x07
 #define SCSIOP_READ6 0x08
 #define SCSIOP_WRITE6 0x0A
 #define SCSIOP_INQUIRY 0x12
@@ -19,6 +20,8 @@
 #define SCSIOP_RELEASE_UNIT 0x17
 #define SCSIOP_MODE_SENSE 0x1A
 #define SCSIOP_START_STOP_UNIT 0x1B
+#define SCSIOP_RECEIVE_DIAGNOSTIC 0x1C
+#define SCSIOP_SEND_DIAGNOSTIC 0x1D
 #define SCSIOP_MEDIUM_REMOVAL 0x1E
 #define SCSIOP_READ_CAPACITY 0x25
 #define SCSIOP_READ 0x28
@@ -27,26 +30,36 @@
 #define SCSIOP_VERIFY 0x2F
 #define SCSIOP_SYNCHRONIZE_CACHE 0x35
 #define SCSIOP_WRITE_DATA_BUFF 0x3B
+#define SCSIOP_READ_DATA_BUFF 0x3C
 #define SCSIOP_WRITE_SAME 0x41
 #define SCSIOP_UNMAP 0x42
 #define SCSIOP_LOG_SENSE 0x4D
 #define SCSIOP_MODE_SELECT10 0x55
+#define SCSIOP_RESERVE_UNIT10 0x56
+#define SCSIOP_RELEASE_UNIT10 0x57
 #define SCSIOP_MODE_SENSE10 0x5A
 #define SCSIOP_PERSISTENT_RESERVE_IN 0x5E
 #define SCSIOP_PERSISTENT_RESERVE_OUT 0x5F
 #define SCSIOP_OPERATION32 0x7F
 #define SCSIOP_ATA_PASSTHROUGH16 0x85
 #define SCSIOP_READ16 0x88
+#define SCSIOP_COMPARE_AND_WRITE 0x89
 #define SCSIOP_WRITE16 0x8A
+#define SCSIOP_WRITE_VERIFY16 0x8E
 #define SCSIOP_VERIFY16 0x8F
 #define SCSIOP_SYNCHRONIZE_CACHE16 0x91
 #define SCSIOP_WRITE_SAME16 0x93
 #define SCSIOP_READ_CAPACITY16 0x9E
 #define SCSIOP_SERVICE_ACTION_IN16 0x9E
 #define SCSIOP_REPORT_LUNS 0xA0
+#define SCSIOP_ATA_PASSTHROUGH12 0xA1
+#define SCSIOP_SECURITY_PROTOCOL_IN 0xA2
+#define SCSIOP_MAINTENANCE_IN 0xA3
 #define SCSIOP_READ12 0xA8
 #define SCSIOP_WRITE12 0xAA
+#define SCSIOP_WRITE_VERIFY12 0xAE
 #define SCSIOP_VERIFY12 0xAF
+#define SCSIOP_SECURITY_PROTOCOL_OUT 0xB5
 #define SERVICE_ACTION_READ_CAPACITY16 0x10
 #define SERVICE_ACTION_GET_LBA_STATUS 0x12
 
@@ -71,6 +84,7 @@
 #define SCSI_SENSE_DATA_PROTECT 0x07
 #define SCSI_SENSE_ABORTED_COMMAND 0x0B
 #define SCSI_SENSE_ERRORCODE_FIXED_CURRENT 0x70
+#define SCSI_SENSE_ERRORCODE_FIXED_DEFERRED 0x71
 #define SCSI_SENSE_ERRORCODE_DESCRIPTOR_CURRENT 0x72
 
 #define SCSI_ADSENSE_NO_SENSE 0x00
@@ -84,25 +98,23 @@
 #define SCSI_ADSENSE_WRITE_PROTECT 0x27
 #define SCSI_ADSENSE_MEDIUM_CHANGED 0x28
 #define SCSI_ADSENSE_BUS_RESET 0x29
+#define SCSI_ADSENSE_PARAMETERS_CHANGED 0x2A
 #define SCSI_ADSENSE_INTERNAL_TARGET_FAILURE 0x44
+
+/* Qualifiers of additional codes. */
+#define SCSI_SENSEQ_CAUSE_NOT_REPORTABLE 0x00
+#define SCSI_SENSEQ_BECOMING_READY 0x01
+#define SCSI_SENSEQ_SPACE_ALLOC_FAILED_WRITE_PROTECT 0x07
+#define SCSI_SENSEQ_CAPACITY_DATA_CHANGED 0x09
 
 /* Inquiry. */
 #define DIRECT_ACCESS_DEVICE 0x00
 #define DEVICE_QUALIFIER_ACTIVE 0x00
 #define DEVICE_QUALIFIER_NOT_ACTIVE 0x01
 #define DEVICE_QUALIFIER_NOT_SUPPORTED 0x03
-#define VPD_SUPPORTED_PAGES 0x00
-#define VPD_SERIAL_NUMBER 0x80
-#define VPD_DEVICE_IDENTIFIERS 0x83
-#define VPD_BLOCK_LIMITS 0xB0
-#define VPD_BLOCK_DEVICE_CHARACTERISTICS 0xB1
-#define VPD_LOGICAL_BLOCK_PROVISIONING 0xB2
-
-#define MODE_PAGE_CACHING 0x08
-#define MODE_SENSE_RETURN_ALL 0x3F
-
+#define DEVICE_CONNECTED 0x00
 typedef union _CDB {
-    struct {
+    struct _CDB6GENERIC {
         UCHAR OperationCode;
         UCHAR Immediate : 1;
         UCHAR CommandUniqueBits : 4;
@@ -113,7 +125,7 @@ typedef union _CDB {
         UCHAR Reserved : 4;
         UCHAR VendorUnique : 2;
     } CDB6GENERIC;
-    struct {
+    struct _CDB6READWRITE {
         UCHAR OperationCode;
         UCHAR LogicalBlockMsb1 : 5;
         UCHAR LogicalUnitNumber : 3;
@@ -122,7 +134,7 @@ typedef union _CDB {
         UCHAR TransferBlocks;
         UCHAR Control;
     } CDB6READWRITE;
-    struct {
+    struct _CDB6INQUIRY3 {
         UCHAR OperationCode;
         UCHAR EnableVitalProductData : 1;
         UCHAR CommandSupportData : 1;
@@ -132,7 +144,7 @@ typedef union _CDB {
         UCHAR AllocationLength;
         UCHAR Control;
     } CDB6INQUIRY3;
-    struct {
+    struct _CDB10 {
         UCHAR OperationCode;
         UCHAR RelativeAddress : 1;
         UCHAR Reserved1 : 2;
@@ -148,7 +160,7 @@ typedef union _CDB {
         UCHAR TransferBlocksLsb;
         UCHAR Control;
     } CDB10;
-    struct {
+    struct _CDB12 {
         UCHAR OperationCode;
         UCHAR RelativeAddress : 1;
         UCHAR Reserved1 : 2;
@@ -160,7 +172,7 @@ typedef union _CDB {
         UCHAR Reserved2;
         UCHAR Control;
     } CDB12;
-    struct {
+    struct _CDB16 {
         UCHAR OperationCode;
         UCHAR Reserved1 : 3;
         UCHAR ForceUnitAccess : 1;
@@ -171,7 +183,7 @@ typedef union _CDB {
         UCHAR Reserved2;
         UCHAR Control;
     } CDB16;
-    struct {
+    struct _READ_CAPACITY16 {
         UCHAR OperationCode;
         UCHAR ServiceAction : 5;
         UCHAR Reserved1 : 3;
@@ -181,7 +193,7 @@ typedef union _CDB {
         UCHAR Reserved2 : 7;
         UCHAR Control;
     } READ_CAPACITY16;
-    struct {
+    struct _UNMAP {
         UCHAR OperationCode;
         UCHAR Anchor : 1;
         UCHAR Reserved1 : 7;
@@ -191,7 +203,7 @@ typedef union _CDB {
         UCHAR AllocationLength[2];
         UCHAR Control;
     } UNMAP;
-    struct {
+    struct _MODE_SENSE {
         UCHAR OperationCode;
         UCHAR Reserved1 : 3;
         UCHAR Dbd : 1;
@@ -202,14 +214,14 @@ typedef union _CDB {
         UCHAR AllocationLength;
         UCHAR Control;
     } MODE_SENSE;
-    struct {
+    struct _REPORT_LUNS {
         UCHAR OperationCode;
         UCHAR Reserved1[5];
         UCHAR AllocationLength[4];
         UCHAR Reserved2;
         UCHAR Control;
     } REPORT_LUNS;
-    struct {
+    struct _START_STOP {
         UCHAR OperationCode;
         UCHAR Immediate : 1;
         UCHAR Reserved1 : 7;
@@ -219,6 +231,57 @@ typedef union _CDB {
         UCHAR Reserved3 : 6;
         UCHAR Control;
     } START_STOP;
+    struct _CDB6INQUIRY {
+        UCHAR OperationCode;
+        UCHAR Reserved1 : 5;
+        UCHAR LogicalUnitNumber : 3;
+        UCHAR PageCode;
+        UCHAR IReserved;
+        UCHAR AllocationLength;
+        UCHAR Control;
+    } CDB6INQUIRY;
+    struct _MODE_SENSE10 {
+        UCHAR OperationCode;
+        UCHAR Reserved1 : 3;
+        UCHAR Dbd : 1;
+        UCHAR Reserved2 : 1;
+        UCHAR LogicalUnitNumber : 3;
+        UCHAR PageCode : 6;
+        UCHAR Pc : 2;
+        UCHAR SubPageCode;
+        UCHAR Reserved3[3];
+        UCHAR AllocationLength[2];
+        UCHAR Control;
+    } MODE_SENSE10;
+    struct _SYNCHRONIZE_CACHE10 {
+        UCHAR OperationCode;
+        UCHAR RelAddr : 1;
+        UCHAR Immediate : 1;
+        UCHAR Reserved : 3;
+        UCHAR Lun : 3;
+        UCHAR LogicalBlockAddress[4];
+        UCHAR Reserved2;
+        UCHAR BlockCount[2];
+        UCHAR Control;
+    } SYNCHRONIZE_CACHE10;
+    struct _PERSISTENT_RESERVE_IN {
+        UCHAR OperationCode;
+        UCHAR ServiceAction : 5;
+        UCHAR Reserved1 : 3;
+        UCHAR Reserved2[5];
+        UCHAR AllocationLength[2];
+        UCHAR Control;
+    } PERSISTENT_RESERVE_IN;
+    struct _PERSISTENT_RESERVE_OUT {
+        UCHAR OperationCode;
+        UCHAR ServiceAction : 5;
+        UCHAR Reserved1 : 3;
+        UCHAR Type : 4;
+        UCHAR Scope : 4;
+        UCHAR Reserved2[4];
+        UCHAR ParameterListLength[2];
+        UCHAR Control;
+    } PERSISTENT_RESERVE_OUT;
     UCHAR AsByte[16];
     ULONG AsUlong[4];
 } CDB, *PCDB;
@@ -259,7 +322,7 @@ typedef struct _INQUIRYDATA {
     UCHAR Reserved6;
     UCHAR SoftReset : 1;
     UCHAR CommandQueue : 1;
-    UCHAR Reserved7 : 1;
+    UCHAR TransferDisable : 1;
     UCHAR LinkedCommands : 1;
     UCHAR Synchronous : 1;
     UCHAR Wide16Bit : 1;
@@ -280,9 +343,14 @@ typedef struct _READ_CAPACITY_DATA {
     ULONG BytesPerBlock;
 } READ_CAPACITY_DATA, *PREAD_CAPACITY_DATA;
 
+typedef struct _READ_CAPACITY_DATA_EX {
+    LARGE_INTEGER LogicalBlockAddress;
+    ULONG BytesPerBlock;
+} READ_CAPACITY_DATA_EX, *PREAD_CAPACITY_DATA_EX;
+
 typedef struct _READ_CAPACITY16_DATA {
-    UCHAR LogicalBlockAddress[8];
-    UCHAR BytesPerBlock[4];
+    LARGE_INTEGER LogicalBlockAddress;
+    ULONG BytesPerBlock;
     UCHAR ProtectionEnable : 1;
     UCHAR ProtectionType : 3;
     UCHAR Reserved : 4;
@@ -308,12 +376,11 @@ typedef struct _UNMAP_LIST_HEADER {
     UNMAP_BLOCK_DESCRIPTOR Descriptors[0];
 } UNMAP_LIST_HEADER, *PUNMAP_LIST_HEADER;
 
-typedef struct _MODE_PARAMETER_HEADER {
-    UCHAR ModeDataLength;
-    UCHAR MediumType;
-    UCHAR DeviceSpecificParameter;
-    UCHAR BlockDescriptorLength;
-} MODE_PARAMETER_HEADER, *PMODE_PARAMETER_HEADER;
+typedef struct _LUN_LIST {
+    UCHAR LunListLength[4];
+    UCHAR Reserved[4];
+    UCHAR Lun[0][8];
+} LUN_LIST, *PLUN_LIST;
 
 SLUICE_SIZE(CDB, 16);
 SLUICE_SIZE(SENSE_DATA, 18);
@@ -324,6 +391,40 @@ SLUICE_SIZE(READ_CAPACITY_DATA, 8);
 SLUICE_SIZE(READ_CAPACITY16_DATA, 32);
 SLUICE_SIZE(UNMAP_BLOCK_DESCRIPTOR, 16);
 SLUICE_SIZE(UNMAP_LIST_HEADER, 8);
+SLUICE_SIZE(LUN_LIST, 8);
+
+/* The bytes of numbers, lowest address first. */
+typedef union _TWO_BYTE {
+    struct {
+        UCHAR Byte0;
+        UCHAR Byte1;
+    };
+    USHORT AsUShort;
+} TWO_BYTE, *PTWO_BYTE;
+
+typedef union _FOUR_BYTE {
+    struct {
+        UCHAR Byte0;
+        UCHAR Byte1;
+        UCHAR Byte2;
+        UCHAR Byte3;
+    };
+    ULONG AsULong;
+} FOUR_BYTE, *PFOUR_BYTE;
+
+typedef union _EIGHT_BYTE {
+    struct {
+        UCHAR Byte0;
+        UCHAR Byte1;
+        UCHAR Byte2;
+        UCHAR Byte3;
+        UCHAR Byte4;
+        UCHAR Byte5;
+        UCHAR Byte6;
+        UCHAR Byte7;
+    };
+    ULONGLONG AsULongLong;
+} EIGHT_BYTE, *PEIGHT_BYTE;
 
 /* Between big-endian fields, which lie at any address, and this processor's numbers. */
 FORCEINLINE VOID SluiceReverse(UCHAR *Destination, const UCHAR *Source, ULONG Length)
@@ -335,8 +436,15 @@ FORCEINLINE VOID SluiceReverse(UCHAR *Destination, const UCHAR *Source, ULONG Le
         Destination[Index] = Kept[Length - 1 - Index];
 }
 
-#define REVERSE_BYTES_SHORT(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 2)
-#define REVERSE_BYTES(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 4)
-#define REVERSE_BYTES_QUAD(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 8)
+#define REVERSE_BYTES_2(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 2)
+#define REVERSE_BYTES_4(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 4)
+#define REVERSE_BYTES_8(Destination, Source) SluiceReverse((PUCHAR)(Destination), (const UCHAR *)(Source), 8)
+#define REVERSE_BYTES_SHORT REVERSE_BYTES_2
+#define REVERSE_BYTES REVERSE_BYTES_4
+#define REVERSE_BYTES_QUAD REVERSE_BYTES_8
+#define REVERSE_SHORT(Short) REVERSE_BYTES_2((Short), (Short))
+#define REVERSE_LONG(Long) REVERSE_BYTES_4((Long), (Long))
+
+#include "scsi_pages.h"
 
 #endif /* SLUICE_SCSI_H */

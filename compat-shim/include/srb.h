@@ -70,6 +70,9 @@
 #define SRB_STATUS_ERROR_RECOVERY 0x23
 #define SRB_STATUS_NOT_POWERED 0x24
 #define SRB_STATUS_LINK_DOWN 0x25
+#define SRB_STATUS_INSUFFICIENT_RESOURCES 0x26
+#define SRB_STATUS_THROTTLED_REQUEST 0x27
+#define SRB_STATUS_INVALID_PARAMETER 0x28
 #define SRB_STATUS_INTERNAL_ERROR 0x30
 #define SRB_STATUS_QUEUE_FROZEN 0x40
 #define SRB_STATUS_AUTOSENSE_VALID 0x80
@@ -112,6 +115,11 @@
 #define SCSI_MAXIMUM_LOGICAL_UNITS 8
 #define SCSI_MAXIMUM_TARGETS_PER_BUS 128
 #define SCSI_MAXIMUM_BUSES_PER_ADAPTER 255
+#define SCSI_MAXIMUM_LUNS_PER_TARGET 255
+#define SCSI_MINIMUM_PHYSICAL_BREAKS 16
+#define SCSI_MAXIMUM_PHYSICAL_BREAKS 255
+#define SCSI_MAXIMUM_TARGETS 8
+#define SCSI_MAXIMUM_BUSES 8
 #define SCSI_COMBINE_BUS_TARGET(Bus, Target) (((Bus) << 8) | (Target))
 
 #define SRB_WMI_FLAGS_ADAPTER_REQUEST 0x01
@@ -129,6 +137,48 @@ typedef enum _STOR_PNP_ACTION {
     StorFilterResourceRequirements = 0xD,
     StorSurpriseRemoval = 0x17
 } STOR_PNP_ACTION, *PSTOR_PNP_ACTION;
+
+/* What StorQueryCapabilities has for data: the second, where STOR_FEATURE_FULL_PNP_DEVICE_CAPABILITIES was set. */
+typedef struct _STOR_DEVICE_CAPABILITIES {
+    USHORT Version;
+    ULONG : 0; /* as Windows' compilers have it in any case */
+    ULONG DeviceD1 : 1;
+    ULONG DeviceD2 : 1;
+    ULONG LockSupported : 1;
+    ULONG EjectSupported : 1;
+    ULONG Removable : 1;
+    ULONG DockDevice : 1;
+    ULONG UniqueID : 1;
+    ULONG SilentInstall : 1;
+    ULONG SurpriseRemovalOK : 1;
+    ULONG NoDisplayInUI : 1;
+} STOR_DEVICE_CAPABILITIES, *PSTOR_DEVICE_CAPABILITIES;
+
+#define STOR_DEVICE_CAPABILITIES_EX_VERSION_1 0x1
+typedef struct _STOR_DEVICE_CAPABILITIES_EX {
+    USHORT Version;
+    USHORT Size;
+    ULONG DeviceD1 : 1;
+    ULONG DeviceD2 : 1;
+    ULONG LockSupported : 1;
+    ULONG EjectSupported : 1;
+    ULONG Removable : 1;
+    ULONG DockDevice : 1;
+    ULONG UniqueID : 1;
+    ULONG SilentInstall : 1;
+    ULONG RawDeviceOK : 1;
+    ULONG SurpriseRemovalOK : 1;
+    ULONG NoDisplayInUI : 1;
+    ULONG DefaultWriteCacheEnabled : 1;
+    ULONG Reserved0 : 20;
+    ULONG Address;
+    ULONG UINumber;
+    ULONG Reserved1[2];
+} STOR_DEVICE_CAPABILITIES_EX, *PSTOR_DEVICE_CAPABILITIES_EX;
+
+SLUICE_SIZE(STOR_DEVICE_CAPABILITIES, 8);
+SLUICE_SIZE(STOR_DEVICE_CAPABILITIES_EX, 24);
+SLUICE_OFFSET(STOR_DEVICE_CAPABILITIES_EX, Address, 8);
 
 typedef enum _STOR_DEVICE_POWER_STATE {
     StorPowerDeviceUnspecified = 0,
@@ -420,6 +470,7 @@ SLUICE_OFFSET(SRBEX_DATA_SCSI_CDB_VAR, SenseInfoBuffer, 24);
 #define STORAGE_REQUEST_BLOCK_VERSION_1 0x1
 #define SRB_TYPE_SCSI_REQUEST_BLOCK 0
 #define SRB_TYPE_STORAGE_REQUEST_BLOCK 1
+#define STORAGE_ADDRESS_TYPE_BTL8 0
 
 typedef struct _STORAGE_REQUEST_BLOCK_HEADER {
     USHORT Length;

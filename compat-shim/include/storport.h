@@ -6,7 +6,11 @@
  *   srb.h                requests
  *   scsi.h               commands and their data
  *   storport.h           configuration, callbacks, the exported functions
+ *   storport_control.h   what HwStorAdapterControl and HwStorUnitControl are called with
  *   storport_extended.h  functions that are inline around StorPortExtendedFunction and StorPortNotification
+ *   storport_objects.h   of those: lists, locks, DPCs, processors
+ *   storport_buffers.h   of those: MDLs, requests' data, memory that a device borrows
+ *   storport_power.h     of those: runtime power management
  *   storport_registers.h registers and ports
  *
  * Linking: by default the functions are imported. Define SLUICE_STATIC to link them from the static library.
@@ -38,6 +42,9 @@
 #define STOR_STATUS_INVALID_BUFFER_SIZE 0xC100000Au
 #define STOR_STATUS_UNSUPPORTED_VERSION 0xC100000Bu
 #define STOR_STATUS_BUSY 0xC100000Cu
+#define STOR_STATUS_THROTTLED_REQUEST 0xC100000Du
+#define STOR_STATUS_TIMEOUT 0xC100000Eu
+#define STOR_STATUS_INVALID_DATA 0xC100000Fu
 
 /* What HwFindAdapter returns. */
 #define SP_RETURN_NOT_FOUND 0
@@ -54,10 +61,20 @@
 #define STOR_FEATURE_ATA_PASS_THROUGH 0x00000002
 #define STOR_FEATURE_FULL_PNP_DEVICE_CAPABILITIES 0x00000004
 #define STOR_FEATURE_DUMP_POINTERS 0x00000008
+#define STOR_FEATURE_DEVICE_NAME_NO_SUFFIX 0x00000010
 #define STOR_FEATURE_DUMP_RESUME_CAPABLE 0x00000020
-#define STOR_FEATURE_DEVICE_NAME_NO_SUFFIX 0x00000040
-#define STOR_FEATURE_DEVICE_DESCRIPTOR_FROM_ATA_INFO_VPD 0x00000100
+#define STOR_FEATURE_DEVICE_DESCRIPTOR_FROM_ATA_INFO_VPD 0x00000040
+#define STOR_FEATURE_EXTRA_IO_INFORMATION 0x00000080
+#define STOR_FEATURE_ADAPTER_CONTROL_PRE_FINDADAPTER 0x00000100
 #define STOR_FEATURE_ADAPTER_NOT_REQUIRE_IO_PORT 0x00000200
+#define STOR_FEATURE_DUMP_16_BYTE_ALIGNMENT 0x00000400
+#define STOR_FEATURE_SET_ADAPTER_INTERFACE_TYPE 0x00000800
+#define STOR_FEATURE_DUMP_INFO 0x00001000
+#define STOR_FEATURE_DMA_ALLOCATION_NO_BOUNDARY 0x00002000
+#define STOR_FEATURE_SUPPORTS_NVME_ADAPTER 0x00004000
+#define STOR_FEATURE_REPORT_INTERNAL_DATA 0x00008000
+#define STOR_FEATURE_EARLY_DUMP 0x00010000
+#define STOR_FEATURE_NVME_ICE 0x00020000
 #define SRB_TYPE_FLAG_SCSI_REQUEST_BLOCK 0x1
 #define SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK 0x2
 #define ADDRESS_TYPE_FLAG_BTL8 0x1
@@ -90,85 +107,16 @@ typedef enum _INTERRUPT_SYNCHRONIZATION_MODE {
     InterruptSynchronizePerMessage
 } INTERRUPT_SYNCHRONIZATION_MODE;
 
-typedef enum _STOR_SPINLOCK { DpcLock = 1, StartIoLock, InterruptLock } STOR_SPINLOCK;
+typedef enum _STOR_SPINLOCK {
+    InvalidLock = 0,
+    DpcLock = 1,
+    StartIoLock,
+    InterruptLock,
+    ThreadedDpcLock,
+    DpcLevelLock
+} STOR_SPINLOCK;
 
-typedef enum _SCSI_ADAPTER_CONTROL_TYPE {
-    ScsiQuerySupportedControlTypes = 0,
-    ScsiStopAdapter,
-    ScsiRestartAdapter,
-    ScsiSetBootConfig,
-    ScsiSetRunningConfig,
-    ScsiPowerSettingNotification,
-    ScsiAdapterPower,
-    ScsiAdapterPoFxPowerRequired,
-    ScsiAdapterPoFxPowerActive,
-    ScsiAdapterPoFxPowerSetFState,
-    ScsiAdapterPoFxPowerControl,
-    ScsiAdapterPrepareForBusReScan,
-    ScsiAdapterSystemPowerHints,
-    ScsiAdapterFilterResourceRequirements,
-    ScsiAdapterPoFxMaxOperationalPower,
-    ScsiAdapterPoFxSetPerfState,
-    ScsiAdapterSurpriseRemoval,
-    ScsiAdapterControlMax
-} SCSI_ADAPTER_CONTROL_TYPE, *PSCSI_ADAPTER_CONTROL_TYPE;
-
-typedef enum _SCSI_ADAPTER_CONTROL_STATUS {
-    ScsiAdapterControlSuccess = 0,
-    ScsiAdapterControlUnsuccessful
-} SCSI_ADAPTER_CONTROL_STATUS, *PSCSI_ADAPTER_CONTROL_STATUS;
-
-typedef enum _SCSI_UNIT_CONTROL_TYPE {
-    ScsiQuerySupportedUnitControlTypes = 0,
-    ScsiUnitUsage,
-    ScsiUnitStart,
-    ScsiUnitPower,
-    ScsiUnitPoFxPowerInfo,
-    ScsiUnitPoFxPowerRequired,
-    ScsiUnitPoFxPowerActive,
-    ScsiUnitPoFxPowerSetFState,
-    ScsiUnitPoFxPowerControl,
-    ScsiUnitRemove,
-    ScsiUnitSurpriseRemoval,
-    ScsiUnitRichDescription,
-    ScsiUnitControlMax
-} SCSI_UNIT_CONTROL_TYPE, *PSCSI_UNIT_CONTROL_TYPE;
-
-typedef enum _SCSI_UNIT_CONTROL_STATUS {
-    ScsiUnitControlSuccess = 0,
-    ScsiUnitControlUnsuccessful
-} SCSI_UNIT_CONTROL_STATUS, *PSCSI_UNIT_CONTROL_STATUS;
-
-/* Parameters of the two control callbacks. */
-typedef struct _SCSI_SUPPORTED_CONTROL_TYPE_LIST {
-    ULONG MaxControlType;
-    BOOLEAN SupportedTypeList[];
-} SCSI_SUPPORTED_CONTROL_TYPE_LIST, *PSCSI_SUPPORTED_CONTROL_TYPE_LIST;
-
-typedef struct _STOR_ADAPTER_CONTROL_POWER {
-    STOR_POWER_ACTION PowerAction;
-    STOR_DEVICE_POWER_STATE PowerState;
-} STOR_ADAPTER_CONTROL_POWER, *PSTOR_ADAPTER_CONTROL_POWER;
-
-typedef struct _STOR_UNIT_CONTROL_POWER {
-    PSTOR_ADDRESS Address;
-    STOR_POWER_ACTION PowerAction;
-    STOR_DEVICE_POWER_STATE PowerState;
-} STOR_UNIT_CONTROL_POWER, *PSTOR_UNIT_CONTROL_POWER;
-
-typedef enum _SCSI_UC_DEVICE_USAGE_TYPE {
-    ScsiUCDeviceUsageTypeUndefined = 0,
-    ScsiUCDeviceUsageTypePaging,
-    ScsiUCDeviceUsageTypeHibernation,
-    ScsiUCDeviceUsageTypeDumpFile,
-    ScsiUCDeviceUsageTypeBoot
-} SCSI_UC_DEVICE_USAGE_TYPE;
-
-typedef struct _STOR_UC_DEVICE_USAGE {
-    PSTOR_ADDRESS Address;
-    SCSI_UC_DEVICE_USAGE_TYPE UsageType;
-    BOOLEAN InUse;
-} STOR_UC_DEVICE_USAGE, *PSTOR_UC_DEVICE_USAGE;
+#include "storport_control.h"
 
 /* What the port and HwFindAdapter agree on about one adapter. */
 typedef BOOLEAN NTAPI HW_MESSAGE_SIGNALED_INTERRUPT_ROUTINE(PVOID HwDeviceExtension, ULONG MessageId);
@@ -249,6 +197,16 @@ typedef struct _PORT_CONFIGURATION_INFORMATION {
 #define SCSI_DMA64_MINIPORT_SUPPORTED 0x01
 #define SCSI_DMA64_SYSTEM_SUPPORTED 0x80
 #define SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED 0x02
+#define SCSI_DMA64_MINIPORT_FULL64BIT_NO_BOUNDARY_REQ_SUPPORTED 0x03
+
+/* PORT_CONFIGURATION_INFORMATION's FeatureSupport. */
+#define STOR_ADAPTER_FEATURE_DEVICE_TELEMETRY 0x00000001
+#define STOR_ADAPTER_FEATURE_STOP_UNIT_DURING_POWER_DOWN 0x00000002
+#define STOR_ADAPTER_UNCACHED_EXTENSION_NUMA_NODE_PREFERRED 0x00000004
+#define STOR_ADAPTER_DMA_V3_PREFERRED 0x00000008
+#define STOR_ADAPTER_FEATURE_ABORT_COMMAND 0x00000010
+#define STOR_ADAPTER_FEATURE_RICH_TEMPERATURE_THRESHOLD 0x00000020
+#define STOR_ADAPTER_DMA_ADDRESS_WIDTH_SPECIFIED 0x00000040
 
 SLUICE_SIZE(ACCESS_RANGE, 16);
 SLUICE_SIZE(MEMORY_REGION, 24);
@@ -287,11 +245,16 @@ typedef struct _MESSAGE_INTERRUPT_INFORMATION {
 #define STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO 0x00000010
 #define STOR_PERF_DPC_REDIRECTION_CURRENT_CPU 0x00000020
 #define STOR_PERF_NO_SGL 0x00000040
+#define STOR_PERF_SOFT_NUMA 0x00000080
+#define STOR_PERF_HETEROGENEOUS_CPU 0x00000100
 #define STOR_PERF_VERSION_2 0x00000002
 #define STOR_PERF_VERSION_3 0x00000003
 #define STOR_PERF_VERSION_4 0x00000004
 #define STOR_PERF_VERSION_5 0x00000005
-#define STOR_PERF_VERSION STOR_PERF_VERSION_5
+#define STOR_PERF_VERSION_6 0x00000006
+#define STOR_PERF_VERSION_7 0x00000007
+#define STOR_PERF_VERSION_8 0x00000008
+#define STOR_PERF_VERSION STOR_PERF_VERSION_8
 
 typedef struct _PERF_CONFIGURATION_DATA {
     ULONG Version;
@@ -428,6 +391,7 @@ typedef enum _SCSI_NOTIFICATION_TYPE {
 } SCSI_NOTIFICATION_TYPE, *PSCSI_NOTIFICATION_TYPE;
 
 /* The callbacks. A port passes STORAGE_REQUEST_BLOCKs in place of SCSI_REQUEST_BLOCKs to those that asked for them. */
+typedef ULONG NTAPI sp_DRIVER_INITIALIZE(PVOID DriverObject, PVOID RegistryPath);
 typedef BOOLEAN NTAPI HW_INITIALIZE(PVOID DeviceExtension);
 typedef BOOLEAN NTAPI HW_STARTIO(PVOID DeviceExtension, PSCSI_REQUEST_BLOCK Srb);
 typedef BOOLEAN NTAPI HW_BUILDIO(PVOID DeviceExtension, PSCSI_REQUEST_BLOCK Srb);
@@ -475,6 +439,7 @@ typedef STOR_SYNCHRONIZED_ACCESS *PSTOR_SYNCHRONIZED_ACCESS;
 typedef HW_ADAPTER_CONTROL *PHW_ADAPTER_CONTROL;
 typedef HW_UNIT_CONTROL *PHW_UNIT_CONTROL;
 typedef HW_FIND_ADAPTER *PHW_FIND_ADAPTER;
+typedef VIRTUAL_HW_FIND_ADAPTER *PVIRTUAL_HW_FIND_ADAPTER;
 typedef HW_FREE_ADAPTER_RESOURCES *PHW_FREE_ADAPTER_RESOURCES;
 typedef HW_PROCESS_SERVICE_REQUEST *PHW_PROCESS_SERVICE_REQUEST;
 typedef HW_COMPLETE_SERVICE_IRP *PHW_COMPLETE_SERVICE_IRP;
@@ -536,6 +501,55 @@ SLUICE_OFFSET(HW_INITIALIZATION_DATA, HwBuildIo, 128);
 SLUICE_OFFSET(HW_INITIALIZATION_DATA, FeatureSupport, 184);
 SLUICE_OFFSET(HW_INITIALIZATION_DATA, SrbTypeFlags, 188);
 SLUICE_OFFSET(HW_INITIALIZATION_DATA, HwUnitControl, 200);
+
+/*
+ * What virtual miniports from before Windows 8 register with, and many still do: the same as far as it goes, and its size
+ * says that it is one.
+ */
+#define HW_INIT_DATA_SIZE_PHYSICAL FIELD_OFFSET(HW_INITIALIZATION_DATA, HwFreeAdapterResources)
+#define HW_INIT_DATA_SIZE_VIRTUAL FIELD_OFFSET(HW_INITIALIZATION_DATA, HwTracingEnabled)
+
+typedef struct _VIRTUAL_HW_INITIALIZATION_DATA {
+    ULONG HwInitializationDataSize;
+    INTERFACE_TYPE AdapterInterfaceType;
+    PHW_INITIALIZE HwInitialize;
+    PHW_STARTIO HwStartIo;
+    PHW_INTERRUPT HwInterrupt;
+    PVIRTUAL_HW_FIND_ADAPTER HwFindAdapter;
+    PHW_RESET_BUS HwResetBus;
+    PHW_DMA_STARTED HwDmaStarted;
+    PHW_ADAPTER_STATE HwAdapterState;
+    ULONG DeviceExtensionSize;
+    ULONG SpecificLuExtensionSize;
+    ULONG SrbExtensionSize;
+    ULONG NumberOfAccessRanges;
+    PVOID Reserved;
+    UCHAR MapBuffers;
+    BOOLEAN NeedPhysicalAddresses;
+    BOOLEAN TaggedQueuing;
+    BOOLEAN AutoRequestSense;
+    BOOLEAN MultipleRequestPerLu;
+    BOOLEAN ReceiveEvent;
+    USHORT VendorIdLength;
+    PVOID VendorId;
+    union {
+        USHORT ReservedUshort;
+        USHORT PortVersionFlags;
+    };
+    USHORT DeviceIdLength;
+    PVOID DeviceId;
+    PHW_ADAPTER_CONTROL HwAdapterControl;
+    PHW_BUILDIO HwBuildIo;
+    PHW_FREE_ADAPTER_RESOURCES HwFreeAdapterResources;
+    PHW_PROCESS_SERVICE_REQUEST HwProcessServiceRequest;
+    PHW_COMPLETE_SERVICE_IRP HwCompleteServiceIrp;
+    PHW_INITIALIZE_TRACING HwInitializeTracing;
+    PHW_CLEANUP_TRACING HwCleanupTracing;
+} VIRTUAL_HW_INITIALIZATION_DATA, *PVIRTUAL_HW_INITIALIZATION_DATA;
+
+SLUICE_SIZE(VIRTUAL_HW_INITIALIZATION_DATA, 176);
+SLUICE_OFFSET(VIRTUAL_HW_INITIALIZATION_DATA, HwFindAdapter, 32);
+SLUICE_OFFSET(VIRTUAL_HW_INITIALIZATION_DATA, HwFreeAdapterResources, 136);
 
 /* The exported functions. */
 STORPORT_API ULONG NTAPI StorPortInitialize(
@@ -604,10 +618,10 @@ STORPORT_API VOID NTAPI StorPortQuerySystemTime(PLARGE_INTEGER CurrentTime);
 
 #define StorPortCopyMemory(Destination, Source, Length) RtlCopyMemory((Destination), (Source), (Length))
 
-/* Where a miniport begins. The arguments are its driver object and registry path, for StorPortInitialize only. */
-ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath);
-
 #include "storport_extended.h"
+#include "storport_objects.h"
+#include "storport_buffers.h"
+#include "storport_power.h"
 #include "storport_registers.h"
 
 #endif /* SLUICE_STORPORT_H */

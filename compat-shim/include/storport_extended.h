@@ -274,11 +274,6 @@ FORCEINLINE ULONG StorPortGetSystemAddress(PVOID HwDeviceExtension, PSCSI_REQUES
     return StorPortExtendedFunction(ExtFunctionGetSystemAddress, HwDeviceExtension, Srb, SystemAddress);
 }
 
-FORCEINLINE ULONG StorPortGetOriginalMdl(PVOID HwDeviceExtension, PSCSI_REQUEST_BLOCK Srb, PVOID *Mdl)
-{
-    return StorPortExtendedFunction(ExtFunctionGetOriginalMdl, HwDeviceExtension, Srb, Mdl);
-}
-
 FORCEINLINE ULONG StorPortGetDeviceObjects(
     PVOID HwDeviceExtension, PVOID *AdapterDeviceObject, PVOID *PhysicalDeviceObject, PVOID *LowerDeviceObject)
 {
@@ -371,9 +366,10 @@ FORCEINLINE ULONG StorPortGetCurrentIrql(PVOID HwDeviceExtension, PKIRQL Irql)
     return StorPortExtendedFunction(ExtFunctionGetCurrentIrql, HwDeviceExtension, Irql);
 }
 
-FORCEINLINE ULONG StorPortGetSystemPortNumber(PVOID HwDeviceExtension, PULONG PortNumber)
+/* Writes the number into the address, which must be a STOR_ADDR_BTL8. */
+FORCEINLINE ULONG StorPortGetSystemPortNumber(PVOID HwDeviceExtension, PSTOR_ADDRESS Address)
 {
-    return StorPortExtendedFunction(ExtFunctionGetSystemPortNumber, HwDeviceExtension, PortNumber);
+    return StorPortExtendedFunction(ExtFunctionGetSystemPortNumber, HwDeviceExtension, Address);
 }
 
 /* Timers and work. */
@@ -442,67 +438,19 @@ FORCEINLINE ULONG StorPortRegistryWriteAdapterKey(PVOID HwDeviceExtension, PUCHA
         ValueType, ValueData, ValueDataLength);
 }
 
-/* Power, attributes. */
+/* Attributes of units. */
 typedef struct _STOR_UNIT_ATTRIBUTES {
     ULONG DeviceAttentionSupported : 1;
     ULONG AsyncNotificationSupported : 1;
     ULONG D3ColdNotSupported : 1;
-    ULONG Reserved : 29;
+    ULONG BypassIOSupported : 1;
+    ULONG Reserved : 28;
 } STOR_UNIT_ATTRIBUTES, *PSTOR_UNIT_ATTRIBUTES;
-
-typedef struct _STOR_POFX_COMPONENT_IDLE_STATE {
-    ULONG Version;
-    ULONG Size;
-    ULONGLONG TransitionLatency;
-    ULONGLONG ResidencyRequirement;
-    ULONG NominalPower;
-} STOR_POFX_COMPONENT_IDLE_STATE, *PSTOR_POFX_COMPONENT_IDLE_STATE;
-
-typedef struct _STOR_POFX_COMPONENT {
-    ULONG Version;
-    ULONG Size;
-    ULONG FStateCount;
-    ULONG DeepestWakeableFState;
-    GUID Id;
-    STOR_POFX_COMPONENT_IDLE_STATE FStates[ANYSIZE_ARRAY];
-} STOR_POFX_COMPONENT, *PSTOR_POFX_COMPONENT;
-
-typedef struct _STOR_POFX_DEVICE {
-    ULONG Version;
-    ULONG Size;
-    ULONG ComponentCount;
-    ULONG Flags;
-    STOR_POFX_COMPONENT Components[ANYSIZE_ARRAY];
-} STOR_POFX_DEVICE, *PSTOR_POFX_DEVICE;
 
 FORCEINLINE ULONG StorPortSetUnitAttributes(
     PVOID HwDeviceExtension, PSTOR_ADDRESS Address, STOR_UNIT_ATTRIBUTES Attributes)
 {
     return StorPortExtendedFunction(ExtFunctionSetUnitAttributes, HwDeviceExtension, Address, Attributes);
-}
-
-FORCEINLINE ULONG StorPortSetPowerSettingNotificationGuids(PVOID HwDeviceExtension, ULONG GuidCount, LPCGUID Guid)
-{
-    return StorPortExtendedFunction(ExtFunctionSetPowerSettingNotificationGuids, HwDeviceExtension, GuidCount, Guid);
-}
-
-FORCEINLINE ULONG StorPortInitializePoFxPower(
-    PVOID HwDeviceExtension, PSTOR_ADDRESS Address, PSTOR_POFX_DEVICE Device, PBOOLEAN D3ColdEnabled)
-{
-    return StorPortExtendedFunction(ExtFunctionInitializePoFxPower, HwDeviceExtension, Address, Device, D3ColdEnabled);
-}
-
-FORCEINLINE ULONG StorPortPoFxActivateComponent(
-    PVOID HwDeviceExtension, PSTOR_ADDRESS Address, PSCSI_REQUEST_BLOCK Srb, ULONG Component, ULONG Flags)
-{
-    return StorPortExtendedFunction(
-        ExtFunctionPoFxActivateComponent, HwDeviceExtension, Address, Srb, Component, Flags);
-}
-
-FORCEINLINE ULONG StorPortPoFxIdleComponent(
-    PVOID HwDeviceExtension, PSTOR_ADDRESS Address, PSCSI_REQUEST_BLOCK Srb, ULONG Component, ULONG Flags)
-{
-    return StorPortExtendedFunction(ExtFunctionPoFxIdleComponent, HwDeviceExtension, Address, Srb, Component, Flags);
 }
 
 /* The event log and event tracing. */
@@ -541,6 +489,8 @@ typedef enum _STORPORT_ETW_EVENT_OPCODE {
 #define STORPORT_ETW_EVENT_KEYWORD_POWER 0x04
 #define STORPORT_ETW_EVENT_KEYWORD_ENUMERATION 0x08
 #define STORPORT_ETW_EVENT_KEYWORD_COMMAND_TRACE 0x10
+#define STORPORT_ETW_MAX_DESCRIPTION_LENGTH 32
+#define STORPORT_ETW_MAX_PARAM_NAME_LENGTH 16
 
 FORCEINLINE ULONG StorPortEtwEvent2(PVOID HwDeviceExtension, PSTOR_ADDRESS Address, ULONG EventId,
     PWSTR EventDescription, ULONGLONG EventKeywords, STORPORT_ETW_LEVEL EventLevel,
@@ -580,7 +530,8 @@ FORCEINLINE ULONG StorPortEtwEvent8(PVOID HwDeviceExtension, PSTOR_ADDRESS Addre
 typedef enum _STORPORT_ETW_EVENT_CHANNEL {
     StorportEtwEventDiagnostic = 0,
     StorportEtwEventOperational = 1,
-    StorportEtwEventHealth = 2
+    StorportEtwEventHealth = 2,
+    StorportEtwEventIoPerformance = 3
 } STORPORT_ETW_EVENT_CHANNEL, *PSTORPORT_ETW_EVENT_CHANNEL;
 
 FORCEINLINE ULONG StorPortEtwChannelEvent2(PVOID HwDeviceExtension, PSTOR_ADDRESS Address,

@@ -1,6 +1,7 @@
 /*
  * Registers of an adapter: memory that StorPortGetDeviceBase mapped, and I/O ports. On x64 the port driver has no part in
- * it; the order of accesses is that of the program.
+ * it; the order of accesses is that of the program. Each access is one move: whoever plays a device (a hypervisor, the tests)
+ * has to decode it, and a compiler would make part of a comparison of it.
  */
 #ifndef SLUICE_STORPORT_REGISTERS_H
 #define SLUICE_STORPORT_REGISTERS_H
@@ -8,15 +9,25 @@
 #include "miniport.h"
 
 #define SLUICE_REGISTER(Name, Type)                                                                                    \
+    FORCEINLINE Type SluiceLoad##Name(volatile Type *Register)                                                         \
+    {                                                                                                                  \
+        Type Value;                                                                                                    \
+        __asm__ volatile("mov %1, %0" : "=r"(Value) : "m"(*Register) : "memory");                                      \
+        return Value;                                                                                                  \
+    }                                                                                                                  \
+    FORCEINLINE VOID SluiceStore##Name(volatile Type *Register, Type Value)                                            \
+    {                                                                                                                  \
+        __asm__ volatile("mov %1, %0" : "=m"(*Register) : "r"(Value) : "memory");                                      \
+    }                                                                                                                  \
     FORCEINLINE Type StorPortReadRegister##Name(PVOID HwDeviceExtension, volatile Type *Register)                      \
     {                                                                                                                  \
         UNREFERENCED_PARAMETER(HwDeviceExtension);                                                                     \
-        return *Register;                                                                                              \
+        return SluiceLoad##Name(Register);                                                                             \
     }                                                                                                                  \
     FORCEINLINE VOID StorPortWriteRegister##Name(PVOID HwDeviceExtension, volatile Type *Register, Type Value)         \
     {                                                                                                                  \
         UNREFERENCED_PARAMETER(HwDeviceExtension);                                                                     \
-        *Register = Value;                                                                                             \
+        SluiceStore##Name(Register, Value);                                                                            \
         __atomic_thread_fence(__ATOMIC_SEQ_CST);                                                                       \
     }                                                                                                                  \
     FORCEINLINE VOID StorPortReadRegisterBuffer##Name(                                                                 \
@@ -24,14 +35,14 @@
     {                                                                                                                  \
         UNREFERENCED_PARAMETER(HwDeviceExtension);                                                                     \
         while (Count--)                                                                                                \
-            *Buffer++ = *Register;                                                                                     \
+            *Buffer++ = SluiceLoad##Name(Register);                                                                    \
     }                                                                                                                  \
     FORCEINLINE VOID StorPortWriteRegisterBuffer##Name(                                                                \
         PVOID HwDeviceExtension, volatile Type *Register, Type *Buffer, ULONG Count)                                   \
     {                                                                                                                  \
         UNREFERENCED_PARAMETER(HwDeviceExtension);                                                                     \
         while (Count--)                                                                                                \
-            *Register = *Buffer++;                                                                                     \
+            SluiceStore##Name(Register, *Buffer++);                                                                    \
         __atomic_thread_fence(__ATOMIC_SEQ_CST);                                                                       \
     }
 

@@ -120,14 +120,16 @@ unsafe impl Send for Srb {}
 
 impl Srb {
     /// Read and answer it.
-    pub fn view(&mut self) -> Option<SrbView> {
-        // SAFETY: the shim built this SRB in its own storage, of the size that its header says.
-        unsafe { SrbView::parse(self.0.as_ptr().cast()) }.ok()
+    #[inline]
+    pub fn view(&mut self) -> SrbView {
+        // SAFETY: the shim filled this SRB in its own storage for an adapter that takes this kind, whose unit is alive while
+        // one of its requests is out.
+        unsafe { SrbView::filled(self.0, (*self.request().unit).adapter().srb_kind()) }
     }
 
     /// The data that it carries. Others may see and change it at any moment.
     pub fn data(&mut self) -> Target<'_> {
-        let Some(view) = self.view() else { return Target::from(&mut [][..]) };
+        let view = self.view();
         let (start, length) = (view.data_buffer().cast::<u8>(), view.data_transfer_length() as usize);
         let length = if start.is_null() { 0 } else { length };
         // SAFETY: the shim builds its SRBs over memory that stays mapped until they are completed, which consumes this.
@@ -136,20 +138,17 @@ impl Srb {
 
     /// Completes it as having moved so many bytes.
     pub fn succeed(mut self, bytes: u32) {
-        if let Some(mut view) = self.view() {
-            view.set_data_transfer_length(bytes);
-            view.set_scsi_status(ScsiStatus::GOOD);
-            view.set_srb_status(SrbStatus::SUCCESS);
-        }
+        let mut view = self.view();
+        view.set_data_transfer_length(bytes);
+        view.set_scsi_status(ScsiStatus::GOOD);
+        view.set_srb_status(SrbStatus::SUCCESS);
         self.complete();
     }
 
     /// Completes it as refused.
     pub fn refuse(mut self, refusal: Refusal) {
-        if let Some(mut view) = self.view() {
-            // SAFETY: the shim's SRBs have its own sense buffer, of the length that they name.
-            unsafe { refusal.write(&mut view) };
-        }
+        // SAFETY: the shim's SRBs have its own sense buffer, of the length that they name.
+        unsafe { refusal.write(&mut self.view()) };
         self.complete();
     }
 

@@ -100,7 +100,7 @@ fn rig(kind: SrbKind, requests: usize) -> Rig {
     let platform: &'static User = Box::leak(Box::new(User::new()));
     let seen: &'static Mutex<Vec<Seen>> = Box::leak(Box::default());
     let miniport = Box::leak(Box::new(Scripted(kind, |mut srb: Srb| {
-        let view = srb.view().unwrap();
+        let view = srb.view();
         let length = view.data_transfer_length();
         seen.lock().unwrap().push((
             view.function(),

@@ -39,9 +39,7 @@ where
 /// Reads 4 KiB from a miniport that only fills in its answer.
 fn answered(kind: SrbKind, fill: impl Fn(&mut SrbView) + Send + Sync + 'static) -> Answer {
     let script = move |mut srb: Srb| {
-        if let Some(mut view) = srb.view() {
-            fill(&mut view);
-        }
+        fill(&mut srb.view());
         srb.complete();
     };
     scripted(kind, script, &Setup::default()).read(0, &mut [0; 4096])
@@ -130,7 +128,7 @@ fn an_srb_scribbled_over_is_an_answer_like_another() {
         let ram = Ram::new(64, SECTOR, kind).unwrap();
         let turn = AtomicU32::new(0);
         let script = move |mut srb: Srb| {
-            let mut view = srb.view().unwrap();
+            let mut view = srb.view();
             if turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
                 unsafe { view.as_ptr().cast::<u8>().write_bytes(0xFF, size) };
             } else {
@@ -150,7 +148,7 @@ fn an_srb_scribbled_over_is_an_answer_like_another() {
 fn a_second_completion_is_counted_and_ignored() {
     let ram = Ram::new(64, SECTOR, SrbKind::Extended).unwrap();
     let script = move |mut srb: Srb| {
-        let mut view = srb.view().unwrap();
+        let mut view = srb.view();
         unsafe { ram.execute(&mut view) };
         let raw = NonNull::new(srb.into_raw()).unwrap();
         // SAFETY: the first is right. The second is the fault under test: the request is in the list of
@@ -173,7 +171,7 @@ fn a_completion_after_the_request_is_free_is_counted_and_ignored() {
     let last = Arc::new(Mutex::new(None::<usize>));
     let seen = Arc::clone(&last);
     let script = move |mut srb: Srb| {
-        srb.view().unwrap().set_srb_status(SrbStatus::SUCCESS);
+        srb.view().set_srb_status(SrbStatus::SUCCESS);
         let raw = srb.into_raw();
         *seen.lock().unwrap() = Some(raw as usize);
         unsafe { Srb::from_raw(NonNull::new(raw).unwrap()).complete() };
@@ -210,7 +208,7 @@ fn answers_come_out_of_order_from_other_threads() {
                             batch.extend(from.try_lock().ok().and_then(|from| from.try_recv().ok()));
                         }
                         while let Some(mut srb) = batch.pop() {
-                            unsafe { ram.execute(&mut srb.view().unwrap()) };
+                            unsafe { ram.execute(&mut srb.view()) };
                             srb.complete();
                         }
                     }
@@ -251,7 +249,7 @@ unsafe extern "system" fn refusing(extension: *mut c_void, srb: *mut c_void) -> 
         return 0;
     }
     let mut srb = unsafe { Srb::from_raw(NonNull::new(srb).unwrap()) };
-    unsafe { this.ram.execute(&mut srb.view().unwrap()) };
+    unsafe { this.ram.execute(&mut srb.view()) };
     srb.complete();
     u8::from(turn % 2 == 0)
 }

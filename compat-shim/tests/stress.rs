@@ -67,7 +67,7 @@ impl Restless {
 
     fn finish(&self, mut srb: Srb) {
         // SAFETY: the shim's SRB.
-        unsafe { self.ram.execute(&mut srb.view().unwrap()) };
+        unsafe { self.ram.execute(&mut srb.view()) };
         srb.complete();
     }
 }

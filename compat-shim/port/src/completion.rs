@@ -113,7 +113,11 @@ impl Port {
         let Some(origin) = slot.origin() else { return };
         // SAFETY: both are the port's; the origin's own fields are read at fixed places, whatever the miniport has
         // written beside them.
-        unsafe { core::ptr::copy_nonoverlapping(slot.srb().cast_const(), origin.srb.as_ptr(), 1) };
+        unsafe {
+            let (buffer, length) = self.buffer_of(origin.srb.as_ptr());
+            core::ptr::copy_nonoverlapping(slot.srb().cast_const(), origin.srb.as_ptr(), 1);
+            self.copy_out(slot, origin.srb.as_ptr(), buffer, length);
+        }
         if let Some(slots) = self.slots() {
             slots.give(slot);
         }

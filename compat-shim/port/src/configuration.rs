@@ -8,6 +8,7 @@ use sluice_shim::storport::{
 };
 
 use crate::{
+    copies,
     registration::{MAX_ACCESS_RANGES, Registration},
     services::{BusPlace, InterruptMode},
 };
@@ -65,6 +66,8 @@ pub struct Settings {
     pub unit_extension: u32,
     /// Devices reach addresses above 4 GiB.
     pub reaches_all_memory: bool,
+    /// Data is copied to where the device finds it.
+    pub copies: bool,
     /// HwMSInterruptRoutine.
     pub(crate) message_interrupt: Option<HwMessageInterrupt>,
     /// How it is interrupted.
@@ -146,10 +149,20 @@ impl Settings {
                 .min(most_depth),
             srb_extension: it.srb_extension_size,
             unit_extension: it.specific_lu_extension_size,
+            copies: false,
             reaches_all_memory: it.dma64_bit_addresses & DMA64 != 0 || registration.is_virtual(),
             message_interrupt: it.hw_ms_interrupt_routine,
             interrupt: interrupt_mode(registration, it),
         })
+    }
+}
+
+impl Settings {
+    /// With data that is copied: less at once, in shorter pieces.
+    pub(crate) fn copied(self) -> Self {
+        let (requests, max_transfer) =
+            (self.requests.min(copies::REQUESTS), self.max_transfer.min(copies::MOST));
+        Self { copies: true, requests, max_transfer, ..self }
     }
 }
 

@@ -15,22 +15,13 @@ use crate::{
     port::{Phase, Port},
     services::Event,
     status::NtStatus,
-    types::SupportedTypes,
+    types::{AdapterPower, PowerHeader, SupportedTypes},
     unit::LogicalUnit,
 };
 
 /// How many control types there may be: more than are known of either.
 const TYPES: usize = 32;
 
-/// `STOR_ADAPTER_CONTROL_POWER`: what goes with ScsiAdapterPower.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-struct AdapterPower {
-    action: u32,
-    state: u32,
-}
-
-/// `STOR_ADDR_BTL8` as unit control is given it.
 use sluice_shim::storport::extended::{
     STOR_ADDR_BTL8_ADDRESS_LENGTH, STOR_ADDRESS_TYPE_BTL8, StorAddressBtl8,
 };
@@ -177,7 +168,9 @@ impl Port {
     /// # Errors
     /// NOT_SUPPORTED if it does not want to know.
     pub fn adapter_power(&self, action: u32, state: u32) -> Result<(), NtStatus> {
-        let mut power = AdapterPower { action, state };
+        let size = size_of::<AdapterPower>() as u32;
+        let header = PowerHeader { version: AdapterPower::VERSION, size, address: ptr::null() };
+        let mut power = AdapterPower { header, action, state };
         self.adapter_control(adapter_control::ADAPTER_POWER, (&raw mut power).cast())
     }
 

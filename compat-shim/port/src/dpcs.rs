@@ -111,7 +111,41 @@ impl Port {
         true
     }
 
-    /// ExtFunctionCancelDpc is not there, but a port that goes drops what is left.
+    /// StorPortCancelDpc: takes it out if it waits. One that a run has taken up already will be called, and is not there.
+    ///
+    /// # Safety
+    /// As [`Self::issue_dpc`].
+    pub(crate) unsafe fn cancel_dpc(&self, dpc: *mut c_void) -> Option<bool> {
+        let dpc = dpc.cast::<StorDpc>();
+        // SAFETY: the caller's contract.
+        if dpc.is_null() || !dpc.is_aligned() || unsafe { (&raw const (*dpc).magic).read() } != StorDpc::MAGIC
+        {
+            count(&self.faults().argument);
+            return None;
+        }
+        let (mut at, mut found, mut others) = (self.dpcs().take(), false, false);
+        while !at.is_null() {
+            let one = at;
+            // SAFETY: was in the list, so initialized and in place, and it is nobody else's until it is back there.
+            unsafe {
+                at = (*one).next;
+                if one == dpc {
+                    found = true;
+                    (*one).queued.store(0, Release);
+                } else {
+                    others = true;
+                    self.dpcs().push(one);
+                }
+            }
+        }
+        if others {
+            // A run that came meanwhile has missed them.
+            self.services().request_dpc(self);
+        }
+        Some(found)
+    }
+
+    /// A port that goes drops what is left.
     pub(crate) fn drop_dpcs(&self) {
         let _ = self.dpcs().take();
     }

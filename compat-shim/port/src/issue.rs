@@ -76,6 +76,7 @@ impl Port {
     fn fill(&self, slot: &Slot, unit: &LogicalUnit, origin: Origin) {
         let (to, address, context) = (slot.srb(), unit.address(), slot.extension());
         slot.scattered.store(false, Relaxed);
+        slot.mapped.store(false, Relaxed);
         slot.is_late.store(false, Relaxed);
         let mine: *mut core::ffi::c_void = ptr::from_ref(slot).cast_mut().cast();
         // SAFETY: the slot is the port's, and so is the origin until it is given back. Either kind of SRB lies in its
@@ -112,6 +113,7 @@ impl Port {
             0 | u32::MAX => 0,
             seconds => self.system().now().saturating_add(u64::from(seconds) * 1_000_000),
         };
+        self.copy_in(slot);
         slot.deadline.store(deadline, Release);
     }
 

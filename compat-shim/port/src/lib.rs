@@ -26,7 +26,7 @@
 //!   configuration  PORT_CONFIGURATION_INFORMATION            completion  what comes back
 //!   extension      the device extension and its header       recovery    time-outs, resets, retries
 //!   slots, unit    requests and units                        command     SRBs of the host's own
-//!   locks, dpcs, timers, work, memory, transfer, wmi         what the exports of the same groups do
+//!   locks, dpcs, timers, work, memory, mdl, transfer, wmi    what the exports of the same groups do
 //! ```
 #![no_std]
 
@@ -45,11 +45,13 @@ pub mod unit;
 
 mod completion;
 mod control;
+mod copies;
 mod dpcs;
 mod extension;
 mod flow;
 mod issue;
 mod locks;
+mod mdl;
 mod memory;
 mod performance;
 mod recovery;

@@ -219,6 +219,11 @@ impl Port {
     ) -> bool {
         let locks = self.locks();
         handle.kind = NOTHING;
+        // Threaded DPCs run as others do; and a caller that is at DISPATCH_LEVEL stays there.
+        let kind = match kind {
+            spin_lock::THREADED_DPC | spin_lock::DPC_LEVEL => spin_lock::DPC,
+            other => other,
+        };
         let out_of_order = match kind {
             spin_lock::DPC => self.has(&locks.start_io_owner) || self.has_interrupt(),
             spin_lock::START_IO => self.has(&locks.start_io_owner) || self.has_interrupt(),

@@ -13,7 +13,7 @@ use crate::{
     faults::count,
     locks::Guarded,
     port::{Phase, Port},
-    services::{DISPATCH_LEVEL, Dma, DmaRequest, Event, PASSIVE_LEVEL, System},
+    services::{DISPATCH_LEVEL, Dma, DmaRequest, Event, Mapping, PASSIVE_LEVEL, System},
 };
 
 /// Pool tag of the port's own memory: "SluP".
@@ -62,7 +62,21 @@ struct Header {
     bytes: usize,
     /// The memory itself: behind this header, or (DMA) somewhere else.
     address: *mut u8,
-    dma: Option<Dma>,
+    outside: Outside,
+}
+
+/// What a piece is of that lies somewhere else.
+#[derive(Clone, Copy)]
+enum Outside {
+    Nothing,
+    Dma(Dma),
+    Mapping(Mapping),
+}
+
+impl Outside {
+    fn dma(&self) -> Option<Dma> {
+        if let Self::Dma(dma) = self { Some(*dma) } else { None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +86,7 @@ pub(crate) enum Kind {
     Timer,
     Worker,
     Registry,
+    Mdl,
     /// A mapping of an address range.
     Mapping,
 }
@@ -155,7 +170,7 @@ impl Port {
                 tag,
                 bytes: whole,
                 address,
-                dma: None,
+                outside: Outside::Nothing,
             });
             self.pieces().lock(self.system()).add(header.as_ptr());
             NonNull::new(address)
@@ -180,12 +195,11 @@ impl Port {
     fn release_piece(&self, header: NonNull<Header>) {
         // SAFETY: taken out of the list, so it is ours alone; made by one of the two allocators here.
         unsafe {
-            let Header { kind, tag, bytes, address, dma, .. } = header.read();
-            if let Some(dma) = dma {
-                self.services().free_dma(&dma);
-            }
-            if let (Kind::Mapping, Some(address)) = (kind, NonNull::new(address)) {
-                self.services().unmap(address.cast());
+            let Header { tag, bytes, outside, .. } = header.read();
+            match outside {
+                Outside::Nothing => {}
+                Outside::Dma(dma) => self.services().free_dma(&dma),
+                Outside::Mapping(mapping) => self.services().unmap(&mapping),
             }
             self.system().free(header.cast(), bytes, tag);
         }
@@ -250,7 +264,7 @@ impl Port {
             self.drop_header(header);
             return Err(StorStatus::INSUFFICIENT_RESOURCES);
         };
-        self.add_external(header, Kind::Dma, dma.address.as_ptr(), Some(dma));
+        self.add_external(header, Kind::Dma, dma.address.as_ptr(), Outside::Dma(dma));
         Ok(dma)
     }
 
@@ -264,11 +278,11 @@ impl Port {
         unsafe { self.system().free(header.cast(), size_of::<Header>(), TAG) };
     }
 
-    fn add_external(&self, header: NonNull<Header>, kind: Kind, address: *mut u8, dma: Option<Dma>) {
+    fn add_external(&self, header: NonNull<Header>, kind: Kind, address: *mut u8, outside: Outside) {
         let (nothing, bytes) = (ptr::null_mut(), size_of::<Header>());
         // SAFETY: from `external_header`.
         unsafe {
-            header.write(Header { next: nothing, before: nothing, kind, tag: TAG, bytes, address, dma });
+            header.write(Header { next: nothing, before: nothing, kind, tag: TAG, bytes, address, outside });
             self.pieces().lock(self.system()).add(header.as_ptr());
         }
     }
@@ -292,9 +306,10 @@ impl Port {
         }
         let Some(header) = self.external_header() else { return ptr::null_mut() };
         match self.services().map(start, bytes, in_io_space) {
-            Some(address) => {
-                self.add_external(header, Kind::Mapping, address.as_ptr().cast(), None);
-                address.as_ptr()
+            Some(mapping) => {
+                let address = mapping.address.as_ptr();
+                self.add_external(header, Kind::Mapping, address.cast(), Outside::Mapping(mapping));
+                address
             }
             None => {
                 self.drop_header(header);
@@ -322,7 +337,7 @@ impl Port {
         self.may_look()?;
         let pieces = self.pieces().lock(self.system());
         pieces.iter().find_map(|piece| {
-            let bytes = match (&piece.dma, piece.kind) {
+            let bytes = match (piece.outside.dma(), piece.kind) {
                 (Some(dma), _) => dma.request.bytes,
                 (None, Kind::Pool) => piece.bytes.checked_sub(size_of::<Header>())?,
                 _ => return None,
@@ -332,13 +347,33 @@ impl Port {
         })
     }
 
-    /// The miniport's DMA memory that has this bus address.
-    pub(crate) fn dma_piece_at(&self, physical: u64) -> Option<Dma> {
+    /// How large the piece of `kind` is that begins there.
+    pub(crate) fn piece_room(&self, kind: Kind, address: *const c_void) -> Option<usize> {
         self.may_look()?;
         let pieces = self.pieces().lock(self.system());
-        pieces.iter().filter_map(|piece| piece.dma).find(|dma| {
+        let is_it = |piece: &&Header| piece.kind == kind && ptr::eq(piece.address, address.cast());
+        pieces.iter().find(is_it)?.bytes.checked_sub(size_of::<Header>())
+    }
+
+    /// The miniport's DMA memory that has this bus address.
+    pub(crate) fn dma_piece_at(&self, physical: u64) -> Option<Dma> {
+        self.dma_piece(|dma| {
             physical.checked_sub(dma.physical).is_some_and(|offset| offset < dma.request.bytes as u64)
         })
+    }
+
+    /// That has this system address.
+    pub(crate) fn dma_piece_with(&self, address: usize) -> Option<Dma> {
+        self.dma_piece(|dma| {
+            let offset = address.checked_sub(dma.address.as_ptr() as usize);
+            offset.is_some_and(|offset| offset < dma.request.bytes)
+        })
+    }
+
+    fn dma_piece(&self, is_it: impl Fn(&Dma) -> bool) -> Option<Dma> {
+        self.may_look()?;
+        let pieces = self.pieces().lock(self.system());
+        pieces.iter().filter_map(|piece| piece.outside.dma()).find(is_it)
     }
 
     /// StorPortGetUncachedExtension: one block, during HwFindAdapter.

@@ -26,6 +26,7 @@ use sluice_shim::storport::{
 pub use crate::recovery::Timing;
 use crate::{
     configuration::{self, Ranges, Settings},
+    copies,
     dpcs::Dpcs,
     extension::Extension,
     faults::Faults,
@@ -141,6 +142,8 @@ pub struct Port {
     work: Work,
     locks: Locks,
     pieces: PieceList,
+    /// For the miniport's singly linked lists.
+    lists: Guarded<()>,
     faults: Faults,
 }
 
@@ -223,6 +226,7 @@ impl Port {
             work: work::none(),
             locks: Locks::new(),
             pieces: Guarded::new(Pieces::new()),
+            lists: Guarded::new(()),
             faults: Faults::new(),
         };
         // SAFETY: room for a port, aligned to 16.
@@ -255,12 +259,16 @@ impl Port {
             _ => return Err(NtStatus::ADAPTER_HARDWARE_ERROR),
         }
         let settings = Settings::of(&self.registration, &proposal);
-        let settings = settings.ok_or(NtStatus::DEVICE_CONFIGURATION_ERROR)?;
+        let mut settings = settings.ok_or(NtStatus::DEVICE_CONFIGURATION_ERROR)?;
+        if !self.registration.is_virtual() && !self.services.finds_memory(settings.reaches_all_memory) {
+            settings = settings.copied();
+        }
         let sizes = Sizes {
             slots: settings.requests as usize,
             extension: settings.srb_extension as usize,
             elements: settings.max_elements as usize,
             reaches_all_memory: settings.reaches_all_memory,
+            copy: if settings.copies { copies::MOST as usize } else { 0 },
         };
         let slots = Slots::new(self.services, &sizes).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         self.itself.set(LogicalUnit::new(self, Address::default(), None, u32::MAX));
@@ -271,7 +279,8 @@ impl Port {
     }
 
     fn call_find_adapter(&self, configuration: &mut PortConfigurationInformation) -> u32 {
-        /// VIRTUAL_HW_FIND_ADAPTER: the same with the lower device in the middle.
+        /// VIRTUAL_HW_FIND_ADAPTER: the physical device object where others find their context, the functional one for the
+        /// bus, and the one below.
         type Virtual = unsafe extern "system" fn(
             *mut c_void,
             *mut c_void,
@@ -288,7 +297,9 @@ impl Port {
         unsafe {
             if self.registration.is_virtual() {
                 let find = mem::transmute::<*const (), Virtual>(find as *const ());
-                find(self.extension(), context, nothing, nothing, ptr::null_mut(), configuration, &mut again)
+                let objects = self.services.device_objects();
+                let [bus, context, lower] = objects.unwrap_or([nothing, context, nothing]);
+                find(self.extension(), context, bus, lower, ptr::null_mut(), configuration, &mut again)
             } else {
                 find(self.extension(), context, nothing, ptr::null_mut(), configuration, &mut again)
             }
@@ -648,6 +659,7 @@ macro_rules! parts {
 }
 
 parts! {
+    lists: Guarded<()>,
     gate: Gate,
     outstanding: AtomicU32,
     starting: AtomicU32,

@@ -24,16 +24,22 @@ const MAX_SMALL_EXTENSION: u32 = 1 << 20;
 pub(crate) const MAX_ACCESS_RANGES: u32 = 16;
 
 /// The sizes that the structure has had, and with them the last field that a miniport can have filled in:
-/// up to HwBuildIo (Windows Server 2003), to HwTracingEnabled (Windows 7), to SrbTypeFlags and its companions
-/// (Windows 8), to HwUnitControl (Windows 8.1).
-const SIZES: [usize; 4] = [
+/// up to HwBuildIo (Windows Server 2003), to HwCompleteServiceIrp and two that are reserved, which is
+/// `VIRTUAL_HW_INITIALIZATION_DATA`, to HwTracingEnabled (Windows 7), to SrbTypeFlags and its companions (Windows 8), to
+/// HwUnitControl (Windows 8.1).
+const SIZES: [usize; 5] = [
     offset_of!(HwInitializationData, hw_free_adapter_resources),
+    VIRTUAL,
     offset_of!(HwInitializationData, feature_support),
     offset_of!(HwInitializationData, hw_unit_control),
     size_of::<HwInitializationData>(),
 ];
 
-const _: () = assert!(SIZES[0] == 136 && SIZES[1] == 184 && SIZES[2] == 200 && SIZES[3] == 208);
+/// A structure of this size is a virtual miniport's, which needs no flag to say so.
+const VIRTUAL: usize = offset_of!(HwInitializationData, hw_tracing_enabled);
+
+const _: () =
+    assert!(SIZES[0] == 136 && VIRTUAL == 176 && SIZES[2] == 184 && SIZES[3] == 200 && SIZES[4] == 208);
 
 /// What a miniport has registered. Every adapter of its driver has a copy.
 #[derive(Clone, Debug)]
@@ -89,8 +95,7 @@ impl Registration {
         let sane = data.device_extension_size <= MAX_DEVICE_EXTENSION
             && small.iter().all(|&bytes| bytes <= MAX_SMALL_EXTENSION)
             && data.number_of_access_ranges <= MAX_ACCESS_RANGES;
-        let virtual_without_end = data.feature_support & STOR_FEATURE_VIRTUAL_MINIPORT != 0
-            && data.hw_free_adapter_resources.is_none();
+        let virtual_without_end = is_virtual(&data) && data.hw_free_adapter_resources.is_none();
         if !sane || virtual_without_end {
             return Err(NtStatus::INVALID_PARAMETER);
         }
@@ -122,7 +127,7 @@ impl Registration {
     /// Whether it drives no hardware.
     #[must_use]
     pub fn is_virtual(&self) -> bool {
-        self.data.feature_support & STOR_FEATURE_VIRTUAL_MINIPORT != 0
+        is_virtual(&self.data)
     }
 
     pub(crate) fn start_io(&self) -> HwStartIo {
@@ -136,4 +141,8 @@ impl Registration {
     pub(crate) fn reset_bus(&self) -> HwResetBus {
         self.reset_bus
     }
+}
+
+fn is_virtual(data: &HwInitializationData) -> bool {
+    data.size as usize == VIRTUAL || data.feature_support & STOR_FEATURE_VIRTUAL_MINIPORT != 0
 }

@@ -11,7 +11,7 @@ use sluice_shim::{
     storport::{configuration::AccessRange, srb::Address},
 };
 
-use crate::{port::Port, registration::Registration, status::NtStatus};
+use crate::{port::Port, registration::Registration, status::NtStatus, types::WatchdogInformation};
 
 /// PASSIVE_LEVEL: may wait.
 pub const PASSIVE_LEVEL: u8 = 0;
@@ -91,6 +91,11 @@ pub unsafe trait System: Sync {
 
     /// A monotonic counter and its frequency in Hz. Any IRQL.
     fn performance_counter(&self) -> (i64, i64);
+
+    /// What the watchdog of DPCs allows (KeQueryDpcWatchdogInformation); `None` if it cannot be said. DISPATCH_LEVEL.
+    fn watchdog(&self) -> Option<WatchdogInformation> {
+        None
+    }
 
     /// Microseconds since some moment in the past; monotonic. Any IRQL.
     fn now(&self) -> u64;
@@ -180,6 +185,17 @@ pub struct Dma {
     pub physical: u64,
     /// What was asked for.
     pub request: DmaRequest,
+}
+
+/// A part of an address range of the adapter's, as its miniport reaches it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// Where; of ports the number of the first.
+    pub address: NonNull<c_void>,
+    /// Length.
+    pub bytes: u32,
+    /// It is ports.
+    pub in_io_space: bool,
 }
 
 /// Where a value is kept.
@@ -318,14 +334,20 @@ pub unsafe trait Services: Sync {
     /// at most `length`). `None` if the memory is not there or not locked. Up to DISPATCH_LEVEL.
     fn physical_address(&self, address: *const c_void, length: usize) -> Option<(u64, usize)>;
 
-    /// Maps `bytes` of a BAR (bus address `start`). PASSIVE_LEVEL.
-    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<NonNull<c_void>>;
+    /// Whether the device, if its addresses have 64 bits (`wide`) or 32, finds all memory where it lies: data goes to it without
+    /// being copied. PASSIVE_LEVEL.
+    fn finds_memory(&self, _wide: bool) -> bool {
+        true
+    }
+
+    /// Maps `bytes` of a BAR (bus address `start`), which the adapter has. PASSIVE_LEVEL.
+    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping>;
 
     /// Ends the mapping. PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// `address` comes from `map` and is not used any more.
-    unsafe fn unmap(&self, address: NonNull<c_void>);
+    /// `mapping` comes from `map` and is not used any more.
+    unsafe fn unmap(&self, mapping: &Mapping);
 
     /// Reads the adapter's bus configuration space; answers how many bytes. Up to DISPATCH_LEVEL.
     fn read_bus_data(&self, offset: u32, data: &mut [u8]) -> u32;

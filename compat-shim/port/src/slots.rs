@@ -17,7 +17,8 @@ use core::{
 use sluice_shim::storport::SrbStorage;
 
 use crate::{
-    memory::Block,
+    mdl::REQUEST_ROOM,
+    memory::{Block, TAG},
     services::{Dma, DmaRequest, Services},
     types::{ScatterElement, ScatterHead},
     unit::LogicalUnit,
@@ -74,6 +75,9 @@ pub(crate) struct Slot {
     pub(crate) waits: AtomicU32,
     /// Whether its scatter list has been made.
     pub(crate) scattered: AtomicBool,
+    /// Whether its MDL has been made, and the memory of that, if it has ever had one.
+    pub(crate) mapped: AtomicBool,
+    pub(crate) mdl: AtomicPtr<c_void>,
     /// Whether it was given up when it came back, so that it only has to be freed.
     pub(crate) is_late: AtomicBool,
     is_command: AtomicBool,
@@ -85,6 +89,7 @@ pub(crate) struct Slot {
     pub(crate) deadline: AtomicU64,
     extension: *mut c_void,
     scatter: *mut ScatterHead,
+    copy: *mut u8,
 }
 
 impl Slot {
@@ -101,6 +106,11 @@ impl Slot {
     /// Room for its scatter list.
     pub(crate) fn scatter(&self) -> *mut ScatterHead {
         self.scatter
+    }
+
+    /// Room for its data, if that is copied; else null.
+    pub(crate) fn copy(&self) -> *mut u8 {
+        self.copy
     }
 
     pub(crate) fn index(&self) -> u32 {
@@ -189,12 +199,16 @@ pub(crate) struct Sizes {
     pub(crate) elements: usize,
     /// Whether devices reach all addresses.
     pub(crate) reaches_all_memory: bool,
+    /// Bytes of a slot's data that are copied.
+    pub(crate) copy: usize,
 }
 
 /// All slots of a port.
 pub(crate) struct Slots {
     slots: Block,
     extensions: Option<Dma>,
+    copies: Option<Dma>,
+    copy: usize,
     scatters: Block,
     services: &'static dyn Services,
     count: usize,
@@ -221,21 +235,24 @@ impl Slots {
         let scatters = Block::new(system, count * list)?;
         // Devices read what lies there: each one in one piece, at a multiple of 128 bytes.
         let stride = sizes.extension.next_multiple_of(128);
-        let extensions = match stride {
-            0 => None,
-            _ => Some(services.allocate_dma(&DmaRequest {
-                bytes: stride * count,
+        let for_device = |each: usize| match each {
+            0 => Some(None),
+            _ => Some(Some(services.allocate_dma(&DmaRequest {
+                bytes: each * count,
                 lowest: 0,
                 highest: if sizes.reaches_all_memory { u64::MAX } else { u64::from(u32::MAX) },
                 boundary: 0,
                 caching: 1,
                 node: u32::MAX,
-            })?),
+            })?)),
         };
         let free = [const { AtomicU64::new(0) }; WORDS];
-        let all = Self {
+        // Freed by its drop from here on, also if there is no room for copies.
+        let mut all = Self {
             slots,
-            extensions,
+            extensions: for_device(stride)?,
+            copies: None,
+            copy: sizes.copy,
             scatters,
             services,
             count,
@@ -244,20 +261,28 @@ impl Slots {
             free,
             cursor: AtomicUsize::new(1),
         };
+        all.copies = for_device(sizes.copy)?;
         for index in 0..count {
             all.make(index, list);
         }
         Some(all)
     }
 
+    /// The memory that SRB extensions and copies lie in.
+    pub(crate) fn for_device(&self) -> [Option<&Dma>; 2] {
+        [self.extensions.as_ref(), self.copies.as_ref()]
+    }
+
     fn make(&self, index: usize, list: usize) {
         // SAFETY: `new` has allocated room for `count` of each.
-        let (place, extension, scatter) = unsafe {
-            let extension = match &self.extensions {
-                Some(dma) => dma.address.as_ptr().add(index * self.stride).cast(),
+        let (place, extension, copy, scatter) = unsafe {
+            let part = |of: &Option<Dma>, each: usize| match of {
+                Some(dma) => dma.address.as_ptr().add(index * each),
                 None => ptr::null_mut(),
             };
-            (self.at(index), extension, self.scatters.start().as_ptr().add(index * list).cast())
+            let (extension, copy) = (part(&self.extensions, self.stride), part(&self.copies, self.copy));
+            let scatter = self.scatters.start().as_ptr().add(index * list).cast();
+            (self.at(index), extension.cast(), copy, scatter)
         };
         let slot = Slot {
             srb: UnsafeCell::new(SrbStorage::new()),
@@ -266,6 +291,8 @@ impl Slots {
             retries: AtomicU32::new(0),
             waits: AtomicU32::new(0),
             scattered: AtomicBool::new(false),
+            mapped: AtomicBool::new(false),
+            mdl: AtomicPtr::new(ptr::null_mut()),
             is_late: AtomicBool::new(false),
             is_command: AtomicBool::new(false),
             origin: AtomicPtr::new(ptr::null_mut()),
@@ -274,6 +301,7 @@ impl Slots {
             deadline: AtomicU64::new(0),
             extension,
             scatter,
+            copy,
         };
         // SAFETY: room for it, used by nobody yet.
         unsafe { place.write(slot) };
@@ -365,7 +393,13 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        if let Some(dma) = &self.extensions {
+        for slot in self.iter() {
+            if let Some(mdl) = NonNull::new(slot.mdl.load(Acquire)) {
+                // SAFETY: allocated by `Port::original_mdl`; nobody has a request any more when the port goes.
+                unsafe { self.services.system().free(mdl.cast(), REQUEST_ROOM, TAG) };
+            }
+        }
+        for dma in self.for_device().into_iter().flatten() {
             // SAFETY: allocated in `new`; the miniport and its device have stopped when its port goes.
             unsafe { self.services.free_dma(dma) };
         }

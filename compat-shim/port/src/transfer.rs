@@ -3,7 +3,7 @@
 use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbKind, StorageRequestBlock,
+    ScsiRequestBlock, SrbFlags, SrbKind, StorageRequestBlock,
     extended::{SrbExDataCdb, data_type},
     srb::Address,
     status::StorStatus,
@@ -13,13 +13,14 @@ use crate::{
     command::EX_DATA,
     faults::count,
     port::Port,
-    slots::Slot,
+    services::Dma,
+    slots::{Slot, Slots},
     types::{ScatterElement, ScatterHead},
 };
 
 impl Port {
     /// The slot of an SRB that a miniport asks about; it must have it.
-    fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
+    pub(crate) fn slot_with(&self, srb: *const c_void) -> Option<&Slot> {
         let slot = self.slots().and_then(|slots| slots.of_srb(srb)).filter(|slot| slot.is_out());
         if slot.is_none() {
             count(&self.faults().argument);
@@ -27,23 +28,13 @@ impl Port {
         slot
     }
 
-    /// A slot's data, as its origin has named it: the miniport may have written anything over its own SRB by now.
-    fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
-        let origin = slot.origin()?.srb.as_ptr().cast::<u8>();
-        let (buffer, length) = match self.kind() {
-            SrbKind::Legacy => (
-                offset_of!(ScsiRequestBlock, data_buffer),
-                offset_of!(ScsiRequestBlock, data_transfer_length),
-            ),
-            SrbKind::Extended => (
-                offset_of!(StorageRequestBlock, data_buffer),
-                offset_of!(StorageRequestBlock, data_transfer_length),
-            ),
-        };
-        // SAFETY: fields of the origin's SRB, which stays until it is given back; the slot is out.
-        let (buffer, length) =
-            unsafe { (origin.add(buffer).cast::<*mut u8>().read(), origin.add(length).cast::<u32>().read()) };
-        (!buffer.is_null() && length > 0 && slot.index() != 0).then_some((buffer, length))
+    /// A slot's data, as its origin has named it (or its copy): the miniport may have written anything over its own SRB by now.
+    pub(crate) fn data_of(&self, slot: &Slot) -> Option<(*mut u8, u32)> {
+        let origin = slot.origin()?.srb.as_ptr();
+        // SAFETY: the origin's SRB, which stays until it is given back; the slot is out.
+        let (buffer, length) = unsafe { self.buffer_of(origin) };
+        let there = !buffer.is_null() && length > 0 && slot.index() != 0;
+        there.then(|| (self.copy_for(slot, length).unwrap_or(buffer), length))
     }
 
     /// A slot's sense buffer, likewise: address and length.
@@ -76,14 +67,17 @@ impl Port {
             return list.cast();
         }
         let Some((buffer, length)) = self.data_of(slot) else { return ptr::null_mut() };
+        let copy = self.copy_for(slot, length).and_then(|copy| self.dma_at(copy as usize));
         let most = self.slots().map_or(0, |slots| slots.elements());
         let (mut done, mut count, mut end) = (0usize, 0usize, None);
         while done < length as usize {
             let here = buffer.wrapping_add(done);
-            let Some((physical, run)) = self.services().physical_address(here.cast(), length as usize - done)
-            else {
-                return ptr::null_mut();
+            let left = length as usize - done;
+            let found = match copy {
+                Some(dma) => within(&dma, here as usize),
+                None => self.lies_at(here as usize, left),
             };
+            let Some((physical, run)) = found else { return ptr::null_mut() };
             let run = run.clamp(1, length as usize - done);
             // SAFETY: the list has room for `most` elements behind its head, and `count` never exceeds that.
             unsafe {
@@ -121,10 +115,32 @@ impl Port {
                 return (0, 0);
             }
         };
-        match self.services().physical_address(address, most) {
+        match self.address_for_device(address as usize, most) {
             Some((physical, run)) => (physical, u32::try_from(run.min(most)).unwrap_or(u32::MAX)),
             None => (0, 0),
         }
+    }
+
+    /// Where the device finds memory, and how many bytes follow in one piece: what was allocated for it by the address that
+    /// came with it, everything else where it lies.
+    fn address_for_device(&self, address: usize, length: usize) -> Option<(u64, usize)> {
+        let own = self.dma_at(address).or_else(|| self.dma_piece_with(address));
+        own.map_or_else(|| self.lies_at(address, length), |dma| within(&dma, address))
+    }
+
+    /// The port's own memory for devices that has this address.
+    fn dma_at(&self, address: usize) -> Option<Dma> {
+        let slots = self.slots().map(Slots::for_device).into_iter().flatten();
+        slots.chain([self.uncached()]).flatten().find(|dma| within(dma, address).is_some()).copied()
+    }
+
+    /// Where other memory lies, if the device reaches so far.
+    fn lies_at(&self, address: usize, length: usize) -> Option<(u64, usize)> {
+        let (physical, run) = self.services().physical_address(address as *const c_void, length)?;
+        let is_narrow =
+            self.settings().is_some_and(|settings| settings.copies && !settings.reaches_all_memory);
+        let reached = !is_narrow || physical.saturating_add(run as u64) <= 1 << 32;
+        reached.then_some((physical, run))
     }
 
     /// How many bytes from `address` on are memory that a miniport may ask about.
@@ -187,8 +203,28 @@ impl Port {
         found.map_or(ptr::null_mut(), |slot| slot.srb().cast())
     }
 
+    /// How long an SRB's data is, and whether the device is to have it.
+    pub(crate) fn transfer_of(&self, srb: *const c_void) -> Option<(u32, bool)> {
+        let slot = self.slot_with(srb)?;
+        let length = self.data_of(slot).map_or(0, |(_, length)| length);
+        let offset = match self.kind() {
+            SrbKind::Legacy => offset_of!(ScsiRequestBlock, srb_flags),
+            SrbKind::Extended => offset_of!(StorageRequestBlock, srb_flags),
+        };
+        // SAFETY: a field of the origin's SRB, as in `data_of`.
+        let flags = unsafe { slot.origin()?.srb.as_ptr().cast::<u8>().add(offset).cast::<u32>().read() };
+        Some((length, flags & SrbFlags::DATA_OUT.0 != 0))
+    }
+
     /// Whether the miniport has this SRB; counted if not.
     pub(crate) fn is_with_miniport(&self, srb: *const c_void) -> bool {
         self.slot_with(srb).is_some()
     }
+}
+
+/// The device's address of a byte of its memory, and how many follow.
+fn within(dma: &Dma, address: usize) -> Option<(u64, usize)> {
+    let offset = address.checked_sub(dma.address.as_ptr() as usize)?;
+    let rest = dma.request.bytes.checked_sub(offset).filter(|rest| *rest > 0)?;
+    Some((dma.physical + offset as u64, rest))
 }

@@ -8,7 +8,7 @@ use core::{
     mem::{offset_of, size_of},
 };
 
-use sluice_shim::storport::initialization::HwDpc;
+use sluice_shim::storport::{extended::StorAddressBtl8, initialization::HwDpc};
 
 /// `STOR_SCATTER_GATHER_ELEMENT`.
 #[repr(C)]
@@ -164,6 +164,91 @@ pub struct SupportedTypes<const N: usize> {
     pub most: u32,
     pub supported: [u8; N],
 }
+
+/// `STOR_SLIST_ENTRY`.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug)]
+pub struct SingleEntry {
+    pub next: *mut SingleEntry,
+}
+
+/// `STOR_SLIST_HEADER`: 16 bytes that only the port looks into.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug)]
+pub struct SingleHead {
+    pub first: *mut SingleEntry,
+    pub depth: usize,
+}
+
+const _: () = assert!(size_of::<SingleEntry>() == 16 && size_of::<SingleHead>() == 16);
+
+/// `STOR_LIST_ENTRY`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ListEntry {
+    pub next: *mut ListEntry,
+    pub before: *mut ListEntry,
+}
+
+const _: () = assert!(size_of::<ListEntry>() == 16);
+
+/// `STOR_DPC_WATCHDOG_INFORMATION`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchdogInformation {
+    pub time_limit: u32,
+    pub time_count: u32,
+    pub watchdog_limit: u32,
+    pub watchdog_count: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<WatchdogInformation>() == 20);
+
+/// `STOR_REQUEST_INFO_V2`. Version 1 ends before the file's name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RequestInfo {
+    pub version: u16,
+    pub size: u16,
+    pub priority: u32,
+    pub flags: u32,
+    pub key: u32,
+    pub length: u32,
+    pub is_write: u8,
+    pub reserved: [u8; 3],
+    pub file_name: *mut c_void,
+    pub process: u32,
+}
+
+const _: () = assert!(size_of::<RequestInfo>() == 40 && offset_of!(RequestInfo, file_name) == 24);
+
+/// `STOR_POWER_CONTROL_HEADER`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PowerHeader {
+    pub version: u32,
+    pub size: u32,
+    /// The unit; null: the adapter.
+    pub address: *const StorAddressBtl8,
+}
+
+/// `STOR_ADAPTER_CONTROL_POWER`: what goes with ScsiAdapterPower.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterPower {
+    pub header: PowerHeader,
+    /// STOR_POWER_ACTION.
+    pub action: u32,
+    /// STOR_DEVICE_POWER_STATE.
+    pub state: u32,
+}
+
+impl AdapterPower {
+    pub const VERSION: u32 = 1;
+}
+
+const _: () = assert!(size_of::<AdapterPower>() == 24 && offset_of!(AdapterPower, action) == 16);
 
 /// `SCSI_WMI_REQUEST_BLOCK`.
 #[repr(C)]

@@ -334,7 +334,13 @@ fn processors_groups_and_nodes_are_told() {
     assert_eq!(ask::<u16>(&adapter, 18), 1);
     assert_eq!(ask::<u32>(&adapter, 20), 1);
     assert_eq!(ask::<u32>(&adapter, 22), 0);
-    assert_eq!(ask::<u32>(&adapter, 41), 0);
+    let mut unit = StorAddressBtl8 { kind: 1, port: 9, address_length: 4, ..StorAddressBtl8::default() };
+    // SAFETY: as C would.
+    assert_eq!(unsafe { c::StorPortExtendedFunction(41, ext, &raw mut unit) }, c::SUCCESS);
+    assert_eq!((unit.port, unit.kind), (0, 1));
+    unit.kind = 2;
+    // SAFETY: as C would.
+    assert_eq!(unsafe { c::StorPortExtendedFunction(41, ext, &raw mut unit) }, c::INVALID_PARAMETER);
     raised(2, || assert_eq!(ask::<u8>(&adapter, 109), 2));
     let (mut mask, mut affinity, mut index, number) = (0usize, [0usize; 2], 9u32, 0u32);
     // SAFETY: as C would.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::ptr;
+use std::{ffi::c_void, ptr};
 
 use sluice_port::{registration::Registration, status::NtStatus};
 use sluice_shim::storport::{HwInitializationData, SrbKind, initialization::STOR_FEATURE_VIRTUAL_MINIPORT};
@@ -32,6 +32,7 @@ fn the_sizes_of_all_versions_are_taken_and_no_others() {
         (135, NtStatus::INFO_LENGTH_MISMATCH),
         (136, NtStatus::SUCCESS),
         (144, NtStatus::REVISION_MISMATCH),
+        (176, NtStatus::INVALID_PARAMETER), // a virtual miniport's, and it has no HwFreeAdapterResources
         (184, NtStatus::SUCCESS),
         (192, NtStatus::REVISION_MISMATCH),
         (200, NtStatus::SUCCESS),
@@ -41,6 +42,20 @@ fn the_sizes_of_all_versions_are_taken_and_no_others() {
     ] {
         assert_eq!(status_of(move |data| data.size = size), wanted, "{size}");
     }
+}
+
+#[test]
+fn a_virtual_miniports_own_size_says_that_it_is_one() {
+    unsafe extern "system" fn free(_: *mut c_void) {}
+    let script = |size| Script {
+        data: Box::new(move |data| {
+            data.size = size;
+            data.hw_free_adapter_resources = Some(free);
+        }),
+        ..Script::default()
+    };
+    assert!(load(script(176)).unwrap().is_virtual());
+    assert!(!load(script(184)).unwrap().is_virtual());
 }
 
 #[test]

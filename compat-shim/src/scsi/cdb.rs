@@ -291,15 +291,16 @@ pub enum CdbError {
     Length,
 }
 
-/// A CDB's bytes with the length checked against the operation code. Reads past the end give zeros: cannot
-/// happen after [`Fields::new`], and need not panic.
-struct Fields<'a>(&'a [u8]);
+/// A CDB's bytes with the length checked against the operation code. Reads past the end give zeros: does not happen, and
+/// need not panic.
+struct Fields<'a, const N: usize>(&'a [u8; N]);
 
-impl<'a> Fields<'a> {
-    fn new(cdb: &'a [u8], length: usize) -> Result<Self, CdbError> {
-        cdb.get(..length).map(Self).ok_or(CdbError::Short)
+impl<'a, const N: usize> Fields<'a, N> {
+    fn new(cdb: &'a [u8]) -> Result<Self, CdbError> {
+        cdb.first_chunk().map(Self).ok_or(CdbError::Short)
     }
 
+    #[inline]
     fn u8(&self, at: usize) -> u8 {
         self.0.get(at).copied().unwrap_or(0)
     }
@@ -308,26 +309,31 @@ impl<'a> Fields<'a> {
         self.u8(at) >> bit & 1 != 0
     }
 
-    fn number(&self, at: usize, bytes: usize) -> u64 {
-        (at..at + bytes).fold(0, |value, index| value << 8 | u64::from(self.u8(index)))
+    #[inline]
+    fn bytes<const M: usize>(&self, at: usize) -> [u8; M] {
+        self.0.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; M])
     }
 
     fn u16(&self, at: usize) -> u16 {
-        self.number(at, 2) as u16
+        u16::from_be_bytes(self.bytes(at))
     }
 
     fn u32(&self, at: usize) -> u32 {
-        self.number(at, 4) as u32
+        u32::from_be_bytes(self.bytes(at))
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        u64::from_be_bytes(self.bytes(at))
     }
 
     /// Addresses and flags as every 10-, 12-, 16- and 32-byte medium access command has them.
     fn transfer(&self, form: Form) -> Transfer {
         let (flags, range) = match form {
             Form::Six => return self.transfer6(),
-            Form::Ten => (1, BlockRange { lba: self.number(2, 4), blocks: u32::from(self.u16(7)) }),
-            Form::Twelve => (1, BlockRange { lba: self.number(2, 4), blocks: self.u32(6) }),
-            Form::Sixteen => (1, BlockRange { lba: self.number(2, 8), blocks: self.u32(10) }),
-            Form::ThirtyTwo => (10, BlockRange { lba: self.number(12, 8), blocks: self.u32(28) }),
+            Form::Ten => (1, BlockRange { lba: self.u32(2).into(), blocks: u32::from(self.u16(7)) }),
+            Form::Twelve => (1, BlockRange { lba: self.u32(2).into(), blocks: self.u32(6) }),
+            Form::Sixteen => (1, BlockRange { lba: self.u64(2), blocks: self.u32(10) }),
+            Form::ThirtyTwo => (10, BlockRange { lba: self.u64(12), blocks: self.u32(28) }),
         };
         Transfer {
             range,
@@ -344,7 +350,7 @@ impl<'a> Fields<'a> {
             0 => 256,
             blocks => u32::from(blocks),
         };
-        let lba = self.number(1, 3) & 0x1F_FFFF;
+        let lba = u64::from(self.u32(0) & 0x1F_FFFF);
         Transfer { range: BlockRange { lba, blocks }, form: Form::Six, ..Transfer::default() }
     }
 
@@ -373,7 +379,7 @@ impl<'a> Fields<'a> {
 
     /// COMPARE AND WRITE: an 8-bit length in byte 13.
     fn compare_and_write(&self) -> Transfer {
-        let range = BlockRange { lba: self.number(2, 8), blocks: u32::from(self.u8(13)) };
+        let range = BlockRange { lba: self.u64(2), blocks: u32::from(self.u8(13)) };
         Transfer { range, ..self.transfer(Form::Sixteen) }
     }
 
@@ -450,17 +456,17 @@ impl Command {
     pub fn parse(cdb: &[u8]) -> Result<Self, CdbError> {
         let operation = *cdb.first().ok_or(CdbError::Empty)?;
         match length_of(operation) {
-            Some(6) => Ok(six(operation, &Fields::new(cdb, 6)?)),
-            Some(10) => Ok(ten(operation, &Fields::new(cdb, 10)?)),
-            Some(12) => Ok(twelve(operation, &Fields::new(cdb, 12)?)),
-            Some(_) => Ok(sixteen(operation, &Fields::new(cdb, 16)?)),
+            Some(6) => Ok(six(operation, &Fields::new(cdb)?)),
+            Some(10) => Ok(ten(operation, &Fields::new(cdb)?)),
+            Some(12) => Ok(twelve(operation, &Fields::new(cdb)?)),
+            Some(_) => Ok(sixteen(operation, &Fields::new(cdb)?)),
             None if operation == opcode::VARIABLE_LENGTH => variable(cdb),
             None => Ok(Self::Other(operation)),
         }
     }
 }
 
-fn six(operation: u8, cdb: &Fields<'_>) -> Command {
+fn six(operation: u8, cdb: &Fields<'_, 6>) -> Command {
     match operation {
         opcode::TEST_UNIT_READY => Command::TestUnitReady,
         opcode::REQUEST_SENSE => Command::RequestSense { descriptor: cdb.bit(1, 0), allocation: cdb.u8(4) },
@@ -478,7 +484,7 @@ fn six(operation: u8, cdb: &Fields<'_>) -> Command {
     }
 }
 
-fn ten(operation: u8, cdb: &Fields<'_>) -> Command {
+fn ten(operation: u8, cdb: &Fields<'_, 10>) -> Command {
     let transfer = cdb.transfer(Form::Ten);
     match operation {
         opcode::READ_CAPACITY_10 => Command::ReadCapacity10,
@@ -506,7 +512,7 @@ fn ten(operation: u8, cdb: &Fields<'_>) -> Command {
     }
 }
 
-fn twelve(operation: u8, cdb: &Fields<'_>) -> Command {
+fn twelve(operation: u8, cdb: &Fields<'_, 12>) -> Command {
     let transfer = cdb.transfer(Form::Twelve);
     match operation {
         opcode::REPORT_LUNS => Command::ReportLuns { select: cdb.u8(2), allocation: cdb.u32(6) },
@@ -521,7 +527,7 @@ fn twelve(operation: u8, cdb: &Fields<'_>) -> Command {
     }
 }
 
-fn sixteen(operation: u8, cdb: &Fields<'_>) -> Command {
+fn sixteen(operation: u8, cdb: &Fields<'_, 16>) -> Command {
     let transfer = cdb.transfer(Form::Sixteen);
     match operation {
         opcode::THIRD_PARTY_COPY_OUT => match cdb.u8(1) & 0x1F {
@@ -544,9 +550,7 @@ fn sixteen(operation: u8, cdb: &Fields<'_>) -> Command {
         opcode::SERVICE_ACTION_IN_16 => match cdb.u8(1) & 0x1F {
             service::READ_CAPACITY_16 => Command::ReadCapacity16 { allocation: cdb.u32(10) },
             service::READ_LONG_16 => Command::ReadLong,
-            service::GET_LBA_STATUS => {
-                Command::GetLbaStatus { lba: cdb.number(2, 8), allocation: cdb.u32(10) }
-            }
+            service::GET_LBA_STATUS => Command::GetLbaStatus { lba: cdb.u64(2), allocation: cdb.u32(10) },
             _ => Command::Other(operation),
         },
         opcode::SERVICE_ACTION_OUT_16 if cdb.u8(1) & 0x1F == service::WRITE_LONG_16 => Command::WriteLong,
@@ -556,7 +560,7 @@ fn sixteen(operation: u8, cdb: &Fields<'_>) -> Command {
 
 /// Operation code 7Fh: the service action in bytes 8 and 9 says which command, byte 7 how many bytes follow.
 fn variable(cdb: &[u8]) -> Result<Command, CdbError> {
-    let head = Fields::new(cdb, 10)?;
+    let head = Fields::<10>::new(cdb)?;
     let known = match head.u16(8) {
         service::READ_32
         | service::WRITE_32
@@ -573,7 +577,7 @@ fn variable(cdb: &[u8]) -> Result<Command, CdbError> {
     if head.u8(7) != 32 - 8 {
         return Err(CdbError::Length);
     }
-    let cdb = Fields::new(cdb, 32)?;
+    let cdb = Fields::<32>::new(cdb)?;
     let transfer = cdb.transfer(Form::ThirtyTwo);
     Ok(match known {
         service::READ_32 => Command::Read(transfer),

@@ -37,6 +37,8 @@ pub mod spin_lock {
     pub const DPC: u32 = 1;
     pub const START_IO: u32 = 2;
     pub const INTERRUPT: u32 = 3;
+    pub const THREADED_DPC: u32 = 4;
+    pub const DPC_LEVEL: u32 = 5;
 }
 
 /// `SCSI_ADAPTER_CONTROL_TYPE`: what `HwAdapterControl` is asked.

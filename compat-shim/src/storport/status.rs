@@ -20,4 +20,7 @@ impl StorStatus {
     pub const INVALID_BUFFER_SIZE: Self = Self(0xC100_000A);
     pub const UNSUPPORTED_VERSION: Self = Self(0xC100_000B);
     pub const BUSY: Self = Self(0xC100_000C);
+    pub const THROTTLED_REQUEST: Self = Self(0xC100_000D);
+    pub const TIMEOUT: Self = Self(0xC100_000E);
+    pub const INVALID_DATA: Self = Self(0xC100_000F);
 }

@@ -301,7 +301,7 @@ impl Gate {
     }
 
     pub fn finish(&self, mut srb: Srb) {
-        let mut view = srb.view().unwrap();
+        let mut view = srb.view();
         // SAFETY: the shim's SRB.
         unsafe { self.ram.execute(&mut view) };
         srb.complete();
@@ -314,7 +314,7 @@ impl Miniport for Gate {
     }
 
     fn start_io(&self, mut srb: Srb) {
-        match Command::parse(srb.view().unwrap().cdb()) {
+        match Command::parse(srb.view().cdb()) {
             Ok(Command::Read(transfer) | Command::Write(transfer)) => {
                 self.log.lock().unwrap().push(transfer.range.lba);
             }

@@ -88,7 +88,8 @@ impl DeviceBelow for Below {
     }
 
     fn send(&self, mut srb: Srb) {
-        let (Some(mut view), Some(child)) = (srb.view(), child(srb.request())) else {
+        let mut view = srb.view();
+        let Some(child) = child(srb.request()) else {
             return returned(srb, Some(STATUS_CANCELLED.cast_unsigned()));
         };
         let caller = NonNull::new(srb.request().waiting()).map(Irp::of_waiting);

@@ -166,7 +166,7 @@ pub(crate) fn withdrawn(device: &dyn Served, irp: NonNull<IRP>, why: Refusal) {
 
 /// Completes a caller's IRP with what has come of it.
 fn answer(device: &dyn Served, irp: Irp, result: &Finished<'_>) {
-    let Some(mut view) = requests::view(&irp) else {
+    let Some(mut view) = requests::to_answer(&irp) else {
         let tag = irp.tag();
         irp.complete(STATUS_IO_DEVICE_ERROR, 0);
         return device.done(tag);
@@ -197,12 +197,8 @@ fn take_over(moved_by: u64, view: &mut SrbView, device: &DeviceResult<'_>, trans
     view.set_data_transfer_length(transferred);
     view.set_scsi_status(device.scsi_status);
     view.set_srb_status(device.srb_status.code());
-    let mut copy = [0; SENSE_BYTES];
-    if let Some(copy) = copy.get_mut(..device.sense.len()).filter(|copy| !copy.is_empty()) {
-        copy.copy_from_slice(device.sense);
-        sense::rebase(copy, moved_by);
-        // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
-        unsafe { view.write_sense(copy) };
+    if !device.sense.is_empty() {
+        copy_sense(moved_by, view, device.sense);
     }
     match device.srb_status.code() {
         SrbStatus::SUCCESS => STATUS_SUCCESS,
@@ -219,5 +215,17 @@ fn take_over(moved_by: u64, view: &mut SrbView, device: &DeviceResult<'_>, trans
         SrbStatus::INVALID_REQUEST => STATUS_INVALID_DEVICE_REQUEST,
         SrbStatus::NO_DEVICE => Refusal::NoDevice.answer().ntstatus.cast_signed(),
         _ => STATUS_IO_DEVICE_ERROR,
+    }
+}
+
+/// Not inlined: the copy takes stack, and most requests have none.
+#[inline(never)]
+fn copy_sense(moved_by: u64, view: &mut SrbView, sense: &[u8]) {
+    let mut copy = [0; SENSE_BYTES];
+    if let Some(copy) = copy.get_mut(..sense.len()) {
+        copy.copy_from_slice(sense);
+        sense::rebase(copy, moved_by);
+        // SAFETY: the class driver's sense buffer is non-paged and as long as its SRB says.
+        unsafe { view.write_sense(copy) };
     }
 }

@@ -299,7 +299,8 @@ impl Disk {
 
 impl Served for Disk {
     fn describe(&self, irp: &Irp) -> Result<Incoming, Refusal> {
-        requests::describe(irp, self.volume_size().1)
+        let asked = requests::Asked::of(irp).ok_or(Refusal::InvalidField)?;
+        requests::describe(irp, &asked, self.volume_size().1)
     }
 
     fn withdraw(&self, waiting: NonNull<Waiting>, inside: &Inside) {

@@ -18,7 +18,7 @@ use wdk_sys::{
 use crate::{
     disk::Disk,
     nt::{irp::Irp, is_success},
-    requests::{decide, payload, refuse, view},
+    requests::{Asked, decide, payload, refuse},
 };
 
 /// The edits of IOCTL_STORAGE_QUERY_PROPERTY, each with its completion routine: an IRP has no room to say which, and its
@@ -73,15 +73,15 @@ unsafe extern "C" fn edit_property<const WHICH: usize>(
 }
 
 /// Passes an SRB and edits the answer. The remove lock is held, and released when it is back. Up to DISPATCH_LEVEL.
-pub(crate) fn pass_srb(disk: &'static Disk, irp: Irp, mut srb: SrbView) -> NTSTATUS {
+pub(crate) fn pass_srb(disk: &'static Disk, irp: Irp, srb: &mut SrbView) -> NTSTATUS {
     let length = srb.data_transfer_length();
     // The memory of a sender that means to send is only read.
     if length > 0 && !srb.flags().contains(SrbFlags::DATA_IN) {
-        return refuse(disk, irp, &mut srb, Refusal::InvalidField);
+        return refuse(disk, irp, srb, Refusal::InvalidField);
     }
     // Mapped now, so that nothing can fail when the answer is there.
-    if let Err(refusal) = payload(&irp, &srb, length) {
-        return refuse(disk, irp, &mut srb, refusal);
+    if let Err(refusal) = payload(&irp, srb, length) {
+        return refuse(disk, irp, srb, refusal);
     }
     irp.note(length as usize);
     // SAFETY: the routine takes the disk, which the remove lock holds until it has run.
@@ -94,10 +94,10 @@ unsafe extern "C" fn edit_srb(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID
     // SAFETY: the IRP is this driver's while its completion routine runs. `pass_srb` gave the disk.
     unsafe {
         let (irp, disk) = (Irp::returned(found), &*context.cast::<Disk>());
-        if let Some(mut srb) = view(&irp)
-            && let Some(length) = edit_answer(disk, &irp, &srb)
+        if let Some(mut asked) = Asked::of(&irp)
+            && let Some(length) = edit_answer(disk, &irp, &asked)
         {
-            srb.set_data_transfer_length(length as u32);
+            asked.view.set_data_transfer_length(length as u32);
             (*found.as_ptr()).IoStatus.Information = length as _;
         }
         disk.remove_lock.release(irp.tag());
@@ -107,12 +107,13 @@ unsafe extern "C" fn edit_srb(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID
 }
 
 /// Edits what an SRB has brought; answers how long it is now. Nothing is done for what has failed.
-fn edit_answer(disk: &Disk, irp: &Irp, srb: &SrbView) -> Option<usize> {
+fn edit_answer(disk: &Disk, irp: &Irp, asked: &Asked) -> Option<usize> {
+    let srb = &asked.view;
     if !matches!(srb.srb_status().code(), SrbStatus::SUCCESS | SrbStatus::DATA_OVERRUN) {
         return None;
     }
     // Asked again: in place of the old state there may be a new one, whose edit is as good.
-    let Treatment::Edit(edit) = decide(irp, srb, disk.volume_state()?) else { return None };
+    let Treatment::Edit(edit) = decide(irp, asked, disk.volume_state()?) else { return None };
     let (room, mut front) = (irp.noted(), [0; FRONT]);
     let length = (srb.data_transfer_length() as usize).min(room);
     let memory = payload(irp, srb, room as u32).ok()?;

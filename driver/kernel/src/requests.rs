@@ -1,6 +1,6 @@
 //! SRBs from the class driver: what the policy says about each, and what the unit is asked.
 
-use core::sync::atomic::Ordering;
+use core::{ptr::NonNull, sync::atomic::Ordering};
 
 use sluice_chain::{
     Direction, Flags, Segment,
@@ -11,7 +11,7 @@ use sluice_shim::{
     request::{Carry, Incoming},
     scsi::{
         answers::{Capacity, Limits, page},
-        cdb::{Command, Form, Transfer, WriteSame},
+        cdb::{CdbError, Command, Form, Transfer, WriteSame},
         edit,
         miniport::{self, MiniportControl},
         mode,
@@ -45,14 +45,34 @@ pub(crate) fn dispatch(disk: &'static Disk, irp: Irp) -> NTSTATUS {
         disk.remove_lock.release(tag);
         return status;
     }
-    match view(&irp) {
-        Some(view) => treat(disk, irp, view),
+    match Asked::of(&irp) {
+        Some(mut asked) => treat(disk, irp, &mut asked),
         None => {
             // Nothing that can be understood reaches a disk that holds a volume.
             let status = irp.complete(STATUS_INVALID_PARAMETER, 0);
             disk.remove_lock.release(tag);
             status
         }
+    }
+}
+
+/// What is asked of a device: an SRB and its command, each looked at once.
+pub(crate) struct Asked {
+    pub(crate) view: SrbView,
+    /// Of an EXECUTE_SCSI; for any other function there is none.
+    pub(crate) command: Result<Command, CdbError>,
+}
+
+impl Asked {
+    /// What an IRP asks; `None` if that cannot be understood.
+    #[inline]
+    pub(crate) fn of(irp: &Irp) -> Option<Self> {
+        view(irp).map(Self::new)
+    }
+
+    /// What an SRB asks.
+    pub(crate) fn new(view: SrbView) -> Self {
+        Self { command: Command::parse(view.cdb()), view }
     }
 }
 
@@ -63,11 +83,22 @@ pub(crate) fn view(irp: &Irp) -> Option<SrbView> {
     unsafe { SrbView::parse(irp.stack().Parameters.Scsi.Srb.cast()) }.ok()
 }
 
+/// The SRB of an IRP that [`enter`] has taken, for its answer. Not looked at again.
+pub(crate) fn to_answer(irp: &Irp) -> Option<SrbView> {
+    // SAFETY: `enter` has noted where an SRB that was checked has its fields; it has been this driver's since.
+    unsafe {
+        let srb = NonNull::new(irp.stack().Parameters.Scsi.Srb)?;
+        Some(SrbView::to_answer(srb.cast(), irp.noted()))
+    }
+}
+
 /// Does what the policy's table says. The remove lock is held, and released here or when the unit has finished.
-fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
-    let Some(state) = disk.volume_state() else { return refuse(disk, irp, &mut view, Refusal::NoDevice) };
-    let bypasses = view.flags().contains(SrbFlags::BYPASS_LOCKED_QUEUE);
-    let treatment = match decide(&irp, &view, state) {
+fn treat(disk: &'static Disk, irp: Irp, asked: &mut Asked) -> NTSTATUS {
+    let Some(state) = disk.volume_state() else {
+        return refuse(disk, irp, &mut asked.view, Refusal::NoDevice);
+    };
+    let bypasses = asked.view.flags().contains(SrbFlags::BYPASS_LOCKED_QUEUE);
+    let treatment = match decide(&irp, asked, state) {
         // Power transitions: the port's queue is locked, and requests of ours may sit in it. Whoever may pass the
         // lock must not wait for them.
         Treatment::Drain if bypasses && disk.queue_locked.load(Ordering::Acquire) => Treatment::PassUnqueued,
@@ -80,18 +111,18 @@ fn treat(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
     match treatment {
         Treatment::Pass | Treatment::PassUnqueued => {
             let tag = irp.tag();
-            follow_queue(disk, view.function());
+            follow_queue(disk, asked.view.function());
             let status = irp.pass(disk.lower());
             disk.remove_lock.release(tag);
             status
         }
-        Treatment::Edit(_) => edited::pass_srb(disk, irp, view),
+        Treatment::Edit(_) => edited::pass_srb(disk, irp, &mut asked.view),
         Treatment::Transform | Treatment::Discard | Treatment::Drain | Treatment::Quiesce => {
-            submit(disk, irp, view)
+            submit(disk, irp, asked)
         }
-        Treatment::Answer(what) => answer(disk, irp, view, what),
-        Treatment::Refuse(refusal) => refuse(disk, irp, &mut view, refusal),
-        Treatment::Inspect(_) => refuse(disk, irp, &mut view, Refusal::InvalidOpcode),
+        Treatment::Answer(what) => answer(disk, irp, asked, what),
+        Treatment::Refuse(refusal) => refuse(disk, irp, &mut asked.view, refusal),
+        Treatment::Inspect(_) => refuse(disk, irp, &mut asked.view, Refusal::InvalidOpcode),
     }
 }
 
@@ -131,16 +162,17 @@ pub(crate) fn quiesces(function: SrbFunction) -> bool {
 }
 
 /// Looks as close as the policy wants to.
-pub(crate) fn decide(irp: &Irp, view: &SrbView, state: VolumeState) -> Treatment {
+pub(crate) fn decide(irp: &Irp, asked: &Asked, state: VolumeState) -> Treatment {
+    let Asked { view, command } = asked;
     let mut answer = treatment(&RequestKind::Function(view.function()), state);
     if answer == Treatment::Inspect(Inspect::Cdb) {
-        answer = match Command::parse(view.cdb()) {
+        answer = match *command {
             Ok(command) => treatment(&RequestKind::Command(command), state),
             Err(_) => Treatment::Refuse(Refusal::InvalidField),
         };
     }
     match answer {
-        Treatment::Inspect(Inspect::ModeParameters) => mode_select(irp, view),
+        Treatment::Inspect(Inspect::ModeParameters) => mode_select(irp, asked),
         Treatment::Inspect(Inspect::Miniport) => {
             let mut front = [0; miniport::FRONT];
             let length = copy_data(irp, view, &mut front);
@@ -156,15 +188,15 @@ pub(crate) fn decide(irp: &Irp, view: &SrbView, state: VolumeState) -> Treatment
 
 /// MODE SELECT passes if it changes nothing but caching; judged on a copy, since the list is short and a class
 /// driver's own.
-fn mode_select(irp: &Irp, view: &SrbView) -> Treatment {
-    let Ok(Command::ModeSelect { length, form }) = Command::parse(view.cdb()) else {
+fn mode_select(irp: &Irp, asked: &Asked) -> Treatment {
+    let Ok(Command::ModeSelect { length, form }) = asked.command else {
         return Treatment::Refuse(Refusal::InvalidField);
     };
     let mut list = [0; 255];
     let Some(list) = list.get_mut(..usize::from(length)) else {
         return Treatment::Refuse(Refusal::ParameterLength);
     };
-    let complete = copy_data(irp, view, list) == list.len();
+    let complete = copy_data(irp, &asked.view, list) == list.len();
     if complete && mode::changes_only_caching(list, form) {
         Treatment::Pass
     } else {
@@ -213,11 +245,11 @@ pub(crate) fn payload(irp: &Irp, view: &SrbView, length: u32) -> Result<Segment,
 
 /// What the unit is asked for a request that the policy lets through the chain. Called again when a queued
 /// request's turn has come; its SRB has not changed meanwhile, as it is this driver's.
-pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal> {
-    let view = view(irp).ok_or(Refusal::InvalidField)?;
+pub(crate) fn describe(irp: &Irp, asked: &Asked, sector_size: u32) -> Result<Incoming, Refusal> {
+    let Asked { view, command } = asked;
     let mut flags = if view.is_paging() { Flags::PAGING } else { Flags::default() };
     if view.function() != SrbFunction::EXECUTE_SCSI {
-        let mut carry = Carry::of(&view, Form::Ten, false);
+        let mut carry = Carry::of(view, Form::Ten, false);
         if quiesces(carry.function) {
             carry.function = SrbFunction::FLUSH;
         }
@@ -225,7 +257,7 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
     }
     let blocks = |direction: Direction, transfer: Transfer, flags: Flags| {
         let length = transfer.range.bytes(sector_size).ok_or(Refusal::InvalidField)?;
-        let carry = Carry::of(&view, transfer.form, transfer.dpo);
+        let carry = Carry::of(view, transfer.form, transfer.dpo);
         if direction == Direction::VERIFY {
             let range = Segment { address: core::ptr::null_mut(), length: length as usize };
             return Ok(incoming(direction, flags, transfer.range.lba, range, carry));
@@ -237,11 +269,11 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
         if promised < length || (length > 0 && !view.flags().contains(towards)) {
             return Err(Refusal::InvalidField);
         }
-        let whole = payload(irp, &view, promised)?;
+        let whole = payload(irp, view, promised)?;
         let segment = Segment { length: length as usize, ..whole };
         Ok(incoming(direction, flags, transfer.range.lba, segment, carry))
     };
-    match Command::parse(view.cdb()).map_err(|_| Refusal::InvalidField)? {
+    match command.map_err(|_| Refusal::InvalidField)? {
         Command::Read(transfer) => blocks(Direction::READ, transfer, flags),
         Command::Write(transfer) => {
             if transfer.fua {
@@ -253,13 +285,13 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             let write = blocks(Direction::WRITE, transfer, flags)?;
             Ok(Incoming { carry: Carry { verified: Some(check), ..write.carry }, ..write })
         }
-        Command::WriteSame(same) => write_same(irp, &view, &same, sector_size),
+        Command::WriteSame(same) => write_same(irp, view, &same, sector_size),
         Command::GetLbaStatus { lba, allocation } => {
             if !view.flags().contains(SrbFlags::DATA_IN) {
                 return Err(Refusal::InvalidField);
             }
-            let list = payload(irp, &view, view.data_transfer_length().min(allocation))?;
-            Ok(incoming(Direction::STATUS, flags, lba, list, Carry::of(&view, Form::Sixteen, false)))
+            let list = payload(irp, view, view.data_transfer_length().min(allocation))?;
+            Ok(incoming(Direction::STATUS, flags, lba, list, Carry::of(view, Form::Sixteen, false)))
         }
         Command::Verify(transfer, _) => blocks(Direction::VERIFY, transfer, flags),
         Command::Unmap { length, .. } => {
@@ -267,11 +299,11 @@ pub(crate) fn describe(irp: &Irp, sector_size: u32) -> Result<Incoming, Refusal>
             if view.data_transfer_length() < length {
                 return Err(Refusal::ParameterLength);
             }
-            let list = payload(irp, &view, length)?;
-            Ok(incoming(Direction::DISCARD, flags, 0, list, Carry::of(&view, Form::Ten, false)))
+            let list = payload(irp, view, length)?;
+            Ok(incoming(Direction::DISCARD, flags, 0, list, Carry::of(view, Form::Ten, false)))
         }
         Command::SynchronizeCache { form, .. } => {
-            Ok(incoming(Direction::FLUSH, flags, 0, Segment::EMPTY, Carry::of(&view, form, false)))
+            Ok(incoming(Direction::FLUSH, flags, 0, Segment::EMPTY, Carry::of(view, form, false)))
         }
         _ => Err(Refusal::InvalidOpcode),
     }
@@ -297,19 +329,19 @@ fn write_same(irp: &Irp, view: &SrbView, same: &WriteSame, sector_size: u32) -> 
 }
 
 /// Hands a request to the volume's unit.
-fn submit(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
+fn submit(disk: &'static Disk, irp: Irp, asked: &mut Asked) -> NTSTATUS {
     // Twice inside: once for the request, until it is finished, and once for this call, so that the unit is
     // still there when `submit` returns after another processor has finished the request.
     let Some(here) = disk.enter_volume() else {
-        return refuse(disk, irp, &mut view, Refusal::NotAuthorised);
+        return refuse(disk, irp, &mut asked.view, Refusal::NotAuthorised);
     };
     let status = match (disk.volume_while(&here), disk.enter_volume()) {
-        (Some(volume), Some(inside)) => submit_inside(disk, irp, view, volume, inside),
+        (Some(volume), Some(inside)) => submit_inside(disk, irp, asked, volume, inside),
         (_, inside) => {
             if let Some(inside) = inside {
                 disk.leave_volume(inside);
             }
-            refuse(disk, irp, &mut view, Refusal::NotAuthorised)
+            refuse(disk, irp, &mut asked.view, Refusal::NotAuthorised)
         }
     };
     disk.leave_volume(here);
@@ -319,22 +351,22 @@ fn submit(disk: &'static Disk, irp: Irp, mut view: SrbView) -> NTSTATUS {
 fn submit_inside(
     disk: &'static Disk,
     irp: Irp,
-    mut view: SrbView,
+    asked: &mut Asked,
     volume: &Volume,
     inside: Inside,
 ) -> NTSTATUS {
     let unit = volume.unit();
-    let checked = describe(&irp, unit.sector_size()).and_then(|incoming| check(disk, unit, &incoming));
+    let checked = describe(&irp, asked, unit.sector_size()).and_then(|incoming| check(disk, unit, &incoming));
     match checked {
         // No sectors are read or written at once, if they lie on the volume (SBC-4 5.16).
         Ok(None) => {
             disk.leave_volume(inside);
-            answer(disk, irp, view, Answer::Done)
+            answer(disk, irp, asked, Answer::Done)
         }
-        Ok(Some(checked)) => enter(disk, irp, unit, &checked, inside),
+        Ok(Some(checked)) => enter(disk, irp, &asked.view, unit, &checked, inside),
         Err(refusal) => {
             disk.leave_volume(inside);
-            refuse(disk, irp, &mut view, refusal)
+            refuse(disk, irp, &mut asked.view, refusal)
         }
     }
 }
@@ -343,11 +375,13 @@ fn submit_inside(
 pub(crate) fn enter(
     device: &dyn Served,
     irp: Irp,
+    view: &SrbView,
     unit: &Unit,
     checked: &Checked,
     inside: Inside,
 ) -> NTSTATUS {
     inside.forget();
+    irp.note(view.place());
     let irp = irp.keep();
     if unit.submit_checked(Irp::waiting(irp), checked).is_err() {
         completion::withdrawn(device, irp, Refusal::Cancelled);
@@ -387,16 +421,9 @@ fn limits(sector_size: u32) -> Limits {
     }
 }
 
-/// How much an INQUIRY wants.
-fn allocation(view: &SrbView) -> u16 {
-    match Command::parse(view.cdb()) {
-        Ok(Command::Inquiry(inquiry)) => inquiry.allocation,
-        _ => 0,
-    }
-}
-
 /// Answers without asking the device, and releases the remove lock.
-fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTSTATUS {
+fn answer(disk: &'static Disk, irp: Irp, asked: &mut Asked, what: Answer) -> NTSTATUS {
+    let Asked { view, command } = asked;
     let (tag, mut data) = (irp.tag(), [0; 64]);
     let (sectors, sector_size) = disk.volume_size();
     let (physical_exponent, lowest_aligned) = disk.alignment();
@@ -408,27 +435,26 @@ fn answer(disk: &'static Disk, irp: Irp, mut view: SrbView, what: Answer) -> NTS
         provisioned: disk.is_provisioned(),
         reads_zeros: disk.is_mapped(),
     };
+    let allocation = match *command {
+        Ok(Command::ReadCapacity16 { allocation }) => allocation,
+        Ok(Command::Inquiry(inquiry)) => inquiry.allocation.into(),
+        _ => 0,
+    };
     let length = match what {
         Answer::Done => 0,
         Answer::Capacity10 => capacity.write_10(&mut data),
-        Answer::Capacity16 => {
-            let allocation = match Command::parse(view.cdb()) {
-                Ok(Command::ReadCapacity16 { allocation }) => allocation,
-                _ => 0,
-            };
-            capacity.write_16(&mut data, allocation)
-        }
-        Answer::Limits => limits(sector_size).write(page::LIMITS, &mut data, allocation(&view)),
-        Answer::Provisioning => limits(sector_size).write(page::PROVISIONING, &mut data, allocation(&view)),
+        Answer::Capacity16 => capacity.write_16(&mut data, allocation),
+        Answer::Limits => limits(sector_size).write(page::LIMITS, &mut data, allocation as u16),
+        Answer::Provisioning => limits(sector_size).write(page::PROVISIONING, &mut data, allocation as u16),
     };
     let length = length.min(view.data_transfer_length() as usize);
     // The memory of a sender that means to send is only read.
     if length > 0 && !view.flags().contains(SrbFlags::DATA_IN) {
-        return refuse(disk, irp, &mut view, Refusal::InvalidField);
+        return refuse(disk, irp, view, Refusal::InvalidField);
     }
-    let segment = match payload(&irp, &view, length as u32) {
+    let segment = match payload(&irp, view, length as u32) {
         Ok(segment) => segment,
-        Err(refusal) => return refuse(disk, irp, &mut view, refusal),
+        Err(refusal) => return refuse(disk, irp, view, refusal),
     };
     if length > 0 {
         // SAFETY: `payload` has checked that so many bytes are mapped there.

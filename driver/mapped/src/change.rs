@@ -47,7 +47,7 @@ impl Volume {
                 self.remap(block, Some(chunk))
             }
             Record::Store { block, chunk, place, tag } => {
-                self.set_entry(chunk, Some(Entry { tag, place, references: 1 }))?;
+                self.set_entry(chunk, Some(Entry { tag, place, references: 1, suspect: false }))?;
                 self.table_size = self.table_size.max(chunk.0 + 1);
                 self.cursor = chunk.0 + 1;
                 self.chunks = self.chunks.saturating_add(1);
@@ -110,7 +110,7 @@ impl Volume {
                 return Err(Stop::Failed(Error::Range));
             }
             pages[0] = Some(of_block(block).0);
-            if let Some(old) = self.mapped_to(block)? {
+            if let Some(old) = self.mapped_to(block)?.filter(|old| *old != Chunk::LOST) {
                 pages[2] = Some(of_chunk(old).0);
                 let entry = self.entry(old)?.ok_or(Stop::Failed(Error::Medium))?;
                 pages[3] = Some(of_segment(self.segment_at(entry.place.address)?).0);
@@ -141,8 +141,19 @@ impl Volume {
         self.set_entry(chunk, Some(entry))
     }
 
+    /// A chunk is gone, however many references it is said to have.
+    pub(crate) fn drop_chunk(&mut self, chunk: Chunk) -> Result<(), Stop> {
+        let Some(entry) = self.entry(chunk)? else { return Ok(()) };
+        self.page(of_segment(self.segment_at(entry.place.address)?).0)?;
+        self.set_entry(chunk, Some(Entry { references: 1, ..entry }))?;
+        self.release(chunk)
+    }
+
     /// One block less leads to a chunk.
     fn release(&mut self, chunk: Chunk) -> Result<(), Stop> {
+        if chunk == Chunk::LOST {
+            return Ok(());
+        }
         let mut entry = self.entry(chunk)?.ok_or(Stop::Failed(Error::Medium))?;
         if !self.errs(Mutant::ReferenceKept) {
             entry.references -= 1;

@@ -22,13 +22,16 @@ pub(crate) const PASS: u64 = 64 << 20;
 pub enum Problem {
     /// A page of the map is damaged: so many blocks from this one on cannot be read.
     MapPage(Block, u64),
+    /// A page of the map was damaged in which the journal goes on: of so many blocks from this one on, those are lost of which
+    /// the journal says nothing. Only repairing meets one.
+    MapLost(Block, u64),
     /// A page of the table is damaged: so many chunks from this one on.
     TablePage(Chunk, u64),
     /// A block leads to a chunk that does not exist.
     NoChunk(Block, Chunk),
     /// A chunk cannot be read, or is not what was stored.
     Damaged(Chunk),
-    /// A block whose chunk is damaged, or of which nobody knows where its chunk lies.
+    /// A block whose chunk is damaged, or of which nobody knows where its chunk lies, or which chunk it was.
     Lost(Block),
     /// The table counts so many references to a chunk, the map has so many.
     References(Chunk, u32, u32),
@@ -44,7 +47,7 @@ pub enum Problem {
     List,
     /// A block leads to this number, which no chunk had: no other chunk gets it now.
     Kept(Chunk),
-    /// A block led to this number behind the end of the table: it leads to one now that no other chunk gets.
+    /// A block led to this number behind the end of the table, which a chunk would have got one day: it is marked as lost now.
     Stray(Block, Chunk),
     /// A chunk was damaged, and its blocks lead to another now, which has the same contents.
     Twin(Chunk, Chunk),
@@ -239,19 +242,23 @@ impl Volume {
         Ok(damaged)
     }
 
-    /// Counts what leads to each chunk from `first` on. Answers how many leaves of the map are damaged.
+    /// Counts what leads to each chunk from `first` on. Answers how many leaves of the map are damaged, and, if that is the first
+    /// of all, how many blocks lead behind the table.
     pub(crate) fn count_references(
         &mut self,
         disk: &mut dyn Disk,
         first: u64,
         references: &mut [u32],
         report: &mut Report,
-    ) -> Result<u64, OpenError> {
-        let size = self.table_size;
-        self.walk_map(disk, report, |report, block, chunk| {
+    ) -> Result<(u64, u64), OpenError> {
+        let (size, mut strays) = (self.table_size, 0);
+        let damaged = self.walk_map(disk, report, |report, block, chunk| {
             if first == 0 {
                 report.blocks += 1;
-                if chunk.0 >= size {
+                if chunk == Chunk::LOST {
+                    report.add(Problem::Lost(block));
+                } else if chunk.0 >= size {
+                    strays += 1;
                     report.add(Problem::NoChunk(block, chunk));
                 }
             }
@@ -260,7 +267,8 @@ impl Volume {
                 // What the volume counts ends there; only what somebody has made has more.
                 *count = count.saturating_add(1);
             }
-        })
+        })?;
+        Ok((damaged, strays))
     }
 
     pub(crate) fn chunk_is_whole(&mut self, disk: &mut dyn Disk, entry: &Entry) -> bool {

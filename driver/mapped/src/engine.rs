@@ -17,6 +17,7 @@ use crate::{
     journal::Ring,
     kept::Learning,
     layout::Layout,
+    leaf::Entry,
     limits,
     line::Line,
     mutants::Mutant,
@@ -28,7 +29,7 @@ use crate::{
     seal::{Domain, Sealer},
     space::Space,
     spare::Spare,
-    units::{Address, BLOCK, Lsn, Segment, Tag},
+    units::{Address, BLOCK, Block, Lsn, Segment, Tag},
 };
 
 /// Why a step cannot go on.
@@ -234,6 +235,8 @@ pub struct Volume {
     pub(crate) waiting: VecDeque<(u64, Request)>,
     /// The last that were read and found damaged.
     pub(crate) bad_pages: VecDeque<PageKey>,
+    /// Blocks whose chunk was found damaged, and what the table said of it: to be marked there.
+    pub(crate) suspects: VecDeque<(Block, Entry)>,
     pub(crate) spare: Spare,
 
     pub(crate) ios: Vec<Option<IoKind>>,
@@ -394,7 +397,8 @@ impl Volume {
             while let Some(op) = self.ready.pop() {
                 self.step(op);
             }
-            let mut moved = self.step_cleaner();
+            let mut moved = self.step_suspects();
+            moved |= self.step_cleaner();
             moved |= self.step_learning();
             moved |= self.close_if_idle();
             moved |= self.flush_if_wanted();

@@ -14,6 +14,9 @@ pub(crate) const SPACE_ENTRIES: u64 = 1024;
 /// References of an inner page: 24 bytes each.
 pub(crate) const FANOUT: u64 = 170;
 
+/// In an entry of the table, beside length and kind. Who does not know it takes it for an unknown kind.
+const SUSPECT: u16 = 1 << 15;
+
 const _: () = {
     assert!(MAP_ENTRIES as usize * 5 <= BLOCK && TABLE_ENTRIES as usize * 28 <= BLOCK);
     assert!(SPACE_ENTRIES as usize * 4 <= BLOCK && FANOUT as usize * 24 <= BLOCK);
@@ -37,6 +40,8 @@ pub struct Entry {
     pub place: Place,
     /// Blocks of the map that lead to it; never 0 in an `Entry`.
     pub references: u32,
+    /// It has been found damaged: no other block is led to it.
+    pub suspect: bool,
 }
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
@@ -68,10 +73,12 @@ pub(crate) fn table(page: &Page, i: u64) -> Option<Entry> {
     }
     let mut tag = Tag::default();
     tag.0.copy_from_slice(&page[at..at + 16]);
+    let packed = number::<2>(page, at + 22) as u16;
     Some(Entry {
         tag,
-        place: unpack(number::<6>(page, at + 16), number::<2>(page, at + 22) as u16),
+        place: unpack(number::<6>(page, at + 16), packed & !SUSPECT),
         references,
+        suspect: packed & SUSPECT != 0,
     })
 }
 
@@ -84,7 +91,8 @@ pub(crate) fn set_table(page: &mut Page, i: u64, entry: Option<Entry>) {
     };
     page[at..at + 16].copy_from_slice(&entry.tag.0);
     put::<6>(page, at + 16, entry.place.address.0);
-    put::<2>(page, at + 22, u64::from(pack(&entry.place)));
+    let suspect = if entry.suspect { SUSPECT } else { 0 };
+    put::<2>(page, at + 22, u64::from(pack(&entry.place) | suspect));
     put::<4>(page, at + 24, u64::from(entry.references));
 }
 

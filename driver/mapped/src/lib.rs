@@ -11,8 +11,9 @@
 //!   recover     format, open, recovery; grow: the same volume, larger; check: everything compared with everything
 //!   activity    what goes on, for people who watch
 //!   inspect     structures shown as they lie on the disk, of a volume that need not open
-//!   rebuild     opening with space counted anew; repair: what can be derived from what is whole; stray: blocks
-//!               that lead behind the table
+//!   rebuild     opening with space counted anew, salvage: though the journal goes on in a damaged leaf of the map; repair:
+//!               what can be derived from what is whole; stray: blocks that lead behind the table
+//!   suspect     chunks that have been found damaged, to which no other block is led
 //!
 //!   pages, cache, leaf      the trees and their pages
 //!   space, layout, limits   segments; what lies where; bounds
@@ -63,10 +64,12 @@ mod recover;
 mod repair;
 mod reuse;
 mod root;
+mod salvage;
 pub mod seal;
 mod space;
 mod spare;
 mod stray;
+mod suspect;
 pub mod units;
 mod varint;
 mod write;

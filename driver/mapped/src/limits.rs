@@ -1,6 +1,6 @@
 //! Every bound of a mapped volume, with its reason.
 
-use crate::units::{BLOCK, SECTOR};
+use crate::units::{BLOCK, Chunk, SECTOR};
 
 /// Bytes of the largest extent, and so of one device write: large enough that a disk streams, small enough that
 /// a dozen in flight fit the smallest memory budget.
@@ -33,12 +33,15 @@ pub const IOS: usize = SMALL + LARGE + EXTENT_BUFFERS + FRAMES + 2 + 1 + 1 + DIS
 /// Damaged pages that are remembered until the next request comes: whoever asked for one learns of it before as many
 /// others can have been read, which is once for each buffer.
 pub const BAD_PAGES: usize = 2 * SMALL;
+/// Chunks that were found damaged and are not marked in the table yet: as many as a request has blocks. The index has forgotten
+/// more, too.
+pub const SUSPECTS: usize = REQUEST / BLOCK;
 /// Bytes of the longest request.
 pub const REQUEST: usize = 1 << 20;
 /// Device reads of one request at once.
 pub const RUNS: usize = 16;
-/// Most chunks of a volume: their numbers have 40 bits in the map, and 0 is a hole.
-pub const CHUNKS: u64 = (1 << 40) - 2;
+/// Most chunks of a volume: their numbers have 40 bits in the map, where the first is a hole and the last a block that is lost.
+pub const CHUNKS: u64 = Chunk::LOST.0;
 /// Smallest and largest segment.
 pub const SEGMENT: core::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
 /// Segments that new data may not take, beside those for a checkpoint's pages: what the cleaner fills.

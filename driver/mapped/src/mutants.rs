@@ -4,7 +4,8 @@
 //! Not among them, because the simulator takes longer than a minute to find them: a journal freed before the checkpoint is
 //! done (the journal must go round once within it), a volume opened without a flush (a recovery must fail to write one
 //! copy of its root record, another one follow at once, and power fail during that), and a dead segment filled again when
-//! the frame in which it died is durable, without a durable frame that says so (three minutes).
+//! the frame in which it died is durable, without a durable frame that says so (three minutes). What is lost of a damaged leaf of
+//! the map taken for holes: `tests/repair/salvaged.rs` finds it.
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -180,7 +180,9 @@ impl Volume {
                 if result.is_err() || !self.decode(&mut op, *block, entry, bytes) {
                     op.again = true;
                     // Whoever writes the same again, because it cannot be read, must not be led here.
-                    self.index.forget(&entry.tag);
+                    if op.tries == TRIES {
+                        self.found_damaged(Block(*block), entry);
+                    }
                 }
             }
             if buffer.len() > EXTENT { self.large.push(buffer) } else { self.small.push(buffer) }

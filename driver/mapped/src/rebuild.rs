@@ -8,7 +8,8 @@
 //!
 //! What is needed for it: every page of the table (its leaves say where chunks lie), and every inner page of the map (they
 //! say where its leaves lie). If one of them is damaged, nobody knows which segments hold what it spoke of. The volume is
-//! then refused, and nothing has been written. A damaged leaf of the map is no obstacle: no place is in it.
+//! then refused, and nothing has been written. A damaged leaf of the map is no obstacle: no place is in it. (What becomes of it
+//! when the journal goes on in it: `salvage`.)
 //!
 //! The pages of the space tree count as live where they can still be reached, and so does the list, damaged or not. A crash
 //! before the next root record finds the old ones as they were.
@@ -28,8 +29,9 @@ use crate::{
     pages::most_chunks,
     recover::OpenError,
     root::Root,
+    salvage::Overwritten,
     seal::Sealer,
-    units::{Address, BLOCK, Segment},
+    units::{Address, BLOCK, Chunk, Segment},
 };
 
 /// Space as it was counted.
@@ -43,7 +45,11 @@ pub(crate) struct Accounts {
     /// An inner page of the space tree is gone, and with it what its leaves said.
     inner_lost: bool,
     /// What was not as it is recorded.
-    found: Report,
+    pub(crate) found: Report,
+    /// Chunks that lie where frames have written.
+    pub(crate) overwritten: Overwritten,
+    /// Blocks that the volume had when the root record was written.
+    pub(crate) blocks: u64,
 }
 
 impl Volume {
@@ -70,10 +76,12 @@ impl Volume {
         root: &Root,
         accounts: &mut Accounts,
     ) -> Result<(), OpenError> {
+        accounts.blocks = root.blocks;
         accounts.chunks = self.a_number_for_each_segment()?;
         accounts.pages = self.a_number_for_each_segment()?;
         self.count_tree(disk, Tree::Map, accounts)?;
         self.count_tree(disk, Tree::Table, accounts)?;
+        accounts.overwritten.sort();
         // Places that overlap: with so many live bytes the volume would not open again.
         let counted = (0..).map(Segment).zip(accounts.chunks.iter().zip(&accounts.pages));
         for (segment, (&chunks, &pages)) in counted {
@@ -171,7 +179,11 @@ impl Volume {
             Some(frame) => {
                 let first = key.index() * TABLE_ENTRIES;
                 let entries = TABLE_ENTRIES.min(self.table_size.saturating_sub(first));
-                for entry in (0..entries).filter_map(|i| leaf::table(self.cache.page(frame), i)) {
+                let page = self.cache.page(frame);
+                for (chunk, entry) in
+                    (0..entries).filter_map(|i| Some((Chunk(first + i), leaf::table(page, i)?)))
+                {
+                    accounts.overwritten.see(chunk, entry.place.address)?;
                     if let Some(segment) = self.layout.segment_of(entry.place.address) {
                         count(&mut accounts.chunks, segment, u32::from(entry.place.length));
                     }
@@ -200,7 +212,7 @@ impl Volume {
     }
 
     /// Puts a page of zeros in the place of a damaged one: in memory, until the next checkpoint.
-    fn replace_page(&mut self, key: PageKey) -> Result<crate::cache::FrameId, OpenError> {
+    pub(crate) fn replace_page(&mut self, key: PageKey) -> Result<crate::cache::FrameId, OpenError> {
         self.cache.begin_step();
         let frame = self.cache.insert(key, State::Dirty).ok_or(OpenError::NoMemory)?;
         self.cache.page_mut(frame).fill(0);

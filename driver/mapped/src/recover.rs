@@ -126,24 +126,27 @@ impl Volume {
         let depths = depths(&written_with(&root, &layout)?);
         let mut volume = Self::empty(layout, sealer, options, &root, depths).ok_or(OpenError::NoMemory)?;
         volume.raise_trees()?;
+        let verify = !volume.errs(Mutant::DataNotVerified);
+        let (frames, known) = find_frames(disk, &volume.layout, &volume.sealer, &root, verify)?;
+        volume.known = known;
         match &mut accounts {
             None => {
                 volume
                     .load_page_segments(disk, &root, |space, segment, live| space.add(segment, live, true))?;
                 volume.load_space(disk)?;
             }
-            Some(accounts) => volume.count_space(disk, &root, accounts)?,
+            Some(accounts) => {
+                accounts.overwritten = volume.find_overwritten(disk, &frames)?;
+                volume.count_space(disk, &root, accounts)?;
+            }
         }
-        let verify = !volume.errs(Mutant::DataNotVerified);
-        let (frames, known) = find_frames(disk, &volume.layout, &volume.sealer, &root, verify)?;
-        volume.known = known;
         let unchanged = frames.is_empty().then_some(root.number);
         for mention in frames.iter().flat_map(|frame| frame.mentions.iter().flatten()) {
             if let Some(segment) = volume.layout.segment_of(mention.address) {
                 volume.space.claim(segment).ok_or(OpenError::NoMemory)?;
             }
         }
-        if let Some(accounts) = accounts {
+        if let Some(accounts) = &mut accounts {
             // Up to here nothing has been written: what is refused is as it was.
             if newest_root(disk, &volume.layout, &volume.sealer, true)? != root {
                 return Err(OpenError::Device);
@@ -151,7 +154,7 @@ impl Volume {
             volume.write_space(disk, accounts)?;
         }
         for frame in frames {
-            volume.replay(disk, &frame)?;
+            volume.replay(disk, &frame, accounts.as_deref_mut())?;
         }
         // A checkpoint on the way may have begun a segment of pages.
         if let Some(segment) = volume.tails[Stream::Pages as usize].segment.take() {
@@ -212,6 +215,7 @@ impl Volume {
             for_frames: Line::new(OPS)?,
             waiting: queue(REQUESTS)?,
             bad_pages: queue(limits::BAD_PAGES)?,
+            suspects: queue(limits::SUSPECTS)?,
             ios: several(limits::IOS, || Some(None))?,
             free_ios: numbers(limits::IOS)?,
             out: queue(limits::IOS)?,
@@ -360,9 +364,20 @@ impl Volume {
         Ok(())
     }
 
-    fn replay(&mut self, disk: &mut dyn Disk, found: &Found) -> Result<(), OpenError> {
+    fn replay(
+        &mut self,
+        disk: &mut dyn Disk,
+        found: &Found,
+        mut accounts: Option<&mut Accounts>,
+    ) -> Result<(), OpenError> {
         let frame = frame_at(disk, &self.layout, &self.sealer, found.at)?.ok_or(OpenError::Device)?;
+        if let Some(accounts) = &accounts {
+            self.drop_overwritten(disk, found, &accounts.overwritten)?;
+        }
         for record in frame.records() {
+            if let Some(accounts) = &mut accounts {
+                self.make_way(disk, &record, accounts)?;
+            }
             self.pump(disk, |volume| volume.change(&record))?;
         }
         self.lsn = Lsn(found.lsn.0 + 1);

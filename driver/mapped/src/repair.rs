@@ -6,7 +6,7 @@
 //! | a chunk's references | the map says who refers to it | the table says what was counted |
 //! | totals | they were counted | they become that |
 //! | a block leads to a number that no chunk has | it is not in the table | no new chunk may get the number: it is taken |
-//! | a block leads behind the end of the table | there is no chunk | it is led to a number that is taken ([`crate::stray`]) |
+//! | a block leads behind the end of the table | there is no chunk | it is marked as lost ([`crate::stray`]) |
 //! | a chunk, of which the table has another with the same tag that is whole | equal tags, equal blocks | its blocks share the other |
 //!
 //! The map is what says which block holds what; the counts in the table only save asking all of it. That holds as long as all
@@ -51,7 +51,7 @@ struct Twin {
 
 /// What has been counted in the table so far.
 #[derive(Default)]
-pub(crate) struct Counts {
+struct Counts {
     /// Chunks that were there, that were freed, and numbers that were taken.
     exist: u64,
     freed: u64,
@@ -82,8 +82,12 @@ impl Volume {
         self.recovering = false;
         counted?;
         let (report, damaged) = self.examine(disk, None, progress)?;
+        let marked = self.mark_damaged(disk, &damaged)?;
         let twins = self.find_twins(disk, &damaged)?;
         if twins.is_empty() {
+            if marked {
+                self.checkpoint_now(disk)?;
+            }
             return Ok(report);
         }
         self.lead_to_twins(disk, &twins, repaired)?;
@@ -93,17 +97,16 @@ impl Volume {
     fn repair_counts(&mut self, disk: &mut dyn Disk, repaired: &mut Report) -> Result<(), OpenError> {
         let mut counts = Counts { all_read: true, ..Counts::default() };
         let (before, said_to_exist) = (repaired.problems, self.chunks);
-        let (mut first, mut strays) = (0, false);
+        let (mut first, mut strays) = (0, 0);
         loop {
             let count = PASS.min(self.table_size - first);
             let mut references = list(count as usize).ok_or(OpenError::NoMemory)?;
             references.resize(count as usize, 0u32);
             let mut seen = Report::default();
-            let lost = self.count_references(disk, first, &mut references, &mut seen)?;
+            let (lost, beyond) = self.count_references(disk, first, &mut references, &mut seen)?;
             counts.whole = lost == 0;
             if first == 0 {
-                // What it saw beside those leaves are blocks that lead behind the table.
-                strays = seen.problems > lost;
+                strays = beyond;
                 self.repair_mapped(seen.blocks, counts.whole, repaired);
             }
             for (chunk, counted) in (first..).map(Chunk).zip(references) {
@@ -120,8 +123,8 @@ impl Volume {
             }
             self.chunks = counts.exist + counts.kept - counts.freed;
         }
-        if strays {
-            self.repair_strays(disk, &mut counts, repaired)?;
+        if strays > 0 {
+            self.repair_strays(disk, repaired)?;
         }
         if repaired.problems > before { self.checkpoint_now(disk) } else { Ok(()) }
     }
@@ -166,7 +169,7 @@ impl Volume {
     }
 
     /// A segment in which a byte more can be live: the fullest, which the cleaner wants last.
-    pub(crate) fn segment_for_one_more(&self, counts: &mut Counts) -> Option<Segment> {
+    fn segment_for_one_more(&self, counts: &mut Counts) -> Option<Segment> {
         let has_room = |segment: &Segment| {
             let live = self.space.live_in(*segment);
             !self.space.holds_pages(*segment) && live > 0 && u64::from(live) < self.layout.segment_bytes
@@ -181,16 +184,11 @@ impl Volume {
     /// Blocks lead to a number that no chunk has. Whoever got it next would be read in their place, and lose a reference
     /// with each of them that is written: so it is taken, by a chunk that nobody can read, since no such length is stored
     /// plain. Its blocks stay lost, but can be written and discarded, and the number is free again when the last one was.
-    pub(crate) fn keep_number(
-        &mut self,
-        chunk: Chunk,
-        references: u32,
-        segment: Segment,
-    ) -> Result<(), Stop> {
+    fn keep_number(&mut self, chunk: Chunk, references: u32, segment: Segment) -> Result<(), Stop> {
         let (key, at) = of_segment(segment);
         self.page(key)?;
         let place = Place { address: self.layout.segment_start(segment), length: 1, kind: Kind::Plain };
-        self.set_entry(chunk, Some(Entry { tag: Tag::default(), place, references }))?;
+        self.set_entry(chunk, Some(Entry { tag: Tag::default(), place, references, suspect: true }))?;
         let frame = self.page_to_change(key)?;
         self.space.add(segment, 1, false);
         leaf::set_space(self.cache.page_mut(frame), at, self.space.live_in(segment));

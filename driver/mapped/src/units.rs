@@ -13,6 +13,11 @@ pub struct Block(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chunk(pub u64);
 
+impl Chunk {
+    /// In the map, what no chunk can have: what the block held is lost, and its block can be written and discarded.
+    pub const LOST: Self = Self((1 << 40) - 2);
+}
+
 /// A segment of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Segment(pub u32);

@@ -4,7 +4,7 @@ use crate::{
     Volume,
     engine::{Stop, Stream},
     io::Error,
-    leaf::{self, TABLE_ENTRIES},
+    leaf::{self, Entry, TABLE_ENTRIES},
     limits::{CHANGED, PAGE_SEGMENTS_FULL_PERCENT},
     mutants::Mutant,
     operation::{BlockState, Op, What},
@@ -149,7 +149,9 @@ impl Volume {
                 Err(stop) => return Err(stop),
             };
             let believed = self.errs(Mutant::IndexBelieved) && entry.is_some();
-            if entry.is_some_and(|entry| entry.tag == *tag && entry.references < u32::MAX) || believed {
+            let good =
+                |entry: &Entry| entry.tag == *tag && entry.references < u32::MAX && !self.is_suspect(entry);
+            if entry.as_ref().is_some_and(good) || believed {
                 return Ok(Some(chunk));
             }
         }

@@ -1,8 +1,9 @@
 /*
  * The adapter that `plain` drives: what lies in its registers and in the memory that it shares with its driver. There is no
- * such hardware; the user-mode tests play it (src/adapter.rs, which has the same layout). Numbers are little-endian.
+ * such hardware; the user-mode tests play it (src/adapter.rs), and so does the bench under Wine (tests/e2e/wine/disk/rings.c):
+ * both have the same layout. Numbers are little-endian.
  *
- * Registers are memory of at least ADAPTER_REGISTERS bytes in access range 0. Each queue has a ring in the memory at
+ * Registers are the first memory range of at least ADAPTER_REGISTERS bytes. Each queue has a ring in the memory at
  * ADAPTER_RINGS, one after the other. The driver fills Commands[n % ADAPTER_ENTRIES] and then writes n + 1 into the queue's
  * doorbell; the device works in that order, fills Completions, counts Completed up, and interrupts with the queue's number
  * as message. While ADAPTER_STATUS says that it is busy it uses the driver's memory, enabled or not any more.
@@ -14,6 +15,7 @@
 
 #define ADAPTER_VENDOR 0x534C
 #define ADAPTER_DEVICE 0x5543
+#define ADAPTER_BUS_MASTER 0x04 /* of the COMMAND register (PCI 3.0, 6.2.2) */
 
 #define ADAPTER_IDENTITY 0x00   /* ULONG, ADAPTER_SIGNATURE */
 #define ADAPTER_CONTROL 0x04    /* ULONG, ADAPTER_ENABLE */

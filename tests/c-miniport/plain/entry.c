@@ -1,5 +1,7 @@
 #include "plain.h"
 
+sp_DRIVER_INITIALIZE DriverEntry;
+
 ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath)
 {
     HW_INITIALIZATION_DATA Data;
@@ -49,16 +51,47 @@ static ULONG Parameter(PLAIN *Plain, const char *Name, ULONG Default)
     return Value;
 }
 
+/* The range with the registers, or NULL. Ports are none of this adapter's; where there are any, they are reached by number. */
+static const ACCESS_RANGE *FindRegisters(PLAIN *Plain, PPORT_CONFIGURATION_INFORMATION Config)
+{
+    ULONG Index, Count = Config->AccessRanges ? Config->NumberOfAccessRanges : 0;
+
+    for (Index = 0; Index < Count; Index++) {
+        const ACCESS_RANGE *Range = &(*Config->AccessRanges)[Index];
+        PVOID Port;
+        if (Range->RangeInMemory && Range->RangeLength >= ADAPTER_REGISTERS)
+            return Range;
+        if (Range->RangeInMemory || Range->RangeLength == 0)
+            continue;
+        Port = StorPortGetDeviceBase(Plain, Config->AdapterInterfaceType, Config->SystemIoBusNumber, Range->RangeStart,
+            Range->RangeLength, TRUE);
+        if ((ULONG_PTR)Port != (ULONG_PTR)Range->RangeStart.QuadPart)
+            COUNT(Plain, Failures);
+        StorPortFreeDeviceBase(Plain, Port);
+    }
+    return NULL;
+}
+
+/* Whether it is this adapter; it may then use memory by itself. */
+static BOOLEAN Enable(PLAIN *Plain, PPORT_CONFIGURATION_INFORMATION Config)
+{
+    USHORT Head[4]; /* vendor, device, command, status */
+    ULONG Command = 0;
+
+    if (StorPortGetBusData(Plain, PCIConfiguration, Config->SystemIoBusNumber, Config->SlotNumber, Head, sizeof(Head)) !=
+            sizeof(Head) ||
+        Head[0] != ADAPTER_VENDOR || Head[1] != ADAPTER_DEVICE)
+        return FALSE;
+    Command = Head[2] | ADAPTER_BUS_MASTER; /* ones in the status would clear it */
+    return StorPortSetBusDataByOffset(Plain, PCIConfiguration, Config->SystemIoBusNumber, Config->SlotNumber, &Command, 4,
+               sizeof(USHORT)) == sizeof(USHORT);
+}
+
 static BOOLEAN FindDevice(PLAIN *Plain, PPORT_CONFIGURATION_INFORMATION Config)
 {
-    ACCESS_RANGE *Range = Config->AccessRanges ? &(*Config->AccessRanges)[0] : NULL;
-    USHORT Identity[2];
+    const ACCESS_RANGE *Range = FindRegisters(Plain, Config);
 
-    if (!Range || Config->NumberOfAccessRanges == 0 || Range->RangeLength < ADAPTER_REGISTERS || !Range->RangeInMemory)
-        return FALSE;
-    if (StorPortGetBusData(Plain, PCIConfiguration, Config->SystemIoBusNumber, Config->SlotNumber, Identity,
-            sizeof(Identity)) != sizeof(Identity) ||
-        Identity[0] != ADAPTER_VENDOR || Identity[1] != ADAPTER_DEVICE)
+    if (!Range || !Enable(Plain, Config))
         return FALSE;
     Plain->Registers = StorPortGetDeviceBase(Plain, Config->AdapterInterfaceType, Config->SystemIoBusNumber,
         Range->RangeStart, Range->RangeLength, FALSE);

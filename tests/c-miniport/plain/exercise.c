@@ -86,7 +86,7 @@ static VOID Machine(PLAIN *Plain)
     PVOID Adapter = NULL, Physical = NULL, Lower = NULL;
     BOOLEAN D3Cold = FALSE;
     KIRQL Irql = 0xFF;
-    ULONG Number = ~0u;
+    STOR_ADDR_BTL8 Unit = { .Type = STOR_ADDRESS_TYPE_BTL8, .Port = 0xFFFF, .AddressLength = STOR_ADDR_BTL8_ADDRESS_LENGTH };
 
     EXPECT(Plain, StorPortConvertPhysicalAddressToUlong64(Address) == 0x123456789);
     EXPECT(Plain, StorPortConvertPhysicalAddressToUlong(Address) == 0x23456789);
@@ -94,7 +94,7 @@ static VOID Machine(PLAIN *Plain)
     EXPECT(Plain, StorPortSetBusDataByOffset(Plain, PCIConfiguration, 0, 0, Written, 0x40, sizeof(Written)) == 2);
     EXPECT(Plain, StorPortGetBusData(Plain, PCIConfiguration, 0, 0, Configuration, sizeof(Configuration)) == 4);
     EXPECT(Plain, StorPortGetCurrentIrql(Plain, &Irql) == STOR_STATUS_SUCCESS && Irql == 0);
-    EXPECT(Plain, StorPortGetSystemPortNumber(Plain, &Number) == STOR_STATUS_SUCCESS && Number != ~0u);
+    EXPECT(Plain, StorPortGetSystemPortNumber(Plain, (PSTOR_ADDRESS)&Unit) == STOR_STATUS_SUCCESS && Unit.Port != 0xFFFF);
     EXPECT(Plain, StorPortDelayExecution(Plain, 10) == STOR_STATUS_SUCCESS);
     EXPECT(Plain, StorPortMarkDumpMemory(Plain, Plain, sizeof(*Plain), 0) == STOR_STATUS_SUCCESS);
     /* What may be missing answers so, and nothing else happens. */
@@ -104,10 +104,59 @@ static VOID Machine(PLAIN *Plain)
     EXPECT(Plain, StorPortExtendedFunction((STORPORT_FUNCTION_CODE)9999, Plain) == STOR_STATUS_NOT_IMPLEMENTED);
 }
 
+static VOID NTAPI PlainNeverCalled(PSTOR_DPC Dpc, PVOID DeviceExtension, PVOID One, PVOID Two)
+{
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(One);
+    UNREFERENCED_PARAMETER(Two);
+    EXPECT((PLAIN *)DeviceExtension, FALSE);
+}
+
+/* Lists, MDLs, processors: by the functions of the headers, whose arguments only C can get wrong. */
+static VOID Objects(PLAIN *Plain)
+{
+    STOR_SLIST_HEADER Single;
+    STOR_SLIST_ENTRY Pushed, *Popped = NULL;
+    STOR_LIST_ENTRY Head, Entry, *Removed = NULL;
+    STOR_KSPIN_LOCK Lock;
+    GROUP_AFFINITY Affinity;
+    PVOID Pool = NULL, Mdl = NULL;
+    BOOLEAN Waited = TRUE;
+    ULONG Count = 0, Tick = 0;
+    USHORT Wanted = 0;
+    SHORT Depth = 0;
+    STOR_DPC Dpc;
+
+    EXPECT(Plain, StorPortInitializeSListHead(Plain, &Single) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortInterlockedPushEntrySList(Plain, &Single, &Pushed, &Popped) == STOR_STATUS_SUCCESS && !Popped);
+    EXPECT(Plain, StorPortQueryDepthSList(Plain, &Single, &Depth) == STOR_STATUS_SUCCESS && Depth == 1);
+    EXPECT(Plain, StorPortInterlockedPopEntrySList(Plain, &Single, &Popped) == STOR_STATUS_SUCCESS && Popped == &Pushed);
+    EXPECT(Plain, StorPortInterlockedFlushSList(Plain, &Single, &Popped) == STOR_STATUS_SUCCESS && !Popped);
+    StorPortInitializeListHead(Plain, &Head);
+    EXPECT(Plain, StorPortInitializeSpinlock(Plain, &Lock) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortInterlockedInsertTailList(Plain, &Head, &Entry, &Removed, &Lock) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortInterlockedRemoveHeadList(Plain, &Head, &Removed, &Lock) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, Removed == &Entry && Head.Flink == &Head && Head.Blink == &Head);
+
+    EXPECT(Plain, StorPortAllocatePool(Plain, 2 * PAGE_SIZE, PLAIN_TAG, &Pool) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortAllocateMdl(Plain, Pool, 2 * PAGE_SIZE, &Mdl) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortBuildMdlForNonPagedPool(Plain, Mdl) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortFreeMdl(Plain, Mdl) == STOR_STATUS_SUCCESS);
+    EXPECT(Plain, StorPortFreePool(Plain, Pool) == STOR_STATUS_SUCCESS);
+
+    EXPECT(Plain, StorPortGetProcessorCount(Plain, &Count) == STOR_STATUS_SUCCESS && Count > 0);
+    EXPECT(Plain, StorPortGetNodeAffinity2(Plain, 0, &Affinity, 1, &Wanted) == STOR_STATUS_SUCCESS && Wanted == 1);
+    EXPECT(Plain, StorPortQueryTimerMinInterval(Plain, &Tick) == STOR_STATUS_SUCCESS && Tick > 0);
+    StorPortInitializeThreadedDpc(Plain, &Dpc, PlainNeverCalled);
+    EXPECT(Plain, StorPortCancelDpc(Plain, &Dpc, &Waited) == STOR_STATUS_SUCCESS && !Waited);
+    EXPECT(Plain, StorPortPoFxActivateComponent(Plain, NULL, NULL, 0, 0) == STOR_STATUS_INVALID_DEVICE_REQUEST);
+}
+
 VOID PlainExercise(PLAIN *Plain)
 {
     Flow(Plain);
     Registry(Plain);
     Telling(Plain);
     Machine(Plain);
+    Objects(Plain);
 }

@@ -96,7 +96,7 @@ VOID PlainEnable(PLAIN *Plain, BOOLEAN Enable)
         StorPortConvertPhysicalAddressToUlong64(Plain->RingsAddress));
     StorPortWriteRegisterUlong(Plain, (PULONG)(Plain->Registers + ADAPTER_CONTROL), Enable ? ADAPTER_ENABLE : 0);
     /* Nothing of the driver's memory is touched any more when this returns. */
-    while (!Enable && (StorPortReadRegisterUlong(Plain, (PULONG)(Plain->Registers + ADAPTER_STATUS)) & ADAPTER_BUSY)) {
+    while (!Enable && StorPortReadRegisterUlong(Plain, (PULONG)(Plain->Registers + ADAPTER_STATUS)) == ADAPTER_BUSY) {
         StorPortStallExecution(10);
         if (--Patience == 0) {
             COUNT(Plain, Failures);

@@ -37,6 +37,8 @@ pub struct Device {
     pub messages: u32,
     /// Blocks of its disk.
     pub blocks: u64,
+    /// It finds only memory that was allocated for it.
+    pub translated: bool,
 }
 
 /// What a miniport is started with.
@@ -133,6 +135,7 @@ impl Hosted {
         if let Some(device) = parameters.device {
             hardware.configuration[..4].copy_from_slice(&IDENTITY);
             hardware.messages = device.messages;
+            hardware.translated = device.translated;
             hardware.registers = adapter::at_first(device.queues, device.blocks);
         }
         // SAFETY: a miniport's entry, written for this interface.

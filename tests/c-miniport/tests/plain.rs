@@ -20,12 +20,14 @@ use sluice_shim::storport::{ScsiStatus, SrbFunction, SrbStatus, notification::un
 
 const SECTOR: u32 = BLOCK as u32;
 
-/// A disk in memory; an adapter with a line; one with messages; one whose queues are channels.
-const MACHINES: [Option<Device>; 4] = [
+/// A disk in memory; an adapter with a line; one with messages; one whose queues are channels; one that finds data only where
+/// it is copied to.
+const MACHINES: [Option<Device>; 5] = [
     None,
-    Some(Device { queues: 1, messages: 0, blocks: 8192 }),
-    Some(Device { queues: 1, messages: 1, blocks: 8192 }),
-    Some(Device { queues: 4, messages: 4, blocks: 8192 }),
+    Some(Device { queues: 1, messages: 0, blocks: 8192, translated: false }),
+    Some(Device { queues: 1, messages: 1, blocks: 8192, translated: false }),
+    Some(Device { queues: 4, messages: 4, blocks: 8192, translated: false }),
+    Some(Device { queues: 4, messages: 4, blocks: 8192, translated: true }),
 ];
 
 fn start(miniport: &Miniport, device: Option<Device>) -> Hosted {

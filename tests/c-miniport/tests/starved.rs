@@ -39,7 +39,7 @@ fn starve(miniport: &Miniport, device: Option<Device>) {
 
 #[test]
 fn each_allocation_in_turn_fails_and_nothing_is_left() {
-    let device = Device { queues: 4, messages: 4, blocks: 8192 };
+    let device = Device { queues: 4, messages: 4, blocks: 8192, translated: false };
     starve(&PLAIN[1], None);
     starve(&PLAIN[1], Some(device));
     starve(&TORTURE[0], None);

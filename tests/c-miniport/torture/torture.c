@@ -491,6 +491,8 @@ static ULONG NTAPI FindAdapter(PVOID DeviceExtension, PVOID HwContext, PVOID Bus
     return SP_RETURN_FOUND;
 }
 
+sp_DRIVER_INITIALIZE DriverEntry;
+
 ULONG NTAPI DriverEntry(PVOID DriverObject, PVOID RegistryPath)
 {
     HW_INITIALIZATION_DATA Data;

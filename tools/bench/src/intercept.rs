@@ -16,13 +16,12 @@
 //! - *shim*: `Unit::submit` through both interception points with an empty chain, to `Host::finish`, with all that
 //!   the shim does.
 //!
-//! *Shim* less *port* is thus the price of everything the shim does, chain or no chain. Callgrind counts this program's instructions while it makes
-//! N I/Os and then 2 N of them; the difference divided by N is the exact count for one.
+//! *Shim* less *port* is thus the price of everything the shim does, chain or no chain. The program counts its
+//! allocations, callgrind its instructions.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     hint::black_box,
-    process::Command,
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -47,7 +46,10 @@ use sluice_shim::{
 };
 use sluice_user_host::User;
 
-use crate::port::{self, Port};
+use crate::{
+    callgrind::{self, Cost},
+    port::{self, Port},
+};
 
 /// I/Os of the shorter run.
 const COUNT: u64 = 20_000;
@@ -119,13 +121,6 @@ impl Case {
     }
 }
 
-/// Cost of one I/O.
-#[derive(Clone, Copy)]
-struct Cost {
-    instructions: f64,
-    allocations: f64,
-}
-
 /// The subcommand.
 ///
 /// # Errors
@@ -146,7 +141,7 @@ pub(crate) fn run(json: bool) -> Result<(), String> {
         let (points, miniport, port, shim) = (points?, miniport?, port?, shim?);
         let (alone, added) =
             (shim.instructions - miniport.instructions, shim.instructions - port.instructions);
-        let allocated = shim.allocations - miniport.allocations;
+        let allocated = shim.counted - miniport.counted;
         missed |= points.instructions > TARGET as f64 || allocated > 0.0;
         if json {
             lines.push(format!(
@@ -184,30 +179,9 @@ pub(crate) fn run(json: bool) -> Result<(), String> {
 }
 
 fn measure(way: &str, case: Case) -> Result<Cost, String> {
-    let (once, twice) = (callgrind(way, case, COUNT)?, callgrind(way, case, 2 * COUNT)?);
-    let per_io = |small: u64, large: u64| (large as f64 - small as f64) / COUNT as f64;
-    Ok(Cost { instructions: per_io(once.0, twice.0), allocations: per_io(once.1, twice.1) })
-}
-
-/// Runs the driver below callgrind; answers instructions and allocations.
-fn callgrind(way: &str, case: Case, count: u64) -> Result<(u64, u64), String> {
-    let program = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .args([DRIVER, way, case.name(), &count.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let (said, counted) =
-        (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout).into_owned());
-    let instructions = said
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))
-        .and_then(|(_, number)| number.trim().parse().ok());
-    match (output.status.success(), instructions, counted.trim().parse().ok()) {
-        (true, Some(instructions), Some(allocations)) => Ok((instructions, allocations)),
-        _ => Err(format!("valgrind {way} {}: {said}", case.name())),
-    }
+    callgrind::per_item(COUNT, |count| {
+        [DRIVER.to_owned(), way.to_owned(), case.name().to_owned(), count.to_string()]
+    })
 }
 
 /// What runs below callgrind: `way case count`. Prints how many allocations the I/Os made.

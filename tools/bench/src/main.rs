@@ -1,7 +1,9 @@
 //! `sluice-bench`: what Sluice costs, measured on this machine beside what it is compared with.
 
+mod callgrind;
 mod data;
 mod intercept;
+mod kernel;
 mod mapped;
 mod parts;
 mod port;
@@ -11,9 +13,10 @@ mod xts;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: sluice-bench [intercept [--json] | xts [--json] [--seconds N] | parts [FILE...] | mapped [FIGURE...]
+    "usage: sluice-bench [intercept [--json] | kernel [--json] [FILE] | xts [--json] [--seconds N] | parts [FILE...] | mapped [FIGURE...]
                      | virtio]
   intercept   instructions and allocations that the shim adds to an I/O (needs valgrind)
+  kernel      instructions of an I/O to a RAM disk in the driver's own file (needs valgrind, and ./x driver first)
   xts         AES-256-XTS on each backend beside `openssl speed`
   parts       what a mapped volume does to a block: fingerprint, compression, encryption, beside others
   virtio      the virtio-blk miniport beside libblkio's driver, on one vhost-user device (needs qemu-storage-daemon)
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         ["virtio"] => virtio::run(),
         ["intercept"] => intercept::run(false),
         ["intercept", "--json"] => intercept::run(true),
+        ["kernel", rest @ ..] => kernel::run(rest),
+        [kernel::DRIVER, ..] => kernel::drive(&arguments[1..]),
         ["xts", rest @ ..] => xts::run(rest),
         [intercept::DRIVER, ..] => intercept::drive(&arguments[1..]),
         _ => Err(USAGE.into()),

@@ -260,6 +260,10 @@ impl Failure {
                 "`sluice check --repair` makes that anew from the map and the table, if they are whole. Nothing was \
                  changed."
             }
+            Self::Mapped { error: OpenError::Page, .. } => {
+                "If that is a leaf of its map, `sluice check --repair` opens the volume: of that leaf's blocks only what the \
+                 journal says is left then. Nothing was changed."
+            }
             Self::Unrepaired {
                 error: OpenError::NoMemory | OpenError::NoSpace | OpenError::Page, ..
             } => {

@@ -18,6 +18,8 @@ pub struct Hardware {
     pub registers: Vec<u8>,
     /// Interrupt messages; 0: a line.
     pub messages: u32,
+    /// It finds only memory that was allocated for it.
+    pub translated: bool,
     /// Registry values: key and name (`adapter/Name`, `all/Name`, `hardware/subkey/Name`) to type and data.
     pub registry: HashMap<String, (u32, Vec<u8>)>,
 }
@@ -34,6 +36,7 @@ impl Default for Hardware {
             ranges: vec![64 << 10],
             registers: Vec::new(),
             messages: 0,
+            translated: false,
             registry: HashMap::new(),
         }
     }

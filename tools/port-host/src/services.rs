@@ -13,8 +13,8 @@ use std::{
 use sluice_port::{
     port::Port,
     services::{
-        BusPlace, DISPATCH_LEVEL, Dma, DmaRequest, Event, InterruptLock, InterruptMode, LogEvent, Message,
-        PASSIVE_LEVEL, RegistryError, RegistryKey, Services, System, TraceEvent,
+        BusPlace, DISPATCH_LEVEL, Dma, DmaRequest, Event, InterruptLock, InterruptMode, LogEvent, Mapping,
+        Message, PASSIVE_LEVEL, RegistryError, RegistryKey, Services, System, TraceEvent,
     },
     status::NtStatus,
 };
@@ -202,19 +202,27 @@ unsafe impl Services for Inner {
         if let Some(found) = lock(&self.blocks).physical_of(address) {
             return Some(found);
         }
+        if lock(&self.hardware).translated {
+            return None;
+        }
         Some((dma::ordinary(address as usize), dma::rest_of_page(address as usize).min(length)))
     }
 
-    fn map(&self, start: u64, bytes: u32, _in_io_space: bool) -> Option<NonNull<c_void>> {
+    fn finds_memory(&self, _wide: bool) -> bool {
+        !lock(&self.hardware).translated
+    }
+
+    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping> {
         let offset = start.checked_sub(FIRST_RANGE)?;
         let range = self.ranges.get((offset / RANGES_APART) as usize)?;
         let inside = (offset % RANGES_APART) as usize;
         let fits = inside.checked_add(bytes as usize)? <= range.len() * 8;
         // SAFETY: inside the range's bytes, which live as long as `self`.
-        fits.then(|| unsafe { NonNull::from(&range[..]).cast::<u8>().add(inside).cast() })
+        let address = fits.then(|| unsafe { NonNull::from(&range[..]).cast::<u8>().add(inside).cast() })?;
+        Some(Mapping { address, bytes, in_io_space })
     }
 
-    unsafe fn unmap(&self, _address: NonNull<c_void>) {}
+    unsafe fn unmap(&self, _mapping: &Mapping) {}
 
     fn read_bus_data(&self, offset: u32, data: &mut [u8]) -> u32 {
         let hardware = lock(&self.hardware);

@@ -21,6 +21,7 @@ use sluice_port::{
     registration::Registration,
     services::{DISPATCH_LEVEL, Processor, System, Topology},
     status::NtStatus,
+    types::WatchdogInformation,
 };
 use sluice_shim::platform::{LockWord, OldIrql};
 
@@ -206,6 +207,11 @@ unsafe impl System for Host {
 
     fn performance_counter(&self) -> (i64, i64) {
         (i64::try_from(self.began.elapsed().as_nanos()).unwrap_or(i64::MAX), 1_000_000_000)
+    }
+
+    /// No watchdog: all limits are zero.
+    fn watchdog(&self) -> Option<WatchdogInformation> {
+        Some(WatchdogInformation::default())
     }
 
     fn now(&self) -> u64 {

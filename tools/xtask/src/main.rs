@@ -22,7 +22,7 @@ const HELP: &str = "usage: ./x COMMAND
   demo                        an NTFS file system through the driver, under Wine; a minute or two
   e2e [--long] [PART...]      the same and every end-to-end suite, or some: bench, scenario, mapped, discards, suites,
                               memory; --long fails every allocation of a mapped volume
-  bench [xts|intercept|parts|mapped|virtio] ...
+  bench [xts|intercept|kernel|parts|mapped|virtio] ...
                               the benchmarks, each beside its rival in one run
   conformance [NAME...]       real clients and file systems on what `sluice serve` serves
   virtio                      the virtio-blk miniport on a device of QEMU's storage daemon

@@ -31,6 +31,10 @@ const STEPS: &[Step] = &[
         ])
     }),
     ("sluice.sys and its checks", || driver::command(&["--check-deterministic".into()])),
+    ("sluice.sys on the kernel that counts its instructions", || {
+        let words = ["kernel-driver", "driver", "write", "target/driver/x64/sluice.sys", "1000"];
+        cargo(&[&["run", "--quiet", "--package", "sluice-bench", "--"], &words[..]].concat())
+    }),
     ("sluice.sys for ARM64 links", || driver::command(&["--arch".into(), "arm64".into()])),
     ("the verifier catches rule-breaking drivers", || {
         script("tests/e2e/wine/breakers/run.sh", &["target/breakers"])

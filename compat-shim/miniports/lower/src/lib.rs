@@ -35,13 +35,12 @@ impl<D: DeviceBelow> Miniport for Lower<D> {
 /// The device below has answered. `failure`: an NTSTATUS with which the request failed, whatever the SRB says (a
 /// stack that is being removed completes IRPs without looking at their SRBs). Up to DISPATCH_LEVEL.
 pub fn returned(mut srb: Srb, failure: Option<u32>) {
-    if let Some(mut view) = srb.view() {
-        let silent = matches!(view.srb_status().code(), SrbStatus::PENDING | SrbStatus::SUCCESS);
-        if let Some(ntstatus) = failure.filter(|_| silent) {
-            view.set_srb_status(srb_status(ntstatus));
-            view.set_internal_status(ntstatus);
-            view.set_data_transfer_length(0);
-        }
+    let mut view = srb.view();
+    let silent = matches!(view.srb_status().code(), SrbStatus::PENDING | SrbStatus::SUCCESS);
+    if let Some(ntstatus) = failure.filter(|_| silent) {
+        view.set_srb_status(srb_status(ntstatus));
+        view.set_internal_status(ntstatus);
+        view.set_data_transfer_length(0);
     }
     srb.complete();
 }

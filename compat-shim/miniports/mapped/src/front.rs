@@ -211,7 +211,7 @@ impl Front {
     }
 
     fn ask(&mut self, srb: &mut Srb, blocks: u64) -> Result<Asked, Not> {
-        let view = srb.view().ok_or(Refusal::InvalidField)?;
+        let view = srb.view();
         if view.function() != SrbFunction::EXECUTE_SCSI {
             return match view.function() {
                 SrbFunction::FLUSH | SrbFunction::SHUTDOWN => Ok(flush()),

@@ -78,7 +78,7 @@ impl Miniport for Bank {
     }
 
     fn start_io(&self, mut srb: Srb) {
-        let Some(mut view) = srb.view() else { return srb.refuse(Refusal::Hardware) };
+        let mut view = srb.view();
         match self.present(view.address().lun) {
             Some(ram) => {
                 // SAFETY: the shim's SRBs name memory that stays mapped until they are completed.

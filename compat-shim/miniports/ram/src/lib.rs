@@ -91,10 +91,8 @@ impl Miniport for Ram {
     }
 
     fn start_io(&self, mut srb: Srb) {
-        if let Some(mut view) = srb.view() {
-            // SAFETY: the shim's SRBs name memory that stays mapped until they are completed.
-            unsafe { self.execute(&mut view) };
-        }
+        // SAFETY: the shim's SRBs name memory that stays mapped until they are completed.
+        unsafe { self.execute(&mut srb.view()) };
         srb.complete();
     }
 }

@@ -46,7 +46,7 @@ impl Request for Srb {
 }
 
 fn ask(srb: &mut Srb, facts: &Facts, list: &mut List) -> Result<Asked, Refusal> {
-    let view = srb.view().ok_or(Refusal::InvalidField)?;
+    let view = srb.view();
     match view.function() {
         SrbFunction::EXECUTE_SCSI if view.address() != Address::default() => Err(Refusal::NoDevice),
         SrbFunction::EXECUTE_SCSI => {
@@ -203,7 +203,7 @@ fn control(command: &Command, facts: &Facts, mut data: Target<'_>) -> Result<Ask
 
 /// The serial number has come: the page for which it was asked.
 fn identify(srb: &mut Srb, serial: &[u8; ID]) -> Result<u32, Refusal> {
-    let view = srb.view().ok_or(Refusal::InvalidField)?;
+    let view = srb.view();
     let Ok(Command::Inquiry(inquiry)) = Command::parse(view.cdb()) else { return Err(Refusal::InvalidField) };
     let mut answer = [0; ANSWER];
     let length = inquire(&inquiry, &Facts::default(), serial, &mut answer)?;

@@ -90,7 +90,7 @@ impl<T: transport::Transport> Miniport for VirtioBlk<T> {
 
     fn start_io(&self, mut srb: Srb) {
         let resets = [SrbFunction::RESET_BUS, SrbFunction::RESET_DEVICE, SrbFunction::RESET_LOGICAL_UNIT];
-        if srb.view().is_some_and(|view| resets.contains(&view.function())) {
+        if resets.contains(&srb.view().function()) {
             return match self.device.reset() {
                 Ok(()) => srb.succeed(0),
                 Err(_) => srb.refuse(sluice_shim::scsi::sense::Refusal::NotReady),

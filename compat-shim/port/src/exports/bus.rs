@@ -3,7 +3,7 @@
 use core::{ffi::c_void, ptr, slice};
 
 use super::{exports, is_passive, with_port};
-use crate::{faults::count, port::Port};
+use crate::{faults::count, port::Port, services::DISPATCH_LEVEL};
 
 /// `PCIConfiguration` of BUS_DATA_TYPE: the only bus that miniports ask about.
 const PCI_CONFIGURATION: u32 = 4;
@@ -11,6 +11,10 @@ const PCI_CONFIGURATION: u32 = 4;
 const MOST: u32 = 4096;
 
 fn is_askable(port: &Port, kind: u32, offset: u32, length: u32, buffer: *const c_void) -> bool {
+    if port.system().irql() > DISPATCH_LEVEL {
+        count(&port.faults().irql);
+        return false;
+    }
     let fits = offset.checked_add(length).is_some_and(|end| end <= MOST);
     let askable = kind == PCI_CONFIGURATION && fits && !buffer.is_null();
     if !askable {
@@ -20,7 +24,7 @@ fn is_askable(port: &Port, kind: u32, offset: u32, length: u32, buffer: *const c
 }
 
 exports! { "Bus";
-    /// Reads the adapter's PCI configuration space from its start; 0 for other bus data. The adapter's own, whatever bus and slot are given.
+    /// Reads the adapter's PCI configuration space from its start; 0 for other bus data, and above DISPATCH_LEVEL. The adapter's own, whatever bus and slot are given.
     fn StorPortGetBusData(
         device_extension: *mut c_void,
         bus_data_type: u32,

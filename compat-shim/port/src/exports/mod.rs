@@ -26,15 +26,18 @@ use crate::{extension::port_of, faults::count, port::Port};
 
 pub mod document;
 
+mod buffers;
 pub mod bus;
 mod codes;
 pub mod events;
 pub mod extended;
 pub mod flow;
 mod inline;
+mod lists;
 pub mod memory;
 pub mod notification;
 mod performance;
+mod power;
 pub mod registry;
 pub mod requests;
 pub mod setup;

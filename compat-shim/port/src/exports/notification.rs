@@ -7,6 +7,8 @@ use sluice_shim::storport::status::StorStatus;
 use super::{Arguments, address_at, codes, exports, routine, time, with_port};
 use crate::{faults::count, port::Port, services::Event, types::LockHandle};
 
+/// How long requests wait for a link, in microseconds: as long as the class driver's patience with one.
+const LINK_WAIT: u64 = 30_000_000;
 /// Most bytes of a WMI event.
 const MOST_WMI: u32 = 64 << 10;
 
@@ -102,20 +104,24 @@ pub(super) unsafe fn wmi_event(port: &Port, arguments: &Arguments<'_>) -> StorSt
     StorStatus::SUCCESS
 }
 
-/// LinkUp().
+/// LinkUp(): requests go on.
 ///
 /// # Safety
 /// See [`super::Handler`].
 pub(super) unsafe fn link_up(port: &Port, _arguments: &Arguments<'_>) -> StorStatus {
+    port.gate().resume();
+    port.signal_flow();
     port.services().event(Event::Link(true));
     StorStatus::SUCCESS
 }
 
-/// LinkDown().
+/// LinkDown(): nothing is started until the link is up, or [`LINK_WAIT`] is over: the miniport then answers what it can.
 ///
 /// # Safety
 /// See [`super::Handler`].
 pub(super) unsafe fn link_down(port: &Port, _arguments: &Arguments<'_>) -> StorStatus {
+    port.gate().pause(port.system().now().saturating_add(LINK_WAIT));
+    port.signal_flow();
     port.services().event(Event::Link(false));
     StorStatus::SUCCESS
 }
@@ -251,5 +257,14 @@ pub(super) unsafe fn mark_device_failed(port: &Port, arguments: &Arguments<'_>) 
     // SAFETY: the code's contract.
     let address = unsafe { address_at(arguments.pointer(0)) };
     port.services().event(Event::MarkedFailed(address));
+    StorStatus::SUCCESS
+}
+
+/// BufferOverrunDetected(): a miniport that has written where it should not have is no longer to be trusted.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn buffer_overrun(port: &Port, _arguments: &Arguments<'_>) -> StorStatus {
+    port.services().event(Event::MarkedFailed(None));
     StorStatus::SUCCESS
 }

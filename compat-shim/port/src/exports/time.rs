@@ -3,7 +3,7 @@
 use sluice_shim::storport::status::StorStatus;
 
 use super::{Arguments, exports, setup::host};
-use crate::port::Port;
+use crate::{faults::count, port::Port, services::DISPATCH_LEVEL, types::WatchdogInformation};
 
 /// Longest stall, in microseconds: beyond it the caller is mistaken.
 const LONGEST_STALL: u32 = 1_000_000;
@@ -68,4 +68,38 @@ pub(super) unsafe fn current_irql(port: &Port, arguments: &Arguments<'_>) -> Sto
     // SAFETY: the code's contract.
     unsafe { place.write(port.system().irql()) };
     StorStatus::SUCCESS
+}
+
+/// 100 ns between two ticks of Windows' clock, when nobody has asked for more.
+const TICK: u32 = 156_250;
+
+/// QueryTimerMinInterval(PULONG interval): a timer may be as late as a tick of the clock.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn shortest_timer(_port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let Some(place) = arguments.place::<u32>(0) else { return StorStatus::INVALID_PARAMETER };
+    // SAFETY: the code's contract.
+    unsafe { place.write(TICK) };
+    StorStatus::SUCCESS
+}
+
+/// QueryDpcWatchdogInformation(STOR_DPC_WATCHDOG_INFORMATION *information): in a DPC.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn watchdog(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let Some(place) = arguments.place::<WatchdogInformation>(0) else { return StorStatus::INVALID_PARAMETER };
+    if port.system().irql() != DISPATCH_LEVEL {
+        count(&port.faults().irql);
+        return StorStatus::INVALID_IRQL;
+    }
+    match port.system().watchdog() {
+        Some(information) => {
+            // SAFETY: the code's contract.
+            unsafe { place.write(information) };
+            StorStatus::SUCCESS
+        }
+        None => StorStatus::UNSUCCESSFUL,
+    }
 }

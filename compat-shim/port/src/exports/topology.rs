@@ -1,8 +1,11 @@
 //! Processors, groups and nodes; interrupt messages.
 
-use sluice_shim::{platform::OldIrql, storport::status::StorStatus};
+use sluice_shim::{
+    platform::OldIrql,
+    storport::{extended::StorAddressBtl8, status::StorStatus},
+};
 
-use super::Arguments;
+use super::{Arguments, address_at};
 use crate::{
     port::Port,
     types::{GroupAffinity, MessageInformation, ProcessorNumber},
@@ -105,13 +108,19 @@ pub(super) unsafe fn current_index(port: &Port, arguments: &Arguments<'_>) -> St
     unsafe { answer(arguments, 0, Some(u32::from(here.group) * 64 + u32::from(here.number))) }
 }
 
-/// GetSystemPortNumber(PULONG number).
+/// GetSystemPortNumber(STOR_ADDRESS *address): the number goes into the address, whose type must be known.
 ///
 /// # Safety
 /// See [`super::Handler`].
 pub(super) unsafe fn port_number(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let address = arguments.pointer::<StorAddressBtl8>(0);
     // SAFETY: the code's contract.
-    unsafe { answer(arguments, 0, Some(port.services().port_number())) }
+    if unsafe { address_at(address) }.is_none() {
+        return StorStatus::INVALID_PARAMETER;
+    }
+    // SAFETY: as above, and `address_at` has found it aligned.
+    unsafe { (&raw mut (*address).port).write(port.services().port_number() as u16) };
+    StorStatus::SUCCESS
 }
 
 /// GetMessageInterruptInformation(ULONG id, MESSAGE_INTERRUPT_INFORMATION *information).
@@ -131,6 +140,46 @@ pub(super) unsafe fn message(port: &Port, arguments: &Arguments<'_>) -> StorStat
     });
     // SAFETY: the code's contract.
     unsafe { answer(arguments, 1, information) }
+}
+
+/// GetProcessorCount(PULONG count).
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn processor_count(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    // SAFETY: the code's contract.
+    unsafe { answer(arguments, 0, Some(port.system().topology().processors)) }
+}
+
+/// GetNodeAffinity2(ULONG node, GROUP_AFFINITY *masks, USHORT count, PUSHORT wanted): a node is in one group.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn node_affinities(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    // SAFETY: the code's contract.
+    let told = unsafe { answer(arguments, 3, Some(1u16)) };
+    if told != StorStatus::SUCCESS || arguments.short(2) > 0 {
+        // SAFETY: as above; the first two arguments are those of a single mask.
+        return unsafe { node_affinity(port, arguments) };
+    }
+    match port.system().node_affinity(arguments.long(0)) {
+        Some(_) => StorStatus::BUFFER_TOO_SMALL,
+        None => StorStatus::INVALID_PARAMETER,
+    }
+}
+
+/// GetMessageInterruptIDFromProcessorIndex(ULONG index, PULONG id): the message of the channel of that processor.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn message_of_processor(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let index = arguments.long(0);
+    if index >= port.system().topology().processors {
+        return StorStatus::INVALID_PARAMETER;
+    }
+    let channel = index.checked_rem(port.channels()).unwrap_or(index);
+    // SAFETY: the code's contract.
+    unsafe { answer(arguments, 1, channel.checked_rem(port.messages())) }
 }
 
 /// AcquireMSISpinLock(ULONG id, PULONG old_irql).

@@ -5,7 +5,7 @@ use core::{ffi::c_void, ptr, ptr::NonNull};
 use sluice_shim::storport::status::StorStatus;
 
 use super::{Arguments, address_at, routine};
-use crate::port::Port;
+use crate::{port::Port, types::LockHandle};
 
 /// A handle for the miniport, or why there is none.
 ///
@@ -76,6 +76,50 @@ pub(super) unsafe fn queue_work_item(port: &Port, arguments: &Arguments<'_>) -> 
 /// See [`super::Handler`].
 pub(super) unsafe fn free_worker(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
     port.free_worker(arguments.pointer(0))
+}
+
+/// QueueWorkItemToNode(HW_WORKITEM callback, PVOID handle, PVOID context, ULONG node): on any processor.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn queue_work_item_to(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    if arguments.long(3) >= port.system().topology().nodes {
+        return StorStatus::INVALID_PARAMETER;
+    }
+    // SAFETY: the code's contract.
+    unsafe { queue_work_item(port, arguments) }
+}
+
+/// CancelDpc(STOR_DPC *dpc, BOOLEAN *waited).
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn cancel_dpc(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let Some(place) = arguments.place::<u8>(1) else { return StorStatus::INVALID_PARAMETER };
+    // SAFETY: the code's contract.
+    unsafe {
+        match port.cancel_dpc(arguments.pointer(0)) {
+            Some(waited) => {
+                place.write(u8::from(waited));
+                StorStatus::SUCCESS
+            }
+            None => StorStatus::INVALID_PARAMETER,
+        }
+    }
+}
+
+/// AcquireSpinLock(STOR_SPINLOCK kind, PVOID context, STOR_LOCK_HANDLE *handle): as the notification, with an answer.
+///
+/// # Safety
+/// See [`super::Handler`].
+pub(super) unsafe fn acquire_spin_lock(port: &Port, arguments: &Arguments<'_>) -> StorStatus {
+    let Some(handle) = arguments.place::<LockHandle>(2) else { return StorStatus::INVALID_PARAMETER };
+    // SAFETY: the code's contract: the handle is the caller's, and it need not be initialized.
+    let held = unsafe {
+        handle.write_bytes(0, 1);
+        port.acquire_spin_lock(arguments.long(0), arguments.pointer(1), &mut *handle)
+    };
+    if held { StorStatus::SUCCESS } else { StorStatus::INVALID_PARAMETER }
 }
 
 /// CompleteServiceIrp(PVOID irp).

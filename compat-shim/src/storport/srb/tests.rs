@@ -1,6 +1,6 @@
 //! Round trips, and SRBs that lie.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr::NonNull};
 
 use proptest::prelude::*;
 
@@ -164,7 +164,8 @@ fn lies_in_extended_srbs_are_caught() {
     assert_eq!(lie(20, 0x100), Err(SrbError::Function), "not EXECUTE_SCSI");
     assert_eq!(lie(20, 0x28), Err(SrbError::Function));
     assert_eq!(lie(52, 120), Err(SrbError::Block), "the address over the offsets");
-    assert_eq!(lie(52, 190), Err(SrbError::AddressType));
+    assert_eq!(lie(52, 188), Err(SrbError::AddressType));
+    assert_eq!(lie(52, 190), Err(SrbError::Length), "its last byte is outside");
     assert_eq!(lie(52, u32::MAX), Err(SrbError::Length));
     assert_eq!(lie(ADDRESS, 2), Err(SrbError::AddressType));
     assert_eq!(lie(ADDRESS + 4, 3), Err(SrbError::AddressType));
@@ -307,5 +308,48 @@ proptest! {
         if let Ok(view) = lying.parse() {
             prop_assert!(view.cdb().len() <= 32);
         }
+    }
+}
+
+#[test]
+fn an_answer_goes_where_the_checked_view_had_its_fields() {
+    let mut variable = Bytes::extended().put(16, 256).put(COMMAND, 0x42).put(COMMAND + 4, 24 + 16);
+    variable = variable.put(COMMAND + 12, 16);
+    let mut storage = SrbStorage::new();
+    let cdb = [0x28, 0, 0, 0, 0, 7, 0, 0, 8, 0];
+    storage.fill(SrbKind::Legacy, &SrbRequest::command(&cdb)).unwrap();
+    let mut legacy = Bytes([0; 256]);
+    legacy.0[..storage.bytes().len()].copy_from_slice(storage.bytes());
+    for mut bytes in [Bytes::extended(), variable, legacy] {
+        let view = bytes.parse().unwrap();
+        let (status, sense) = (view.scsi_status(), view.sense_buffer());
+        // SAFETY: the same bytes, at the same place.
+        let mut later = unsafe { SrbView::to_answer(NonNull::new(view.as_ptr()).unwrap(), view.place()) };
+        assert_eq!((later.kind(), later.scsi_status(), later.sense_buffer()), (view.kind(), status, sense));
+        later.set_scsi_status(ScsiStatus::BUSY);
+        assert_eq!(view.scsi_status(), ScsiStatus::BUSY);
+    }
+    let flush = Bytes::extended().put(20, u32::from(SrbFunction::FLUSH.0)).parse().unwrap();
+    // SAFETY: as above; nothing is followed.
+    let mut later = unsafe { SrbView::to_answer(NonNull::new(flush.as_ptr()).unwrap(), flush.place()) };
+    later.set_scsi_status(ScsiStatus::BUSY);
+    assert_eq!(later.scsi_status(), ScsiStatus::GOOD, "a function without one");
+}
+
+#[test]
+fn what_the_shim_has_filled_is_seen_as_a_check_would_see_it() {
+    let cdbs = [&[0x28, 0, 0, 0, 0, 7, 0, 0, 8, 0][..], &[0x88; 16], &[0x12, 0, 0, 0, 36, 0]];
+    let all = cdbs.map(SrbRequest::command).into_iter().chain([SrbRequest::function(SrbFunction::FLUSH)]);
+    for (request, kind) in all.flat_map(|one| [(one, SrbKind::Legacy), (one, SrbKind::Extended)]) {
+        let mut storage = SrbStorage::new();
+        let request = SrbRequest { address: Address { path: 1, target: 2, lun: 3 }, ..request };
+        storage.fill(kind, &request).unwrap();
+        let checked = storage.view().unwrap();
+        // SAFETY: just filled, as this kind.
+        let seen = unsafe { SrbView::filled(NonNull::new(storage.as_mut_ptr().cast()).unwrap(), kind) };
+        assert_eq!(
+            (seen.cdb(), seen.address(), seen.place()),
+            (checked.cdb(), checked.address(), checked.place())
+        );
     }
 }

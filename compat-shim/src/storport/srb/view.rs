@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, mem::offset_of, mem::size_of, ptr::NonNull};
 
-use super::{MAX_CDB, SrbError, SrbKind};
+use super::{MAX_CDB, SrbError, SrbKind, storage::ExtendedSrb};
 use crate::storport::{
     codes::{QueueAction, ScsiStatus, SrbFlags, SrbFunction, SrbStatus},
     extended::{
@@ -61,6 +61,17 @@ struct Block {
     length: usize,
 }
 
+/// The fields of [`StorageRequestBlock`] of the same names.
+struct Front {
+    length: u16,
+    signature: u32,
+    version: u32,
+    srb_length: u32,
+    function: u32,
+    address: u32,
+    blocks: u32,
+}
+
 impl Block {
     /// # Safety
     /// `length` bytes at `start` are readable while the block is used.
@@ -73,7 +84,29 @@ impl Block {
         Self { length: length.min(self.length), ..self }
     }
 
+    /// What every extended SRB has, and the check depends on.
+    #[inline(always)] // every I/O
+    fn front(self) -> Result<Front, SrbError> {
+        if self.length < OFFSETS {
+            return Err(SrbError::Length);
+        }
+        let srb: *const StorageRequestBlock = self.start.as_ptr().cast();
+        // SAFETY: all of these lie before `OFFSETS`, so inside the block, which is readable and aligned (`parse_bounded`).
+        Ok(unsafe {
+            Front {
+                length: (&raw const (*srb).length).read(),
+                signature: (&raw const (*srb).signature).read(),
+                version: (&raw const (*srb).version).read(),
+                srb_length: (&raw const (*srb).srb_length).read(),
+                function: (&raw const (*srb).srb_function).read(),
+                address: (&raw const (*srb).address_offset).read(),
+                blocks: (&raw const (*srb).num_srb_ex_data).read(),
+            }
+        })
+    }
+
     /// Reads a `T`. Unaligned, because offsets inside come from the sender.
+    #[inline]
     fn read<T: Copy>(self, offset: usize) -> Result<T, SrbError> {
         let end = offset.checked_add(size_of::<T>()).ok_or(SrbError::Length)?;
         if end > self.length {
@@ -82,6 +115,17 @@ impl Block {
         // SAFETY: the range is inside the block, which is readable (`new`); `T` is used with plain integers,
         // arrays of them and structures of them only, for which any bytes are valid.
         Ok(unsafe { self.start.add(offset).cast::<T>().read_unaligned() })
+    }
+
+    /// Copies `length` bytes to the front of `into`.
+    fn copy(self, offset: usize, into: &mut [u8], length: usize) -> Result<(), SrbError> {
+        let (end, into) = (offset.checked_add(length), into.get_mut(..length).ok_or(SrbError::Length)?);
+        if end.is_none_or(|end| end > self.length) {
+            return Err(SrbError::Length);
+        }
+        // SAFETY: as in `read`; `into` is nobody else's.
+        unsafe { into.as_mut_ptr().copy_from_nonoverlapping(self.start.add(offset).as_ptr(), length) };
+        Ok(())
     }
 }
 
@@ -133,6 +177,77 @@ impl SrbView {
         } else {
             parse_legacy(block)
         }
+    }
+
+    /// The view of an SRB that [`SrbStorage::fill`] has made. Everything is where that has put it, whatever a miniport may
+    /// have written since, so there is nothing to be checked.
+    ///
+    /// # Safety
+    /// `srb` is the address of an [`SrbStorage`] filled as one of this `kind`, that stays there while the view is used.
+    pub(crate) unsafe fn filled(srb: NonNull<u8>, kind: SrbKind) -> Self {
+        let mut view = Self {
+            srb,
+            kind,
+            scsi: ScsiPart::None,
+            address: Address::default(),
+            cdb: [0; MAX_CDB],
+            cdb_length: 0,
+        };
+        let is_scsi = view.function() == SrbFunction::EXECUTE_SCSI;
+        // SAFETY: the storage is as large as either structure, and aligned (asserted beside it).
+        unsafe {
+            match kind {
+                SrbKind::Legacy => {
+                    let srb = view.legacy();
+                    let (path, target, lun) = ((*srb).path_id, (*srb).target_id, (*srb).lun);
+                    view.address = Address { path, target, lun };
+                    if is_scsi {
+                        view.cdb[..16].copy_from_slice(&(*srb).cdb);
+                        (view.scsi, view.cdb_length) = (ScsiPart::Legacy, (*srb).cdb_length);
+                    }
+                }
+                SrbKind::Extended => {
+                    let srb: *const ExtendedSrb = srb.as_ptr().cast_const().cast();
+                    let StorAddressBtl8 { path, target, lun, .. } = (*srb).address;
+                    view.address = Address { path, target, lun };
+                    if is_scsi {
+                        view.cdb = (*srb).command.cdb;
+                        view.scsi = ScsiPart::Fixed(offset_of!(ExtendedSrb, command));
+                        view.cdb_length = (*srb).command.cdb_length;
+                    }
+                }
+            }
+        }
+        view
+    }
+
+    /// Where this SRB has the fields that an answer is written to, in one number, for [`Self::to_answer`].
+    #[must_use]
+    pub fn place(&self) -> usize {
+        let (part, offset) = match self.scsi {
+            ScsiPart::None => (0, 0),
+            ScsiPart::Legacy => (1, 0),
+            ScsiPart::Fixed(offset) => (2, offset),
+            ScsiPart::Variable(offset) => (3, offset),
+        };
+        offset << 3 | part << 1 | usize::from(self.kind == SrbKind::Extended)
+    }
+
+    /// A view to write the answer with, of an SRB that has been checked before: it shows neither address nor command.
+    ///
+    /// # Safety
+    /// `place` is that of a view of the SRB at `srb`, which has been there since, with all of its memory; else as for
+    /// [`Self::parse`].
+    #[must_use]
+    pub unsafe fn to_answer(srb: NonNull<c_void>, place: usize) -> Self {
+        let scsi = match place >> 1 & 3 {
+            0 => ScsiPart::None,
+            1 => ScsiPart::Legacy,
+            2 => ScsiPart::Fixed(place >> 3),
+            _ => ScsiPart::Variable(place >> 3),
+        };
+        let kind = if place & 1 == 0 { SrbKind::Legacy } else { SrbKind::Extended };
+        Self { srb: srb.cast(), kind, scsi, address: Address::default(), cdb: [0; MAX_CDB], cdb_length: 0 }
     }
 
     /// Which structure it is.
@@ -426,29 +541,29 @@ fn parse_legacy(block: Block) -> Result<SrbView, SrbError> {
     if view.function() == SrbFunction::EXECUTE_SCSI {
         let cdb_length: u8 = block.read(offset_of!(ScsiRequestBlock, cdb_length))?;
         view.scsi = ScsiPart::Legacy;
-        take_cdb(&mut view, block, offset_of!(ScsiRequestBlock, cdb), u32::from(cdb_length), 16)?;
+        view.cdb_length = self::cdb_length(cdb_length.into(), 16)?;
+        view.cdb[..16].copy_from_slice(&block.read::<[u8; 16]>(offset_of!(ScsiRequestBlock, cdb))?);
     }
     Ok(view)
 }
 
 fn parse_extended(block: Block) -> Result<SrbView, SrbError> {
-    if block.read::<u32>(offset_of!(StorageRequestBlock, signature))? != SRB_SIGNATURE {
+    let Front { length: head, signature, version, srb_length, function, address, blocks } = block.front()?;
+    if signature != SRB_SIGNATURE {
         return Err(SrbError::Signature);
     }
-    if block.read::<u32>(offset_of!(StorageRequestBlock, version))? != STORAGE_REQUEST_BLOCK_VERSION_1 {
+    if version != STORAGE_REQUEST_BLOCK_VERSION_1 {
         return Err(SrbError::Version);
     }
     // The first field says where the signature is, for readers of legacy SRBs.
-    let head = block.read::<u16>(offset_of!(StorageRequestBlock, length))?;
     if usize::from(head) != offset_of!(StorageRequestBlock, signature) {
         return Err(SrbError::Length);
     }
-    let length = block.read::<u32>(offset_of!(StorageRequestBlock, srb_length))? as usize;
+    let length = srb_length as usize;
     if length > block.length || length < OFFSETS {
         return Err(SrbError::Length);
     }
     let block = block.cut(length);
-    let blocks: u32 = block.read(offset_of!(StorageRequestBlock, num_srb_ex_data))?;
     if blocks > MAX_BLOCKS {
         return Err(SrbError::TooManyBlocks);
     }
@@ -456,107 +571,104 @@ fn parse_extended(block: Block) -> Result<SrbView, SrbError> {
     if head > length {
         return Err(SrbError::Length);
     }
-    let function: u32 = block.read(offset_of!(StorageRequestBlock, srb_function))?;
     if function >= u32::from(SrbFunction::STORAGE_REQUEST_BLOCK.0)
         && function != u32::from(SrbFunction::CRYPTO_OPERATION.0)
     {
         return Err(SrbError::Function);
     }
-    let mut view = SrbView {
-        srb: block.start,
-        kind: SrbKind::Extended,
-        scsi: ScsiPart::None,
-        address: read_address(block, head)?,
-        cdb: [0; MAX_CDB],
-        cdb_length: 0,
-    };
+    let address = read_address(block, address as usize, head)?;
+    let mut command = None;
     for index in 0..blocks as usize {
-        let offset = block.read::<u32>(OFFSETS + 4 * index)? as usize;
-        take_block(&mut view, block, offset, head)?;
+        let offset = block.read::<u32>(OFFSETS + 4 * index)?;
+        if has_command(block, offset as usize, head)? && command.replace(offset).is_some() {
+            return Err(SrbError::Command);
+        }
     }
-    if function != u32::from(SrbFunction::EXECUTE_SCSI.0) {
-        (view.scsi, view.cdb_length) = (ScsiPart::None, 0); // a stray CDB is not this function's
-    } else if matches!(view.scsi, ScsiPart::None) {
-        return Err(SrbError::Command);
+    let (kind, scsi) = (SrbKind::Extended, ScsiPart::None);
+    let mut view = SrbView { srb: block.start, kind, scsi, address, cdb: [0; MAX_CDB], cdb_length: 0 };
+    // A stray CDB is not another function's.
+    if function == u32::from(SrbFunction::EXECUTE_SCSI.0) {
+        take_command(&mut view, block, command.ok_or(SrbError::Command)? as usize)?;
     }
     Ok(view)
 }
 
 /// The address, or zeros if the SRB has none (functions for the whole adapter).
-fn read_address(block: Block, head: usize) -> Result<Address, SrbError> {
-    let at = block.read::<u32>(offset_of!(StorageRequestBlock, address_offset))? as usize;
+#[inline(always)] // every I/O
+fn read_address(block: Block, at: usize, head: usize) -> Result<Address, SrbError> {
     if at == 0 {
         return Ok(Address::default());
     }
     if at < head {
         return Err(SrbError::Block);
     }
-    let place = |field: usize| at.checked_add(field).ok_or(SrbError::Length);
-    let kind: u16 = block.read(at)?;
-    let length: u32 = block.read(place(offset_of!(StorAddressBtl8, address_length))?)?;
+    const USED: usize = offset_of!(StorAddressBtl8, reserved);
+    let [k0, k1, _, _, l0, l1, l2, l3, path, target, lun] = block.read::<[u8; USED]>(at)?;
+    let (kind, length) = (u16::from_le_bytes([k0, k1]), u32::from_le_bytes([l0, l1, l2, l3]));
     if kind != STOR_ADDRESS_TYPE_BTL8 || length < STOR_ADDR_BTL8_ADDRESS_LENGTH {
         return Err(SrbError::AddressType);
     }
-    let [path, target, lun]: [u8; 3] = block.read(place(offset_of!(StorAddressBtl8, path))?)?;
     Ok(Address { path, target, lun })
 }
 
-/// Checks one extended data block and takes the CDB out of it if it has one.
-fn take_block(view: &mut SrbView, block: Block, offset: usize, head: usize) -> Result<(), SrbError> {
+/// Checks one extended data block; answers whether there is a CDB in it.
+#[inline(always)] // every I/O
+fn has_command(block: Block, offset: usize, head: usize) -> Result<bool, SrbError> {
     if offset == 0 {
-        return Ok(()); // a slot of the array that is not in use
+        return Ok(false); // a slot of the array that is not in use
     }
     if offset < head || !offset.is_multiple_of(8) {
         return Err(SrbError::Block);
     }
     let data: SrbExData = block.read(offset).map_err(|_| SrbError::Block)?;
-    let length = EX_DATA_HEAD.checked_add(data.length as usize).ok_or(SrbError::Block)?;
-    if offset.checked_add(length).is_none_or(|end| end > block.length) {
+    let size = EX_DATA_HEAD + data.length as usize;
+    let least = match data.kind {
+        data_type::SCSI_CDB16 => size_of::<SrbExDataCdb<16>>(),
+        data_type::SCSI_CDB32 => size_of::<SrbExDataCdb<32>>(),
+        data_type::SCSI_CDB_VAR => size_of::<SrbExDataCdbVar>(),
+        data_type::BIDIRECTIONAL => return Err(SrbError::Bidirectional),
+        _ => EX_DATA_HEAD,
+    };
+    if size < least || offset + size > block.length {
         return Err(SrbError::Block);
     }
-    let at_least = |bytes: usize| if length < bytes { Err(SrbError::Block) } else { Ok(()) };
-    let (part, cdb_at, cdb_length, room) = match data.kind {
-        data_type::SCSI_CDB16 | data_type::SCSI_CDB32 => {
-            let room: usize = if data.kind == data_type::SCSI_CDB16 { 16 } else { 32 };
-            let cdb_at = offset_of!(SrbExDataCdb<16>, cdb);
-            at_least(cdb_at + room)?;
-            let length: u8 = block.read(offset + offset_of!(SrbExDataCdb<16>, cdb_length))?;
-            (ScsiPart::Fixed(offset), cdb_at, u32::from(length), room)
-        }
-        data_type::SCSI_CDB_VAR => {
-            let cdb_at = size_of::<SrbExDataCdbVar>();
-            at_least(cdb_at)?;
-            let cdb_length: u32 = block.read(offset + offset_of!(SrbExDataCdbVar, cdb_length))?;
-            (ScsiPart::Variable(offset), cdb_at, cdb_length, (length - cdb_at).min(MAX_CDB))
-        }
-        data_type::BIDIRECTIONAL => return Err(SrbError::Bidirectional),
-        _ => return Ok(()),
-    };
-    if !matches!(view.scsi, ScsiPart::None) {
-        return Err(SrbError::Command);
-    }
-    view.scsi = part;
-    take_cdb(view, block, offset + cdb_at, cdb_length, room)
+    Ok(least > EX_DATA_HEAD)
 }
 
-fn take_cdb(view: &mut SrbView, block: Block, at: usize, length: u32, room: usize) -> Result<(), SrbError> {
-    let length = length as usize;
-    if length > room || length > MAX_CDB {
-        return Err(SrbError::CdbLength);
-    }
-    if length == 0 {
-        return Err(SrbError::Command);
-    }
-    // Bytes beyond the command's length are never shown, so whole fields may be copied.
-    match room {
-        16 => view.cdb[..16].copy_from_slice(&block.read::<[u8; 16]>(at)?),
-        32 => view.cdb = block.read(at)?,
-        _ => {
-            for (index, byte) in view.cdb.iter_mut().enumerate().take(length) {
-                *byte = block.read(at + index)?;
+/// Takes the CDB out of the data block at `offset`, which [`has_command`] has checked. Bytes beyond the command's length
+/// are never shown, so whole fields are copied.
+#[inline(always)] // every I/O
+fn take_command(view: &mut SrbView, block: Block, offset: usize) -> Result<(), SrbError> {
+    let data: SrbExData = block.read(offset)?;
+    let fixed = offset + offset_of!(SrbExDataCdb<16>, cdb);
+    (view.scsi, view.cdb_length) = match data.kind {
+        data_type::SCSI_CDB_VAR => {
+            let at = size_of::<SrbExDataCdbVar>();
+            let length: u32 = block.read(offset + offset_of!(SrbExDataCdbVar, cdb_length))?;
+            let room = (EX_DATA_HEAD + data.length as usize).saturating_sub(at);
+            let length = cdb_length(length, room.min(MAX_CDB))?;
+            block.copy(offset + at, &mut view.cdb, length.into())?;
+            (ScsiPart::Variable(offset), length)
+        }
+        kind => {
+            let length: u8 = block.read(offset + offset_of!(SrbExDataCdb<16>, cdb_length))?;
+            if kind == data_type::SCSI_CDB16 {
+                view.cdb[..16].copy_from_slice(&block.read::<[u8; 16]>(fixed)?);
+                (ScsiPart::Fixed(offset), cdb_length(length.into(), 16)?)
+            } else {
+                view.cdb = block.read(fixed)?;
+                (ScsiPart::Fixed(offset), cdb_length(length.into(), 32)?)
             }
         }
-    }
-    view.cdb_length = length as u8;
+    };
     Ok(())
+}
+
+#[inline(always)] // every I/O
+fn cdb_length(length: u32, room: usize) -> Result<u8, SrbError> {
+    match length as usize {
+        0 => Err(SrbError::Command),
+        length if length > room => Err(SrbError::CdbLength),
+        length => Ok(length as u8), // at most MAX_CDB
+    }
 }

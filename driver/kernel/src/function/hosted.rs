@@ -65,7 +65,7 @@ impl Hosted {
         let hosted = match kind {
             Kind::Ram => Self::Ram(ram(&fdo.settings(at))),
             Kind::Virtio => Self::Virtio(virtio::Hosted::start(fdo, resources, at)?),
-            Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, at)?),
+            Kind::Linked(linked) => Self::Linked(port::Hosted::start(linked, fdo, resources, at)?),
         };
         Ok(Box::write(place, hosted))
     }
@@ -137,7 +137,8 @@ impl Hosted {
     pub(crate) fn has(&self, resources: &Resources) -> bool {
         match self {
             Self::Virtio(virtio) => virtio.has(resources),
-            Self::Ram(_) | Self::Linked(_) => true,
+            Self::Ram(_) => true,
+            Self::Linked(port) => port.has(resources),
         }
     }
 

@@ -16,26 +16,33 @@ use sluice_shim::{
 use wdk_sys::{NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS};
 
 use super::{line::Line, pdo::Pdo};
-use crate::{completion::Served, nt::irp::Irp, requests};
+use crate::{
+    completion::Served,
+    nt::irp::Irp,
+    requests::{self, Asked},
+};
 
 /// IRP_MJ_SCSI (also called IRP_MJ_INTERNAL_DEVICE_CONTROL). Up to DISPATCH_LEVEL.
 pub(crate) fn dispatch(pdo: &'static Pdo, irp: Irp) -> NTSTATUS {
-    let Some(mut view) = requests::view(&irp) else { return irp.complete(STATUS_INVALID_PARAMETER, 0) };
+    let Some(mut asked) = Asked::of(&irp) else { return irp.complete(STATUS_INVALID_PARAMETER, 0) };
     // Twice inside: once for the request, until it is finished, and once for this call.
-    let Some(here) = pdo.enter() else { return requests::refuse(pdo, irp, &mut view, Refusal::NoDevice) };
+    let Some(here) = pdo.enter() else {
+        return requests::refuse(pdo, irp, &mut asked.view, Refusal::NoDevice);
+    };
     let status = match pdo.line(&here) {
-        Some(line) => treat(pdo, irp, view, line),
-        None => requests::refuse(pdo, irp, &mut view, Refusal::NoDevice),
+        Some(line) => treat(pdo, irp, &mut asked, line),
+        None => requests::refuse(pdo, irp, &mut asked.view, Refusal::NoDevice),
     };
     pdo.leave(here);
     status
 }
 
-fn treat(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
+fn treat(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, line: &Line) -> NTSTATUS {
+    let view = &mut asked.view;
     match view.function() {
         // Disk drivers of old take the device to send to from the SRB.
         SrbFunction::CLAIM_DEVICE => match pdo.claimed.swap(true, Ordering::AcqRel) {
-            true => requests::refuse(pdo, irp, &mut view, Refusal::Busy),
+            true => requests::refuse(pdo, irp, view, Refusal::Busy),
             false => {
                 view.set_data_buffer(pdo.device.as_ptr().cast());
                 done(irp, view)
@@ -60,14 +67,14 @@ fn treat(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATU
             pdo.flush(line, Refusal::Aborted);
             done(irp, view)
         }
-        _ => submit(pdo, irp, view, line),
+        _ => submit(pdo, irp, asked, line),
     }
 }
 
 /// What comes waits, as by LOCK_QUEUE and until UNLOCK_QUEUE, and the answer comes when nothing is under way any more: class
 /// drivers send it before they stop the unit.
-fn quiesce(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
-    let Some(inside) = pdo.enter() else { return requests::refuse(pdo, irp, &mut view, Refusal::NoDevice) };
+fn quiesce(pdo: &'static Pdo, irp: Irp, view: &mut SrbView, line: &Line) -> NTSTATUS {
+    let Some(inside) = pdo.enter() else { return requests::refuse(pdo, irp, view, Refusal::NoDevice) };
     line.unit().hold(Hold::LOCKED);
     pdo.quiesce(irp, inside, line);
     STATUS_PENDING
@@ -76,25 +83,25 @@ fn quiesce(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTA
 /// Answers a QUIESCE_DEVICE that has waited.
 pub(super) fn quiet(irp: Irp) {
     match requests::view(&irp) {
-        Some(view) => done(irp, view),
+        Some(mut view) => done(irp, &mut view),
         None => irp.complete(STATUS_INVALID_PARAMETER, 0),
     };
 }
 
-fn done(irp: Irp, mut view: SrbView) -> NTSTATUS {
+fn done(irp: Irp, view: &mut SrbView) -> NTSTATUS {
     view.set_srb_status(SrbStatus::SUCCESS);
     irp.complete(STATUS_SUCCESS, 0)
 }
 
 /// Hands a request to the unit.
-fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTATUS {
+fn submit(pdo: &'static Pdo, irp: Irp, asked: &mut Asked, line: &Line) -> NTSTATUS {
     let unit = line.unit();
-    let checked = describe(&irp, line)
+    let checked = describe(&irp, asked, line)
         .and_then(|incoming| unit.check(&incoming).map_err(|_| Refusal::InvalidField))
         .and_then(|checked| pdo.enter().map(|inside| (checked, inside)).ok_or(Refusal::NoDevice));
     match checked {
-        Ok((checked, inside)) => requests::enter(pdo, irp, unit, &checked, inside),
-        Err(refusal) => requests::refuse(pdo, irp, &mut view, refusal),
+        Ok((checked, inside)) => requests::enter(pdo, irp, &asked.view, unit, &checked, inside),
+        Err(refusal) => requests::refuse(pdo, irp, &mut asked.view, refusal),
     }
 }
 
@@ -102,31 +109,32 @@ fn submit(pdo: &'static Pdo, irp: Irp, mut view: SrbView, line: &Line) -> NTSTAT
 ///
 /// # Errors
 /// What the policy refuses while stages are there, and what cannot be understood.
-pub(crate) fn describe(irp: &Irp, line: &Line) -> Result<Incoming, Refusal> {
+pub(crate) fn describe(irp: &Irp, asked: &Asked, line: &Line) -> Result<Incoming, Refusal> {
     let unit = line.unit();
-    let view = requests::view(irp).ok_or(Refusal::InvalidField)?;
-    match view.function() {
+    match asked.view.function() {
         SrbFunction::EXECUTE_SCSI => {}
-        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => return requests::describe(irp, unit.sector_size()),
+        SrbFunction::FLUSH | SrbFunction::SHUTDOWN => {
+            return requests::describe(irp, asked, unit.sector_size());
+        }
         SrbFunction::IO_CONTROL
         | SrbFunction::RESET_BUS
         | SrbFunction::RESET_DEVICE
         | SrbFunction::RESET_LOGICAL_UNIT => {}
         _ => return Err(Refusal::InvalidOpcode),
     }
-    let treatment = requests::decide(irp, &view, state(line));
+    let treatment = requests::decide(irp, asked, state(line));
     if let Treatment::Refuse(refusal) = treatment {
         return Err(refusal);
     }
-    if view.function() == SrbFunction::EXECUTE_SCSI && is_about_blocks(&view, treatment) {
-        return match unit.sector_size() {
-            0 if treatment == Treatment::Pass => command(irp, &view),
+    if asked.command.is_ok_and(|command| is_about_blocks(command, treatment)) {
+        match unit.sector_size() {
+            0 if treatment == Treatment::Pass => {}
             // A stage would not see it.
-            0 => Err(Refusal::NotReady),
-            sector_size => requests::describe(irp, sector_size),
-        };
+            0 => return Err(Refusal::NotReady),
+            sector_size => return requests::describe(irp, asked, sector_size),
+        }
     }
-    command(irp, &view)
+    command(irp, &asked.view)
 }
 
 /// To the policy, a unit with stages is a volume that lies in place: what they could not see is refused. Any other is plain.
@@ -138,17 +146,17 @@ pub(crate) fn state(line: &Line) -> VolumeState {
 }
 
 /// Whether stages have a word for it. A transfer of no blocks, or one with protection information, goes as it came.
-fn is_about_blocks(view: &SrbView, treatment: Treatment) -> bool {
+fn is_about_blocks(command: Command, treatment: Treatment) -> bool {
     let plain = |range: BlockRange, protect: u8| range.blocks > 0 && protect == 0;
-    match Command::parse(view.cdb()) {
-        Ok(
-            Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium),
-        ) => plain(transfer.range, transfer.protect),
-        Ok(Command::Unmap { anchor, length }) => !anchor && length > 0,
-        Ok(Command::SynchronizeCache { .. }) => true,
+    match command {
+        Command::Read(transfer) | Command::Write(transfer) | Command::Verify(transfer, ByteCheck::Medium) => {
+            plain(transfer.range, transfer.protect)
+        }
+        Command::Unmap { anchor, length } => !anchor && length > 0,
+        Command::SynchronizeCache { .. } => true,
         // Where nobody looks the miniport does it itself.
-        Ok(Command::WriteSame(_)) => treatment == Treatment::Transform,
-        Ok(Command::WriteAndVerify(transfer, _)) => {
+        Command::WriteSame(_) => treatment == Treatment::Transform,
+        Command::WriteAndVerify(transfer, _) => {
             treatment == Treatment::Transform && plain(transfer.range, transfer.protect)
         }
         _ => false,

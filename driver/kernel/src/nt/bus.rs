@@ -70,22 +70,29 @@ impl Bus {
 
     /// Four bytes of the configuration space; all ones where nothing answers. Up to DISPATCH_LEVEL.
     pub(crate) fn read(&self, offset: u8) -> u32 {
-        let mut value = u32::MAX;
-        let length = size_of_val(&value) as ULONG;
-        // SAFETY: the function and its context come from the bus driver, which has them until it is told that we are done.
-        let read = unsafe {
-            (self.get_data)(self.context, CONFIGURATION, (&raw mut value).cast(), u32::from(offset), length)
-        };
-        if read == length { value } else { u32::MAX }
+        let mut value = [0xFF; 4];
+        let read = self.read_bytes(u32::from(offset), &mut value);
+        if read == 4 { u32::from_le_bytes(value) } else { u32::MAX }
     }
 
     /// Sets them. Up to DISPATCH_LEVEL.
-    pub(crate) fn write(&self, offset: u8, mut value: u32) {
-        let length = size_of_val(&value) as ULONG;
-        // SAFETY: as in `read`. What was not written shows in the device.
-        let _ = unsafe {
-            (self.set_data)(self.context, CONFIGURATION, (&raw mut value).cast(), u32::from(offset), length)
-        };
+    pub(crate) fn write(&self, offset: u8, value: u32) {
+        // What was not written shows in the device.
+        let _ = self.write_bytes(u32::from(offset), &value.to_le_bytes());
+    }
+
+    /// Reads as many bytes as there is room for; how many have been read. Up to DISPATCH_LEVEL.
+    pub(crate) fn read_bytes(&self, offset: u32, into: &mut [u8]) -> u32 {
+        let (start, length) = (into.as_mut_ptr().cast(), into.len() as ULONG);
+        // SAFETY: the function and its context come from the bus driver, which has them until it is told that we are done.
+        unsafe { (self.get_data)(self.context, CONFIGURATION, start, offset, length) }
+    }
+
+    /// Writes them; how many have been written. Up to DISPATCH_LEVEL.
+    pub(crate) fn write_bytes(&self, offset: u32, bytes: &[u8]) -> u32 {
+        let (start, length) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ULONG);
+        // SAFETY: as in `read_bytes`; the bus driver reads the buffer only.
+        unsafe { (self.set_data)(self.context, CONFIGURATION, start, offset, length) }
     }
 }
 

@@ -11,15 +11,92 @@ use wdk_sys::{
 
 use super::irql::Passive;
 
+/// A device's own way to memory.
+pub(crate) struct DmaAdapter(NonNull<DMA_ADAPTER>);
+
+// SAFETY: the kernel synchronises its adapters.
+unsafe impl Send for DmaAdapter {}
+// SAFETY: as above.
+unsafe impl Sync for DmaAdapter {}
+
+impl DmaAdapter {
+    /// Of a bus master on PCI with transfers of up to `longest` bytes, whose addresses have 64 bits (`wide`) or 32. `None` if
+    /// memory has run out.
+    ///
+    /// # Safety
+    /// `pdo` is the live physical device object of the device.
+    pub(crate) unsafe fn of(
+        pdo: NonNull<DEVICE_OBJECT>,
+        longest: u32,
+        wide: bool,
+        _: Passive<'_>,
+    ) -> Option<Self> {
+        let mut description = DEVICE_DESCRIPTION {
+            Version: DEVICE_DESCRIPTION_VERSION,
+            Master: 1,
+            ScatterGather: 1,
+            Dma32BitAddresses: 1,
+            Dma64BitAddresses: u8::from(wide),
+            InterfaceType: PCIBus,
+            MaximumLength: longest,
+            ..DEVICE_DESCRIPTION::default()
+        };
+        let mut registers = 0;
+        // SAFETY: the caller's contract; PASSIVE_LEVEL by the token.
+        let adapter = unsafe { IoGetDmaAdapter(pdo.as_ptr(), &raw mut description, &raw mut registers) };
+        NonNull::new(adapter).map(Self)
+    }
+
+    /// `length` bytes in one piece, all zero: where they are, and where they are for the device. `None` if there is no such
+    /// memory. On x86-64 they are cached in any case.
+    pub(crate) fn allocate(&self, length: u32, cached: bool, _: Passive<'_>) -> Option<(NonNull<u8>, u64)> {
+        let mut logical = PHYSICAL_ADDRESS::default();
+        let allocate = self.operations().AllocateCommonBuffer?;
+        // SAFETY: a live adapter; PASSIVE_LEVEL by the token. So many bytes are then there.
+        unsafe {
+            let start = allocate(self.0.as_ptr(), length, &raw mut logical, u8::from(cached));
+            let start = NonNull::new(start.cast::<u8>())?;
+            ptr::write_bytes(start.as_ptr(), 0, length as usize);
+            Some((start, logical.QuadPart as u64))
+        }
+    }
+
+    /// Frees them. PASSIVE_LEVEL.
+    ///
+    /// # Safety
+    /// From [`Self::allocate`] with the same length and caching, and neither driver nor device uses it any more.
+    pub(crate) unsafe fn free(&self, start: NonNull<u8>, logical: u64, length: u32, cached: bool) {
+        let logical = PHYSICAL_ADDRESS { QuadPart: logical as i64 };
+        if let Some(free) = self.operations().FreeCommonBuffer {
+            // SAFETY: the caller's contract.
+            unsafe { free(self.0.as_ptr(), length, logical, start.as_ptr().cast(), u8::from(cached)) };
+        }
+    }
+
+    fn operations(&self) -> &DMA_OPERATIONS {
+        // SAFETY: a live adapter has its operations.
+        unsafe { &*(*self.0.as_ptr()).DmaOperations }
+    }
+}
+
+impl Drop for DmaAdapter {
+    fn drop(&mut self) {
+        if let Some(put) = self.operations().PutDmaAdapter {
+            // SAFETY: live, and not used again. PASSIVE_LEVEL, as all that stops an adapter.
+            unsafe { put(self.0.as_ptr()) };
+        }
+    }
+}
+
 /// One block that is contiguous for its device (a common buffer), and the DMA adapter that it comes from.
 pub(crate) struct CommonBuffer {
-    adapter: NonNull<DMA_ADAPTER>,
+    adapter: DmaAdapter,
     start: NonNull<u8>,
     logical: u64,
     length: u32,
 }
 
-// SAFETY: memory, by its addresses; the adapter is used where it goes only.
+// SAFETY: memory, by its addresses.
 unsafe impl Send for CommonBuffer {}
 // SAFETY: as above.
 unsafe impl Sync for CommonBuffer {}
@@ -34,33 +111,12 @@ impl CommonBuffer {
         pdo: NonNull<DEVICE_OBJECT>,
         length: u32,
         longest: u32,
-        _: Passive<'_>,
+        at: Passive<'_>,
     ) -> Option<Self> {
-        let mut description = DEVICE_DESCRIPTION {
-            Version: DEVICE_DESCRIPTION_VERSION,
-            Master: 1,
-            ScatterGather: 1,
-            Dma32BitAddresses: 1,
-            Dma64BitAddresses: 1,
-            InterfaceType: PCIBus,
-            MaximumLength: longest,
-            ..DEVICE_DESCRIPTION::default()
-        };
-        let (mut registers, mut logical) = (0, PHYSICAL_ADDRESS::default());
-        // SAFETY: the caller's contract; PASSIVE_LEVEL by the token. An adapter has its operations.
-        unsafe {
-            let adapter =
-                NonNull::new(IoGetDmaAdapter(pdo.as_ptr(), &raw mut description, &raw mut registers))?;
-            let start = operations(adapter)
-                .AllocateCommonBuffer
-                .and_then(|allocate| NonNull::new(allocate(adapter.as_ptr(), length, &raw mut logical, 1)));
-            let Some(start) = start else {
-                put(adapter);
-                return None;
-            };
-            ptr::write_bytes(start.as_ptr().cast::<u8>(), 0, length as usize);
-            Some(Self { adapter, start: start.cast(), logical: logical.QuadPart as u64, length })
-        }
+        // SAFETY: the caller's contract.
+        let adapter = unsafe { DmaAdapter::of(pdo, longest, true, at)? };
+        let (start, logical) = adapter.allocate(length, true, at)?;
+        Some(Self { adapter, start, logical, length })
     }
 
     /// Its first byte.
@@ -89,28 +145,8 @@ impl CommonBuffer {
 
 impl Drop for CommonBuffer {
     fn drop(&mut self) {
-        let logical = PHYSICAL_ADDRESS { QuadPart: self.logical as i64 };
-        // SAFETY: from this adapter, and no device uses it any more: whoever shared it has seen to that. PASSIVE_LEVEL, as
-        // all that stops an adapter.
-        unsafe {
-            if let Some(free) = operations(self.adapter).FreeCommonBuffer {
-                free(self.adapter.as_ptr(), self.length, logical, self.start.as_ptr().cast(), 1);
-            }
-            put(self.adapter);
-        }
-    }
-}
-
-unsafe fn operations<'a>(adapter: NonNull<DMA_ADAPTER>) -> &'a DMA_OPERATIONS {
-    // SAFETY: a live adapter: the caller's contract.
-    unsafe { &*(*adapter.as_ptr()).DmaOperations }
-}
-
-unsafe fn put(adapter: NonNull<DMA_ADAPTER>) {
-    // SAFETY: the caller's contract: live, and not used again.
-    if let Some(put) = unsafe { operations(adapter).PutDmaAdapter } {
-        // SAFETY: as above.
-        unsafe { put(adapter.as_ptr()) };
+        // SAFETY: from this adapter, and no device uses it any more: whoever shared it has seen to that.
+        unsafe { self.adapter.free(self.start, self.logical, self.length, true) };
     }
 }
 

@@ -51,6 +51,20 @@ pub(crate) unsafe fn property(pdo: NonNull<DEVICE_OBJECT>, which: i32, _: Passiv
     is_success(status).then_some(text)
 }
 
+/// A property of `pdo` that is a number.
+///
+/// # Safety
+/// `pdo` is a live physical device object.
+pub(crate) unsafe fn number(pdo: NonNull<DEVICE_OBJECT>, which: i32, _: Passive<'_>) -> Option<u32> {
+    let (mut value, mut bytes) = (0u32, 0);
+    // SAFETY: the caller's contract; PASSIVE_LEVEL by the token; a buffer of the length given.
+    let status = unsafe {
+        let room = size_of::<u32>() as u32;
+        IoGetDeviceProperty(pdo.as_ptr(), which, room, (&raw mut value).cast(), &raw mut bytes)
+    };
+    (is_success(status) && bytes as usize == size_of::<u32>()).then_some(value)
+}
+
 /// The device's own key (`HKR` of an INF's `.HW` section), for as long as it is read.
 pub(crate) struct Settings(Option<HANDLE>);
 

@@ -4,7 +4,8 @@ use core::ptr::{self, NonNull};
 
 use wdk_sys::{
     CONNECT_LINE_BASED, CONNECT_MESSAGE_BASED, DEVICE_OBJECT, IO_CONNECT_INTERRUPT_PARAMETERS,
-    IO_DISCONNECT_INTERRUPT_PARAMETERS, NTSTATUS, PKINTERRUPT, PVOID,
+    IO_DISCONNECT_INTERRUPT_PARAMETERS, IO_INTERRUPT_MESSAGE_INFO, IO_INTERRUPT_MESSAGE_INFO_ENTRY, NTSTATUS,
+    PKINTERRUPT, PVOID,
     ntddk::{IoConnectInterruptEx, IoDisconnectInterruptEx},
 };
 
@@ -68,11 +69,29 @@ impl Interrupt {
 
     /// How many messages there are; 0 for a line.
     pub(crate) fn messages(&self) -> u32 {
-        if self.version != CONNECT_MESSAGE_BASED {
-            return 0;
+        // SAFETY: the table is there until they are disconnected.
+        self.table().map_or(0, |table| unsafe { (*table.as_ptr()).MessageCount })
+    }
+
+    /// The IRQL that all messages come at; `None` for a line.
+    pub(crate) fn irql(&self) -> Option<u8> {
+        // SAFETY: as above.
+        self.table().map(|table| unsafe { (*table.as_ptr()).UnifiedIrql })
+    }
+
+    /// One message's particulars.
+    pub(crate) fn message(&self, number: u32) -> Option<IO_INTERRUPT_MESSAGE_INFO_ENTRY> {
+        let table = self.table().filter(|_| number < self.messages())?;
+        // SAFETY: as above; it has so many entries.
+        unsafe {
+            let first = (&raw const (*table.as_ptr()).MessageInfo).cast::<IO_INTERRUPT_MESSAGE_INFO_ENTRY>();
+            Some(first.add(number as usize).read())
         }
-        // SAFETY: for messages the context is their table, which is there until they are disconnected.
-        unsafe { (*self.connection.cast::<wdk_sys::IO_INTERRUPT_MESSAGE_INFO>()).MessageCount }
+    }
+
+    /// For messages the context is their table.
+    fn table(&self) -> Option<NonNull<IO_INTERRUPT_MESSAGE_INFO>> {
+        NonNull::new(self.connection.cast()).filter(|_| self.version == CONNECT_MESSAGE_BASED)
     }
 
     /// Disconnects it, and waits for routines that run.

@@ -20,3 +20,18 @@ pub(crate) fn current() -> u8 {
     // SAFETY: callable at any IRQL.
     unsafe { wdk_sys::ntddk::KeGetCurrentIrql() }
 }
+
+/// Raises the processor's IRQL to `level`, if it is lower; answers what it was. Any IRQL.
+pub(crate) fn raise(level: u8) -> u8 {
+    // SAFETY: never to a lower one.
+    unsafe { wdk_sys::ntddk::KfRaiseIrql(level.max(current())) }
+}
+
+/// Lowers it to what it was.
+///
+/// # Safety
+/// `old` comes from the caller's [`raise`], since which all locks taken have been released.
+pub(crate) unsafe fn lower(old: u8) {
+    // SAFETY: the caller's contract.
+    unsafe { wdk_sys::ntddk::KeLowerIrql(old) };
+}

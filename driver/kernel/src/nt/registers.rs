@@ -1,6 +1,6 @@
 //! A device's registers, mapped.
 
-use core::ptr::NonNull;
+use core::{mem::ManuallyDrop, ptr::NonNull};
 
 use wdk_sys::{PHYSICAL_ADDRESS, PVOID, SIZE_T, ULONG, ntddk::MmUnmapIoSpace};
 
@@ -37,6 +37,19 @@ impl Registers {
         // SAFETY: the caller's contract.
         let start = unsafe { MmMapIoSpaceEx(physical, length as SIZE_T, PROTECTION) };
         Some(Self { start: NonNull::new(start.cast())?, length })
+    }
+
+    /// Gives the mapping away to somebody who reaches registers in his own way.
+    pub(crate) fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).start
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    /// `start` comes from [`Self::into_raw`] of a mapping of so many bytes, and nobody uses it any more.
+    pub(crate) unsafe fn from_raw(start: NonNull<u8>, length: usize) -> Self {
+        Self { start, length }
     }
 
     /// Their length in bytes.

@@ -336,6 +336,39 @@ pub(crate) const STRUCTURES: &[Structure] = structures! {
         level = InterruptLevel,
         mode = InterruptMode,
     }
+    types::ListEntry = STOR_LIST_ENTRY {
+        next = Flink,
+        before = Blink,
+    }
+    types::WatchdogInformation = STOR_DPC_WATCHDOG_INFORMATION {
+        time_limit = DpcTimeLimit,
+        time_count = DpcTimeCount,
+        watchdog_limit = DpcWatchdogLimit,
+        watchdog_count = DpcWatchdogCount,
+        reserved = Reserved,
+    }
+    types::RequestInfo = STOR_REQUEST_INFO_V2 {
+        version = Version,
+        size = Size,
+        priority = PriorityHint,
+        flags = Flags,
+        key = Key,
+        length = Length,
+        is_write = IsWriteRequest,
+        reserved = Reserved,
+        file_name = FileName,
+        process = ProcessId,
+    }
+    types::PowerHeader = STOR_POWER_CONTROL_HEADER {
+        version = Version,
+        size = Size,
+        address = Address,
+    }
+    types::AdapterPower = STOR_ADAPTER_CONTROL_POWER {
+        header = Header,
+        action = PowerAction,
+        state = PowerState,
+    }
     types::LogDetails = STOR_LOG_EVENT_DETAILS {
         revision = InterfaceRevision,
         size = Size,
@@ -358,6 +391,12 @@ pub(crate) const STRUCTURES: &[Structure] = structures! {
 pub(crate) const OPAQUE: &[Structure] = structures! {
     types::StorDpc = STOR_DPC {
         lock = Lock,
+    }
+    types::SingleHead = STOR_SLIST_HEADER {
+        depth = Region,
+    }
+    types::SingleEntry = STOR_SLIST_ENTRY {
+        next = Next,
     }
     types::LockHandle = STOR_LOCK_HANDLE {
         kind = Lock,
@@ -390,7 +429,7 @@ pub(crate) const CONSTANTS: &[(&str, u64)] = constants! {
     SrbStatus "SRB_STATUS_" { PENDING, SUCCESS, ABORTED, ABORT_FAILED, ERROR, BUSY, INVALID_REQUEST, INVALID_PATH_ID, NO_DEVICE, TIMEOUT, SELECTION_TIMEOUT, COMMAND_TIMEOUT, MESSAGE_REJECTED, BUS_RESET, PARITY_ERROR, REQUEST_SENSE_FAILED, NO_HBA, DATA_OVERRUN, UNEXPECTED_BUS_FREE, PHASE_SEQUENCE_FAILURE, BAD_SRB_BLOCK_LENGTH, REQUEST_FLUSHED, INVALID_LUN, INVALID_TARGET_ID, BAD_FUNCTION, ERROR_RECOVERY, NOT_POWERED, LINK_DOWN, INTERNAL_ERROR }
     ScsiStatus "SCSISTAT_" { GOOD, CHECK_CONDITION, CONDITION_MET, BUSY, RESERVATION_CONFLICT, TASK_ABORTED }
     SrbFlags "SRB_FLAGS_" { QUEUE_ACTION_ENABLE, DISABLE_DISCONNECT, DISABLE_SYNCH_TRANSFER, BYPASS_FROZEN_QUEUE, DISABLE_AUTOSENSE, DATA_IN, DATA_OUT, NO_QUEUE_FREEZE, ADAPTER_CACHE_ENABLE, FREE_SENSE_BUFFER, D3_PROCESSING, IS_ACTIVE, ALLOCATED_FROM_ZONE, SGLIST_FROM_POOL, BYPASS_LOCKED_QUEUE, NO_KEEP_AWAKE, PORT_DRIVER_ALLOCSENSE, PORT_DRIVER_SENSEHASPORT, DONT_START_NEXT_PACKET }
-    StorStatus "STOR_STATUS_" { SUCCESS, UNSUCCESSFUL, NOT_IMPLEMENTED, INSUFFICIENT_RESOURCES, BUFFER_TOO_SMALL, ACCESS_DENIED, INVALID_PARAMETER, INVALID_DEVICE_REQUEST, INVALID_IRQL, INVALID_DEVICE_STATE, INVALID_BUFFER_SIZE, UNSUPPORTED_VERSION, BUSY }
+    StorStatus "STOR_STATUS_" { SUCCESS, UNSUCCESSFUL, NOT_IMPLEMENTED, INSUFFICIENT_RESOURCES, BUFFER_TOO_SMALL, ACCESS_DENIED, INVALID_PARAMETER, INVALID_DEVICE_REQUEST, INVALID_IRQL, INVALID_DEVICE_STATE, INVALID_BUFFER_SIZE, UNSUPPORTED_VERSION, BUSY, THROTTLED_REQUEST, TIMEOUT, INVALID_DATA }
     (RequestComplete, NotificationType::REQUEST_COMPLETE.0),
     (NextRequest, NotificationType::NEXT_REQUEST.0),
     (NextLuRequest, NotificationType::NEXT_LU_REQUEST.0),
@@ -416,6 +455,8 @@ pub(crate) const CONSTANTS: &[(&str, u64)] = constants! {
     (DpcLock, spin_lock::DPC),
     (StartIoLock, spin_lock::START_IO),
     (InterruptLock, spin_lock::INTERRUPT),
+    (ThreadedDpcLock, spin_lock::THREADED_DPC),
+    (DpcLevelLock, spin_lock::DPC_LEVEL),
     (ScsiQuerySupportedControlTypes, adapter_control::QUERY_SUPPORTED_CONTROL_TYPES),
     (ScsiStopAdapter, adapter_control::STOP_ADAPTER),
     (ScsiRestartAdapter, adapter_control::RESTART_ADAPTER),

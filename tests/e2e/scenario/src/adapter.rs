@@ -41,7 +41,13 @@ pub(crate) fn all(bench: &Bench, report: &mut Report, long: bool) -> Result<()> 
     for miniport in bench.miniports()? {
         report.section(&format!("A miniport in C, linked to sluice.sys: {miniport}"));
         let session = Session::start(bench, report)?;
-        run(&session, report, "linked", &[format!("miniport={miniport}")])?;
+        let name = format!("miniport={miniport}");
+        if miniport.starts_with("torture") {
+            let all = format!("all={}", u8::from(miniport.contains("extended")));
+            run(&session, report, "torture", &[name, all])?;
+        } else {
+            run(&session, report, "linked", &[name])?;
+        }
         session.stop(report)?;
     }
     report.section("The function driver of an adapter: the n-th allocation fails");

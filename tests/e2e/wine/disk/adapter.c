@@ -33,7 +33,7 @@ NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at)
         case IRP_MN_QUERY_REMOVE_DEVICE: case IRP_MN_CANCEL_REMOVE_DEVICE: case IRP_MN_REMOVE_DEVICE: case IRP_MN_SURPRISE_REMOVAL:
             return finish(irp, STATUS_SUCCESS, 0);
         case IRP_MN_QUERY_INTERFACE:
-            if (virtio_interface(at)) return finish(irp, STATUS_SUCCESS, 0);
+            if (pci_interface(at)) return finish(irp, STATUS_SUCCESS, 0);
         }
         return finish(irp, irp->IoStatus.Status, irp->IoStatus.Information);
     }
@@ -42,7 +42,7 @@ NTSTATUS root_dispatch(PIRP irp, PIO_STACK_LOCATION at)
 
 static void root_gone(void)
 {
-    virtio_remove();
+    pci_remove();
     IoDeleteDevice(adapter.root);
     adapter.root = NULL;
 }
@@ -58,7 +58,7 @@ static NTSTATUS make_root(const test_adapter *c)
     adapter.hardware[n] = adapter.hardware[n + 1] = 0;
     verifier_identity identity = { ADAPTERS, adapter.hardware, (n + 2) * sizeof(WCHAR), KEY, 0 };
     s = verifier_device_identity(adapter.root, &identity);
-    if (NT_SUCCESS(s) && n > 20 && c->hardware[0] == 'P') s = virtio_insert(adapter.root, c->hardware);
+    if (NT_SUCCESS(s) && n > 20 && c->hardware[0] == 'P') s = pci_insert(adapter.root, c->hardware);
     if (!NT_SUCCESS(s)) root_gone();
     return s;
 }
@@ -100,8 +100,8 @@ NTSTATUS adapter_pnp(ULONG minor)
     PDEVICE_OBJECT top;
     PIRP irp = make_request(IRP_MJ_PNP, (UCHAR)minor, &top);
     if (!irp) return STATUS_NO_SUCH_DEVICE;
-    if (minor == IRP_MN_SURPRISE_REMOVAL) virtio_pull();
-    if (minor == IRP_MN_START_DEVICE) virtio_resources(IoGetNextIrpStackLocation(irp));
+    if (minor == IRP_MN_SURPRISE_REMOVAL) pci_pull();
+    if (minor == IRP_MN_START_DEVICE) pci_resources(IoGetNextIrpStackLocation(irp));
     NTSTATUS s = call_and_wait(top, irp);
     IoFreeIrp(irp);
     if (minor == IRP_MN_REMOVE_DEVICE) root_gone(); /* the bus has it still: it could start again, but nobody asks for that */

@@ -204,12 +204,12 @@ void adapter_scan(const test_scan *scan, test_scanned *out);
 /* direct.c */
 ULONG direct_send(test_direct *t, ULONG in, ULONG out);
 
-/* virtio.c */
-NTSTATUS virtio_insert(PDEVICE_OBJECT root, const WCHAR *hardware);
-void virtio_remove(void);
-void virtio_pull(void);
-void virtio_resources(PIO_STACK_LOCATION to);
-BOOLEAN virtio_interface(PIO_STACK_LOCATION at);
+/* pci.c */
+NTSTATUS pci_insert(PDEVICE_OBJECT root, const WCHAR *hardware);
+void pci_remove(void);
+void pci_pull(void);
+void pci_resources(PIO_STACK_LOCATION to);
+BOOLEAN pci_interface(PIO_STACK_LOCATION at);
 
 /* packet.c */
 packet *packet_new(disk *d, PUCHAR data, ULONG length);

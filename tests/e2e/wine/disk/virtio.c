@@ -1,21 +1,16 @@
 /* A virtio block device on PCI (VIRTIO 1.2: 2.7 split rings with indirect
- * descriptors, 4.1 PCI, 5.2 block), as the bus under the adapter has it: the
- * device's side, written from the specification. card.c of the verifier makes
- * its registers of this; a thread does what they ask for. */
-#include "disk.h"
-#include "../verifier/verifier.h"
+ * descriptors, 4.1 PCI, 5.2 block): the device's side, written from the
+ * specification. */
+#include "pci.h"
 
 #define QUEUES 2
 #define QUEUE_SIZE 256
-#define SECTORS (16 * 2048) /* 16 MiB */
 #define SEGMENTS 300
-#define PHYSICAL 0xfe000000ull
 /* Where the structures lie in BAR 4. */
 #define COMMON 0x000
 #define ISR 0x100
 #define DEVICE 0x200
 #define NOTIFY 0x300
-#define LENGTH 0x1000
 /* Features, besides VERSION_1 and ACCESS_PLATFORM of the upper half: SEG_MAX, FLUSH, MQ, INDIRECT_DESC. */
 #define LOW (1u << 2 | 1u << 9 | 1u << 12 | 1u << 28)
 #define HIGH (1u << 0 | 1u << 1)
@@ -29,21 +24,9 @@ typedef struct queue {
 } queue;
 
 static struct {
-    BOOLEAN present, pulled;
-    LONG lock;
-    worker thread;
-    UCHAR space[256]; /* its configuration space */
-    ULONG messages;
-    BOOLEAN translated;
     ULONG status, isr, feature_select, driver_select, features[2], selected, config_vector;
     queue queues[QUEUES];
-    UCHAR *disk;
-    LONG references;
 } card;
-
-/* Taken at any IRQL, also in the middle of an access to a register. */
-static void lock(void) { while (InterlockedExchange(&card.lock, 1)) __builtin_ia32_pause(); }
-static void unlock(void) { InterlockedExchange(&card.lock, 0); }
 
 /* ---- registers ---- */
 
@@ -66,7 +49,7 @@ static ULONG common(ULONG at)
     return 0;
 }
 
-static ULONG vector(ULONG asked) { return asked < card.messages ? asked : 0xffff; }
+static ULONG vector(ULONG asked) { return asked < pci.messages ? asked : 0xffff; }
 
 static void set_address(queue *q, ULONG at, ULONG value)
 {
@@ -115,10 +98,8 @@ static void set_common(ULONG at, ULONG value)
 static ULONG read_register(ULONG offset, ULONG width)
 {
     ULONG value = 0;
-    lock();
-    if (card.pulled) value = 0xffffffff;
-    else if (offset < ISR) value = common(offset);
-    else if (offset == ISR) {
+    if (offset < ISR) return common(offset);
+    if (offset == ISR) {
         value = card.isr;
         card.isr = 0;
     } else if (offset >= DEVICE && offset < DEVICE + 60) switch (offset - DEVICE) { /* capacity, seg_max, num_queues */
@@ -127,7 +108,6 @@ static ULONG read_register(ULONG offset, ULONG width)
     case 34: value = QUEUES; break;
     }
     else complain(NULL, "card", "%lu bytes at 0x%lx are read", width, offset);
-    unlock();
     return value;
 }
 
@@ -135,33 +115,21 @@ static void write_register(ULONG offset, ULONG width, ULONG value)
 {
     if (offset >= NOTIFY && offset < NOTIFY + 4 * QUEUES && width == 2) {
         if (offset - NOTIFY != 4 * value) complain(NULL, "card", "queue %lu is notified at 0x%lx", value, offset);
-        KeSetEvent(&card.thread.wake, 0, FALSE);
-        return;
-    }
-    lock();
-    if (card.pulled) ;
-    else if (offset < ISR) set_common(offset, value);
+        pci_wake();
+    } else if (offset < ISR) set_common(offset, value);
     else complain(NULL, "card", "%lu bytes at 0x%lx are written", width, offset);
-    unlock();
 }
 
 /* ---- requests ---- */
 
-static PVOID memory(ULONGLONG address)
-{
-    if (!card.translated) return (PVOID)address;
-    if (address < VERIFIER_TRANSLATED) complain(NULL, "card", "0x%llx is no address of the card's", address);
-    return (PVOID)(address - VERIFIER_TRANSLATED);
-}
-
 /* The pieces of a buffer, in order; 0 if there are too many. */
 static ULONG gather(queue *q, USHORT head, descriptor *out)
 {
-    descriptor *table = memory(q->rings[0]), d = table[head % q->size];
+    descriptor *table = pci_memory(q->rings[0]), d = table[head % q->size];
     ULONG most = q->size, n = 0;
     if (d.flags & INDIRECT) {
         most = d.length / sizeof d;
-        table = memory(d.address);
+        table = pci_memory(d.address);
         d = table[0];
     }
     for (; n < most && n < SEGMENTS; d = table[d.next % most]) {
@@ -176,7 +144,7 @@ static ULONG gather(queue *q, USHORT head, descriptor *out)
 static ULONG carry_out(descriptor *d, ULONG n)
 {
     ULONG written = 1;
-    UCHAR *status = memory(d[n - 1].address), *header = memory(d[0].address);
+    UCHAR *status = pci_memory(d[n - 1].address), *header = pci_memory(d[0].address);
     if (n < 2 || d[0].length != 16 || d[0].flags & WRITE || d[n - 1].length != 1 || !(d[n - 1].flags & WRITE)) {
         complain(NULL, "card", "a request without header or status");
         return 0;
@@ -185,12 +153,12 @@ static ULONG carry_out(descriptor *d, ULONG n)
     ULONGLONG at = *(ULONGLONG *)(header + 8) * 512;
     *status = 0;
     for (ULONG i = 1; i < n - 1; i++) {
-        UCHAR *data = memory(d[i].address);
+        UCHAR *data = pci_memory(d[i].address);
         if (kind == 8 /* GET_ID */) RtlCopyMemory(data, "played-card\0\0\0\0\0\0\0\0\0", min(d[i].length, 20));
         else if (kind > 1 || at + d[i].length > SECTORS * 512ull) *status = kind > 1 ? 2 : 1;
         else if (!kind != !!(d[i].flags & WRITE)) complain(NULL, "card", "data of the wrong direction");
-        else if (kind) RtlCopyMemory(card.disk + at, data, d[i].length);
-        else RtlCopyMemory(data, card.disk + at, d[i].length);
+        else if (kind) RtlCopyMemory(pci.disk + at, data, d[i].length);
+        else RtlCopyMemory(data, pci.disk + at, d[i].length);
         if (d[i].flags & WRITE) written += d[i].length;
         at += d[i].length;
     }
@@ -201,11 +169,11 @@ static ULONG carry_out(descriptor *d, ULONG n)
 static BOOLEAN serve(queue *q)
 {
     static descriptor pieces[SEGMENTS];
-    volatile USHORT *available = memory(q->rings[1]), *used = memory(q->rings[2]);
+    volatile USHORT *available = pci_memory(q->rings[1]), *used = pci_memory(q->rings[2]);
     BOOLEAN any = FALSE;
     while (q->taken != available[1]) {
         __sync_synchronize();
-        if (!(card.space[4] & 4)) complain(NULL, "card", "requests for a card that is no bus master");
+        if (!(pci.space[4] & 4)) complain(NULL, "card", "requests for a card that is no bus master");
         USHORT head = available[2 + q->taken % q->size];
         ULONG n = gather(q, head, pieces);
         volatile ULONG *entry = (volatile ULONG *)(used + 2) + 2 * (used[1] % q->size);
@@ -220,150 +188,60 @@ static BOOLEAN serve(queue *q)
     return any && !(available[0] & 1);
 }
 
-static VOID NTAPI run(PVOID context)
+static void work(void)
 {
-    (void)context;
-    while (!card.thread.stop) {
-        worker_wait(&card.thread, 10);
-        for (ULONG n = 0; n < QUEUES; n++) {
-            ULONG message = 0xffff;
-            BOOLEAN tell = FALSE;
-            lock();
-            queue *q = &card.queues[n];
-            if (q->enabled && card.status & 4) {
-                tell = serve(q);
-                message = q->vector;
-                if (tell && !card.messages) card.isr |= 1;
-            }
-            unlock();
-            if (tell && (message != 0xffff || !card.messages) && !verifier_card_interrupt(message) && !card.messages && card.isr)
-                complain(NULL, "card", "nobody takes the line interrupt");
+    for (ULONG n = 0; n < QUEUES; n++) {
+        ULONG message = 0xffff;
+        BOOLEAN tell = FALSE;
+        pci_lock();
+        queue *q = &card.queues[n];
+        if (q->enabled && card.status & 4) {
+            tell = serve(q);
+            message = q->vector;
+            if (tell && !pci.messages) card.isr |= 1;
         }
+        pci_unlock();
+        if (tell && (message != 0xffff || !pci.messages) && !verifier_card_interrupt(message) && !pci.messages && card.isr)
+            complain(NULL, "card", "nobody takes the line interrupt");
     }
-    PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-/* ---- the bus's side ---- */
+/* ---- its configuration space ---- */
 
 static void capability(ULONG at, UCHAR next, UCHAR length, UCHAR kind, ULONG offset, ULONG bytes)
 {
     UCHAR head[] = { 9, next, length, kind, 4 /* BAR */ };
-    RtlCopyMemory(card.space + at, head, sizeof head);
-    *(ULONG *)(card.space + at + 8) = offset;
-    *(ULONG *)(card.space + at + 12) = bytes;
-}
-
-static void make_space(USHORT id)
-{
-    RtlZeroMemory(card.space, sizeof card.space);
-    *(USHORT *)card.space = 0x1af4;
-    *(USHORT *)(card.space + 2) = id;
-    card.space[6] = 0x10;
-    card.space[0x10] = 1; /* ports, of the interface that nobody speaks here */
-    *(ULONG *)(card.space + 0x20) = (ULONG)PHYSICAL | 0xc; /* BAR 4: memory, 64 bits, prefetchable */
-    card.space[0x34] = 0x40;
-    capability(0x40, 0x50, 16, 1, COMMON, 56);
-    capability(0x50, 0x60, 16, 3, ISR, 1);
-    capability(0x60, 0x70, 16, 4, DEVICE, 60);
-    capability(0x70, 0, 20, 2, NOTIFY, 4 * QUEUES);
-    *(ULONG *)(card.space + 0x80) = 4; /* bytes between the places of two queues' notifications */
+    RtlCopyMemory(pci.space + at, head, sizeof head);
+    *(ULONG *)(pci.space + at + 8) = offset;
+    *(ULONG *)(pci.space + at + 12) = bytes;
 }
 
 /* With messages and DMA as it is in simple machines; or, for the transitional
  * device, with a line and DMA that is translated. */
-NTSTATUS virtio_insert(PDEVICE_OBJECT root, const WCHAR *hardware)
+static void make(const WCHAR *hardware)
 {
     BOOLEAN modern = hardware[20] == '2'; /* PCI\VEN_1AF4&DEV_1042 or 1001 */
-    verifier_card c = { PHYSICAL, LENGTH, modern ? 3 : 0, !modern, read_register, write_register };
-    if (!card.disk) card.disk = ExAllocatePoolWithTag(NonPagedPool, SECTORS * 512, TAG);
-    if (!card.disk) return STATUS_INSUFFICIENT_RESOURCES;
-    RtlZeroMemory(card.disk, SECTORS * 512);
-    make_space(modern ? 0x1042 : 0x1001);
-    card.messages = c.messages;
-    card.translated = !modern;
-    card.pulled = FALSE;
-    device_status(0);
-    card.thread.stop = FALSE;
-    NTSTATUS s = verifier_card_insert(root, &c);
-    if (NT_SUCCESS(s)) s = worker_start(&card.thread, run, NULL);
-    card.present = NT_SUCCESS(s);
-    return s;
+    pci.messages = modern ? 3 : 0;
+    pci.translated = !modern;
+    *(USHORT *)pci.space = 0x1af4;
+    *(USHORT *)(pci.space + 2) = modern ? 0x1042 : 0x1001;
+    pci.space[6] = 0x10;
+    *(ULONG *)(pci.space + 0x20) = (ULONG)PCI_MEMORY | 0xc; /* BAR 4: memory, 64 bits, prefetchable */
+    pci.space[0x34] = 0x40;
+    capability(0x40, 0x50, 16, 1, COMMON, 56);
+    capability(0x50, 0x60, 16, 3, ISR, 1);
+    capability(0x60, 0x70, 16, 4, DEVICE, 60);
+    capability(0x70, 0, 20, 2, NOTIFY, 4 * QUEUES);
+    *(ULONG *)(pci.space + 0x80) = 4; /* bytes between the places of two queues' notifications */
 }
 
-void virtio_remove(void)
+static void reset(void) { device_status(0); }
+
+static BOOLEAN runs(void)
 {
-    if (!card.present) return;
     for (ULONG n = 0; n < QUEUES; n++)
-        if (card.queues[n].enabled) complain(NULL, "card", "queue %lu is left running", n);
-    if (card.references) complain(NULL, "card", "its bus interface is held %ld times", card.references);
-    worker_stop(&card.thread);
-    verifier_card_remove();
-    ExFreePoolWithTag(card.disk, TAG);
-    card.disk = NULL;
-    card.present = FALSE;
+        if (card.queues[n].enabled) return TRUE;
+    return FALSE;
 }
 
-/* Pulled out: nothing answers any more. The transitional device only seems to be: it is there, and may write to memory. */
-void virtio_pull(void)
-{
-    if (!card.present || card.translated) return;
-    lock();
-    card.pulled = TRUE;
-    device_status(0);
-    unlock();
-}
-
-/* START_DEVICE's resources: ports, the BAR's memory, an interrupt. */
-void virtio_resources(PIO_STACK_LOCATION to)
-{
-    static struct { CM_RESOURCE_LIST list; CM_PARTIAL_RESOURCE_DESCRIPTOR more[2]; } given;
-    if (!card.present) return;
-    CM_PARTIAL_RESOURCE_DESCRIPTOR *d = given.list.List[0].PartialResourceList.PartialDescriptors;
-    given.list.Count = 1;
-    given.list.List[0].PartialResourceList.Count = 3;
-    d[0].Type = CmResourceTypePort;
-    d[1].Type = CmResourceTypeMemory;
-    d[1].u.Memory.Start.QuadPart = PHYSICAL;
-    d[1].u.Memory.Length = LENGTH;
-    d[2].Type = CmResourceTypeInterrupt;
-    to->Parameters.StartDevice.AllocatedResources = &given.list;
-    to->Parameters.StartDevice.AllocatedResourcesTranslated = &given.list;
-}
-
-static ULONG NTAPI get_data(PVOID context, ULONG kind, PVOID buffer, ULONG offset, ULONG length)
-{
-    (void)context;
-    if (kind != PCI_WHICHSPACE_CONFIG || offset + length > sizeof card.space || current_irql() > DISPATCH_LEVEL) return 0;
-    if (card.pulled) RtlFillMemory(buffer, length, 0xff);
-    else RtlCopyMemory(buffer, card.space + offset, length);
-    return length;
-}
-
-static ULONG NTAPI set_data(PVOID context, ULONG kind, PVOID buffer, ULONG offset, ULONG length)
-{
-    (void)context;
-    if (kind != PCI_WHICHSPACE_CONFIG || offset != 4 || length != 4 || current_irql() > DISPATCH_LEVEL) {
-        complain(NULL, "card", "configuration space is written at %lu", offset);
-        return 0;
-    }
-    RtlCopyMemory(card.space + 4, buffer, 2); /* COMMAND; ones in STATUS would clear it */
-    return length;
-}
-
-static VOID NTAPI refer(PVOID context) { (void)context; InterlockedIncrement(&card.references); }
-static VOID NTAPI unrefer(PVOID context) { (void)context; InterlockedDecrement(&card.references); }
-
-/* IRP_MN_QUERY_INTERFACE; FALSE if it is not for the card. */
-BOOLEAN virtio_interface(PIO_STACK_LOCATION at)
-{
-    static const GUID standard = { 0x496b8280, 0x6f25, 0x11d0, { 0xbe, 0xaf, 0x08, 0x00, 0x2b, 0xe2, 0x09, 0x2f } };
-    BUS_INTERFACE_STANDARD *i = (PVOID)at->Parameters.QueryInterface.Interface;
-    if (!card.present || RtlCompareMemory(at->Parameters.QueryInterface.InterfaceType, &standard, sizeof standard) != sizeof standard) return FALSE;
-    if (at->Parameters.QueryInterface.Size < sizeof *i || at->Parameters.QueryInterface.Version != 1) return FALSE;
-    *i = (BUS_INTERFACE_STANDARD){
-        .Size = sizeof *i, .Version = 1, .InterfaceReference = refer, .InterfaceDereference = unrefer,
-        .SetBusData = set_data, .GetBusData = get_data,
-    };
-    refer(NULL);
-    return TRUE;
-}
+const pci_device virtio = { make, read_register, write_register, work, reset, runs };

@@ -82,8 +82,7 @@ static BOOLEAN decode(const UCHAR *p, access *a)
     UCHAR rex = 0, opcode, modrm;
     if (*p == 0x66) { narrow = TRUE; p++; }
     if ((*p & 0xf0) == 0x40) rex = *p++;
-    if (rex & 8) return FALSE; /* 64 bits: no register is so wide */
-    a->width = narrow ? 2 : 4;
+    a->width = rex & 8 ? 8 : narrow ? 2 : 4;
     opcode = *p++;
     if (opcode == 0x0f) {
         opcode = *p++;
@@ -103,7 +102,7 @@ static BOOLEAN decode(const UCHAR *p, access *a)
     p += modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0;
     if (a->immediate) {
         a->value = a->width == 1 ? *p : a->width == 2 ? *(const USHORT *)p : *(const LONG *)p;
-        p += a->width;
+        p += min(a->width, 4);
     }
     a->length = (ULONG)(p - start);
     /* without a REX prefix, 4 to 7 are the high halves of the first four */
@@ -123,9 +122,14 @@ BOOLEAN card_fault(EXCEPTION_RECORD *r, CONTEXT *c)
         return TRUE;
     }
     if (offset % a.width) violation("card.alignment", (void *)(c->Rip - a.length), "%lu bytes at register 0x%lx", a.width, (ULONG)offset);
-    ULONG mask = a.width == 4 ? ~0u : (1u << 8 * a.width) - 1;
+    ULONG mask = a.width >= 4 ? ~0u : (1u << 8 * a.width) - 1;
     ULONG64 *at = &c->Rax + a.number;
-    if (a.store) the.card.write((ULONG)offset, a.width, (a.immediate ? (ULONG)a.value : (ULONG)*at) & mask);
+    if (a.width == 8) { /* two accesses, as a bus of 32 bits makes of it */
+        ULONG64 value = a.immediate ? (ULONG64)(LONG64)a.value : *at;
+        for (ULONG half = 0; half < 2; half++)
+            if (a.store) the.card.write((ULONG)offset + 4 * half, 4, (ULONG)(value >> 32 * half));
+            else ((ULONG *)at)[half] = the.card.read((ULONG)offset + 4 * half, 4);
+    } else if (a.store) the.card.write((ULONG)offset, a.width, (a.immediate ? (ULONG)a.value : (ULONG)*at) & mask);
     else {
         ULONG value = the.card.read((ULONG)offset, a.width) & mask;
         UCHAR *code = (UCHAR *)c->Rip - a.length;
@@ -135,6 +139,8 @@ BOOLEAN card_fault(EXCEPTION_RECORD *r, CONTEXT *c)
     }
     return TRUE;
 }
+
+void verifier_card_signal(PVOID event) { KeSetEvent(event, 0, FALSE); }
 
 /* ---- the interrupt ---- */
 
@@ -150,7 +156,10 @@ NTSTATUS EXPORT(IoConnectInterruptEx)(IO_CONNECT_INTERRUPT_PARAMETERS *p)
     interrupt.message = p->MessageBased.MessageServiceRoutine;
     interrupt.line = p->MessageBased.FallBackServiceRoutine;
     interrupt.context = p->MessageBased.ServiceContext;
+    interrupt.table.info.UnifiedIrql = DIRQL;
     interrupt.table.info.MessageCount = the.card.messages;
+    for (ULONG n = 0; n < the.card.messages; n++)
+        interrupt.table.info.MessageInfo[n] = (IO_INTERRUPT_MESSAGE_INFO_ENTRY){ .MessageAddress.QuadPart = 0xfee00000, .MessageData = 0x51 + n, .Vector = 0x51 + n, .Irql = DIRQL };
     interrupt.connected = TRUE;
     if (the.card.messages) *p->MessageBased.ConnectionContext.InterruptMessageTable = &interrupt.table.info;
     else {
@@ -232,7 +241,7 @@ static DMA_ADAPTER dma = { .Version = 1, .Size = sizeof dma, .DmaOperations = &o
 PDMA_ADAPTER EXPORT(IoGetDmaAdapter)(DEVICE_OBJECT *pdo, DEVICE_DESCRIPTION *d, ULONG *registers)
 {
     irql_at_most(PASSIVE_LEVEL, "IoGetDmaAdapter", CALLER);
-    if (!the.present || pdo != the.pdo || !d->Master || !d->ScatterGather || !d->Dma64BitAddresses || d->InterfaceType != PCIBus || !d->MaximumLength) {
+    if (!the.present || pdo != the.pdo || !d->Master || !d->ScatterGather || !d->Dma32BitAddresses || d->InterfaceType != PCIBus || !d->MaximumLength) {
         violation("card.dma", CALLER, "IoGetDmaAdapter for what is no bus master on PCI, or not the card");
         return NULL;
     }

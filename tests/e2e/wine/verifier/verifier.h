@@ -125,6 +125,8 @@ typedef struct verifier_card {
 VERIFIER_API NTSTATUS verifier_card_insert(PVOID pdo, const verifier_card *card);
 /* What the driver has not given back is a violation. */
 VERIFIER_API void verifier_card_remove(void);
+/* KeSetEvent for whoever plays a device, whose registers are touched at any IRQL. */
+VERIFIER_API void verifier_card_signal(PVOID event);
 /* Calls the driver's service routine, and returns what it said. */
 VERIFIER_API BOOLEAN verifier_card_interrupt(ULONG message);
 

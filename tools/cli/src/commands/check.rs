@@ -125,6 +125,13 @@ fn problem_text(problem: Problem) -> String {
                 block.0 + count - 1
             )
         }
+        Problem::MapLost(block, count) => {
+            format!(
+                "a page of the map was damaged: of blocks {} to {}, only what the journal says of them was left",
+                block.0,
+                block.0 + count - 1
+            )
+        }
         Problem::TablePage(chunk, count) => {
             format!("a page of the table is damaged: chunks {} to {}", chunk.0, chunk.0 + count - 1)
         }
@@ -158,7 +165,7 @@ fn problem_text(problem: Problem) -> String {
         }
         Problem::Stray(block, chunk) => {
             format!(
-                "block {} led to chunk {}, which does not exist: no new chunk is read in its place",
+                "block {} led to chunk {}, which does not exist: it is marked as lost, and no new chunk is read in its place",
                 block.0, chunk.0
             )
         }

@@ -5,10 +5,11 @@ use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
 };
 
 use sluice_chain::try_box;
+use sluice_miniport_virtio_blk::pci::resources::Resources;
 use sluice_port::{
     port::{Port, PortBox, Timing},
     status::NtStatus,
@@ -16,17 +17,18 @@ use sluice_port::{
 use sluice_shim::{
     enumeration::descriptors::{self, bus},
     miniport::Hw,
-    platform::LockWord,
     storport::{notification::unit_control, srb::Address},
 };
 use wdk_sys::{
+    _DEVICE_RELATION_TYPE::BusRelations,
     DEVICE_OBJECT, KDPC, KTIMER, LARGE_INTEGER, NTSTATUS, PVOID, STATUS_INSUFFICIENT_RESOURCES,
     ntddk::{
-        KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeInsertQueueDpc, KeSetTimer,
+        IoInvalidateDeviceRelations, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer,
+        KeInsertQueueDpc, KeSetTimer,
     },
 };
 
-use super::linked::Linked;
+use super::{hardware::Hardware, linked::Linked};
 use crate::{
     function::{
         fdo::{Fdo, Rest},
@@ -34,6 +36,7 @@ use crate::{
     },
     nt::{
         event::Event,
+        interrupt::Serviced,
         irql::Passive,
         thread::{self, Thread},
     },
@@ -61,8 +64,9 @@ pub(crate) struct Host {
     bell: Event,
     has_work: AtomicBool,
     ends: AtomicBool,
-    /// The interrupt lock of an adapter without an interrupt.
-    pub(super) interrupt: LockWord,
+    /// The miniport has said that units may have come or gone.
+    bus_changed: AtomicBool,
+    pub(super) hardware: Hardware,
 }
 
 // SAFETY: kernel objects are synchronised by the kernel; the rest is atomic or never changes.
@@ -71,7 +75,7 @@ unsafe impl Sync for Host {}
 unsafe impl Send for Host {}
 
 impl Host {
-    fn new(linked: &'static Linked, fdo: &Fdo) -> Self {
+    fn new(linked: &'static Linked, fdo: &Fdo, hardware: Hardware) -> Self {
         Self {
             linked,
             number: fdo.number,
@@ -83,7 +87,8 @@ impl Host {
             bell: Event::uninit(),
             has_work: AtomicBool::new(false),
             ends: AtomicBool::new(false),
-            interrupt: LockWord(AtomicUsize::new(0)),
+            bus_changed: AtomicBool::new(false),
+            hardware,
         }
     }
 
@@ -133,6 +138,21 @@ impl Host {
         };
     }
 
+    /// Units may have come or gone: the PnP manager is told by the DPC, however often it is said meanwhile. Any IRQL.
+    pub(super) fn bus_changed(&self) {
+        self.bus_changed.store(true, Ordering::Release);
+        self.request_dpc();
+    }
+
+    fn run_dpcs(&self) {
+        self.port().map(Port::run_dpcs);
+        if self.bus_changed.swap(false, Ordering::AcqRel) {
+            let [_, physical, _] = self.devices;
+            // SAFETY: attached, so the physical device is there.
+            unsafe { IoInvalidateDeviceRelations(physical.as_ptr(), BusRelations) };
+        }
+    }
+
     /// What the thread does.
     fn work(&self, at: Passive<'_>) {
         while !self.ends.load(Ordering::Acquire) {
@@ -147,10 +167,24 @@ impl Host {
     }
 }
 
+impl Serviced for Host {
+    fn message(&self, number: u32) {
+        let Some(port) = self.port() else { return };
+        if self.hardware.interrupts.message(number).is_some() {
+            self.hardware.interrupts.serviced(Some(number), || port.message_interrupt(number));
+        } else {
+            self.hardware.interrupts.serviced(None, || port.interrupt());
+        }
+    }
+
+    fn line(&self) -> bool {
+        self.port().is_some_and(|port| self.hardware.interrupts.serviced(None, || port.interrupt()))
+    }
+}
+
 unsafe extern "C" fn run_dpcs(_dpc: *mut KDPC, host: PVOID, _a: PVOID, _b: PVOID) {
     // SAFETY: bound by `initialize`; the host outlives the DPC.
-    let host = unsafe { &*host.cast::<Host>() };
-    host.port().map(Port::run_dpcs);
+    unsafe { (*host.cast::<Host>()).run_dpcs() };
 }
 
 unsafe extern "C" fn run_timers(_dpc: *mut KDPC, host: PVOID, _a: PVOID, _b: PVOID) {
@@ -175,8 +209,15 @@ impl Hosted {
     ///
     /// # Errors
     /// What it, or the port, says; nothing is left behind.
-    pub(crate) fn start(linked: &'static Linked, fdo: &Fdo, at: Passive<'_>) -> Result<Self, NTSTATUS> {
-        let host = try_box(Host::new(linked, fdo)).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+    #[inline(never)]
+    pub(crate) fn start(
+        linked: &'static Linked,
+        fdo: &Fdo,
+        resources: Resources,
+        at: Passive<'_>,
+    ) -> Result<Self, NTSTATUS> {
+        let hardware = Hardware::of(fdo, resources, at)?;
+        let host = try_box(Host::new(linked, fdo, hardware)).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
         // SAFETY: boxed, so it stays where it is; dropped after port, DPC, timer and thread, which alone use it.
         let borrowed: &'static Host = unsafe { NonNull::from(&*host).as_ref() };
         // SAFETY: once, at its final address.
@@ -241,9 +282,10 @@ impl Hosted {
         self.port().and_then(Port::settings).map_or((0, 0), |settings| (settings.buses, settings.targets))
     }
 
-    /// Whether the miniport can be stopped and started again.
+    /// Whether the miniport can be stopped, to be started again elsewhere: not one with resources, since a miniport finds its
+    /// adapter once, where it is then.
     pub(crate) fn can_rest(&self) -> bool {
-        self.port().is_some_and(Port::can_rest)
+        !self.host.hardware.is_there() && self.port().is_some_and(Port::can_rest)
     }
 
     /// Tells the miniport that its adapter is about to lose its power or its place. One that takes neither goes on unknowing.
@@ -281,6 +323,11 @@ impl Hosted {
             UnitNews::Removed => port.unit_control(unit, unit_control::REMOVE),
             UnitNews::Power(power) => port.unit_power(unit, power.action, power.state),
         };
+    }
+
+    /// Whether it has these resources.
+    pub(crate) fn has(&self, resources: &Resources) -> bool {
+        self.host.hardware.resources == *resources
     }
 
     /// The adapter has been pulled out: nothing that the miniport has is waited for.

@@ -4,6 +4,7 @@
 //!   miniport.sys                          sluice.sys
 //!   DriverEntry ── StorPortInitialize ──► linked: its driver object gets our AddDevice and dispatch
 //!                                         adapter: a port, its DPC, timer and thread
+//!                                         hardware, interrupt: what is behind it
 //!   HwStorStartIo ◄── sluice-port ◄────── services, system: what the port asks of the kernel
 //! ```
 //!
@@ -11,6 +12,8 @@
 //! for the miniports that are linked in.
 
 pub(crate) mod adapter;
+mod hardware;
+mod interrupt;
 pub(crate) mod linked;
 mod registry;
 mod services;

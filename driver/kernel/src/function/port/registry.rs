@@ -1,5 +1,5 @@
 //! A miniport's parameters, below its service's key: `Parameters\Device` for all of its adapters, `Parameters\Device<n>`
-//! for one. PASSIVE_LEVEL, all of it.
+//! for one; and what is below its adapter's hardware key. A key that is not there is not made. PASSIVE_LEVEL, all of it.
 
 use core::{
     mem::{offset_of, size_of},
@@ -9,8 +9,9 @@ use core::{
 use sluice_port::services::{RegistryError, RegistryKey};
 use wdk_sys::{
     HANDLE, KEY_READ, KEY_VALUE_PARTIAL_INFORMATION, KEY_WRITE, NTSTATUS, OBJ_CASE_INSENSITIVE,
-    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, STATUS_BUFFER_OVERFLOW, STATUS_BUFFER_TOO_SMALL, UNICODE_STRING,
-    ntddk::{ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey},
+    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PLUGPLAY_REGKEY_DEVICE, STATUS_BUFFER_OVERFLOW,
+    STATUS_BUFFER_TOO_SMALL, UNICODE_STRING,
+    ntddk::{IoOpenDeviceRegistryKey, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey},
 };
 
 use super::adapter::Host;
@@ -51,19 +52,21 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// Where a key lies. `None`: too long a path, or a key that is not there (hardware keys' subkeys).
+/// Where a key lies, from the hardware key on for those below that. `None`: too long a path.
 fn path(host: &Host, key: RegistryKey<'_>) -> Option<Text<PATH>> {
     let mut path = Text::new();
+    if let RegistryKey::Hardware(name) = key {
+        return path.ascii(name).map(|()| path);
+    }
     host.linked.path.iter().try_for_each(|unit| path.push(*unit))?;
     path.ascii(b"\\Parameters\\Device")?;
     match key {
-        RegistryKey::AllAdapters => {}
+        RegistryKey::AllAdapters | RegistryKey::Hardware(_) => {}
         RegistryKey::Adapter => {
             let digits = [host.number / 100, host.number / 10 % 10, host.number % 10];
             let skip = digits.iter().take(2).take_while(|digit| **digit == 0).count();
             digits.iter().skip(skip).try_for_each(|digit| path.push(u16::from(b'0' + digit)))?;
         }
-        RegistryKey::Hardware(_) => return None,
     }
     Some(path)
 }
@@ -75,8 +78,10 @@ impl Key {
     fn open(host: &Host, key: RegistryKey<'_>, access: u32) -> Option<Self> {
         let mut path = path(host, key)?;
         let mut name = path.counted();
+        let root = if matches!(key, RegistryKey::Hardware(_)) { Some(Self::hardware(host)?) } else { None };
         let mut attributes = OBJECT_ATTRIBUTES {
             Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+            RootDirectory: root.as_ref().map_or(ptr::null_mut(), |root| root.0),
             ObjectName: &raw mut name,
             Attributes: OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE,
             ..OBJECT_ATTRIBUTES::default()
@@ -84,6 +89,15 @@ impl Key {
         let mut key: HANDLE = ptr::null_mut();
         // SAFETY: PASSIVE_LEVEL by contract; name and attributes live until it returns.
         let status = unsafe { ZwOpenKey(&raw mut key, access, &raw mut attributes) };
+        is_success(status).then_some(Self(key))
+    }
+
+    fn hardware(host: &Host) -> Option<Self> {
+        let ([_, physical, _], mut key) = (host.devices, ptr::null_mut());
+        // SAFETY: attached, so the physical device is there; PASSIVE_LEVEL by contract.
+        let status = unsafe {
+            IoOpenDeviceRegistryKey(physical.as_ptr(), PLUGPLAY_REGKEY_DEVICE, KEY_READ, &raw mut key)
+        };
         is_success(status).then_some(Self(key))
     }
 }

@@ -1,16 +1,12 @@
 //! What a port asks of the kernel for its adapter.
-//!
-//! Adapters that have hardware are not hosted yet: there are no address ranges, no configuration space and no interrupt
-//! here, so that a miniport that needs them does not find its adapter. Memory for devices and its addresses are there, as
-//! many a miniport asks for them before it knows.
 
 use core::{ffi::c_void, mem::size_of, ptr::NonNull};
 
 use sluice_port::{
     port::Port,
     services::{
-        BusPlace, Dma, DmaRequest, Event, InterruptLock, InterruptMode, LogEvent, Message, RegistryError,
-        RegistryKey, Services, System, TraceEvent,
+        BusPlace, Dma, DmaRequest, Event, InterruptLock, InterruptMode, LogEvent, Mapping, Message,
+        RegistryError, RegistryKey, Services, System, TraceEvent,
     },
     status::NtStatus,
 };
@@ -18,30 +14,18 @@ use sluice_shim::{
     platform::OldIrql,
     storport::{configuration::AccessRange, srb::Address},
 };
-use wdk_sys::{
-    _DEVICE_RELATION_TYPE::BusRelations,
-    PHYSICAL_ADDRESS,
-    ntddk::{
-        IoInvalidateDeviceRelations, MmAllocateContiguousMemorySpecifyCache,
-        MmFreeContiguousMemorySpecifyCache, MmGetPhysicalAddress,
-    },
-};
+use wdk_sys::PHYSICAL_ADDRESS;
 
 use super::{adapter::Host, registry, system::Kernel};
+use crate::nt::irql::Passive;
 
-const PAGE: usize = 4096;
-
-fn physical(address: u64) -> PHYSICAL_ADDRESS {
-    PHYSICAL_ADDRESS { QuadPart: address.cast_signed() }
+/// For what the port calls at PASSIVE_LEVEL.
+const fn passive() -> Passive<'static> {
+    // SAFETY: the contract of the methods that it is used in.
+    unsafe { Passive::assume() }
 }
 
-/// The bus address of memory that is resident, on a system whose devices see memory as processors do.
-fn physical_of(address: *const c_void) -> u64 {
-    // SAFETY: any address may be asked for; 0 if nothing is there.
-    unsafe { MmGetPhysicalAddress(address.cast_mut()).QuadPart.cast_unsigned() }
-}
-
-// SAFETY: memory is the kernel's; the interrupt lock is a KSPIN_LOCK, and there is no interrupt.
+// SAFETY: memory is the kernel's, and so are mappings; an interrupt's routine takes the lock that goes with it.
 unsafe impl Services for Host {
     fn system(&self) -> &'static dyn System {
         &Kernel
@@ -60,78 +44,71 @@ unsafe impl Services for Host {
     }
 
     fn place(&self) -> BusPlace {
-        const INTERNAL: u32 = 0;
-        BusPlace { interface: INTERNAL, ..BusPlace::default() }
+        self.hardware.place()
     }
 
-    fn access_ranges(&self, _ranges: &mut [AccessRange]) -> usize {
-        0
+    fn access_ranges(&self, ranges: &mut [AccessRange]) -> usize {
+        self.hardware.access_ranges(ranges)
     }
 
-    fn connect_interrupt(&self, _port: &Port, _mode: InterruptMode) -> Result<u32, NtStatus> {
-        Ok(0)
+    fn connect_interrupt(&self, _port: &Port, mode: InterruptMode) -> Result<u32, NtStatus> {
+        let [_, physical, _] = self.devices;
+        // SAFETY: the device has been started; the host stays until the port, which disconnects it, has gone. The port
+        // connects and disconnects one after another.
+        let connected = unsafe { self.hardware.interrupts.connect(physical, self, mode, passive()) };
+        connected.map_err(|status| NtStatus(status.cast_unsigned()))
     }
 
-    fn disconnect_interrupt(&self, _port: &Port) {}
-
-    fn message(&self, _id: u32) -> Option<Message> {
-        None
+    fn disconnect_interrupt(&self, _port: &Port) {
+        // SAFETY: as above.
+        unsafe { self.hardware.interrupts.disconnect(passive()) };
     }
 
-    fn acquire_interrupt(&self, _lock: InterruptLock) -> OldIrql {
-        Kernel.acquire(&self.interrupt)
+    fn message(&self, id: u32) -> Option<Message> {
+        self.hardware.interrupts.message(id)
     }
 
-    unsafe fn release_interrupt(&self, _lock: InterruptLock, old: OldIrql) {
+    fn acquire_interrupt(&self, lock: InterruptLock) -> OldIrql {
+        self.hardware.interrupts.acquire(lock)
+    }
+
+    unsafe fn release_interrupt(&self, lock: InterruptLock, old: OldIrql) {
         // SAFETY: the caller's contract.
-        unsafe { Kernel.release(&self.interrupt, old) };
+        unsafe { self.hardware.interrupts.release(lock, old) };
     }
 
     fn allocate_dma(&self, request: &DmaRequest) -> Option<Dma> {
-        let bytes = request.bytes.checked_next_multiple_of(PAGE)?;
-        // SAFETY: PASSIVE_LEVEL by contract. Any caching type; an unknown one is refused.
-        let address = unsafe {
-            MmAllocateContiguousMemorySpecifyCache(
-                bytes as u64,
-                physical(request.lowest),
-                physical(request.highest),
-                physical(request.boundary),
-                request.caching.cast_signed(),
-            )
-        };
-        let address = NonNull::new(address.cast::<u8>())?;
-        // SAFETY: so many bytes were just allocated.
-        unsafe { address.write_bytes(0, bytes) };
-        Some(Dma { address, physical: physical_of(address.as_ptr().cast()), request: *request })
+        self.hardware.allocate(request, passive())
     }
 
     unsafe fn free_dma(&self, dma: &Dma) {
-        let bytes = dma.request.bytes.next_multiple_of(PAGE);
         // SAFETY: the caller's contract.
-        unsafe {
-            let caching = dma.request.caching.cast_signed();
-            MmFreeContiguousMemorySpecifyCache(dma.address.as_ptr().cast(), bytes as u64, caching);
-        }
+        unsafe { self.hardware.free(dma) };
     }
 
     fn physical_address(&self, address: *const c_void, length: usize) -> Option<(u64, usize)> {
-        let found = physical_of(address);
-        let rest = PAGE - address.addr() % PAGE;
-        (found != 0 && length > 0).then_some((found, rest.min(length)))
+        self.hardware.physical_address(address.addr(), length)
     }
 
-    fn map(&self, _start: u64, _bytes: u32, _in_io_space: bool) -> Option<NonNull<c_void>> {
-        None
+    fn finds_memory(&self, wide: bool) -> bool {
+        self.hardware.finds_memory(wide)
     }
 
-    unsafe fn unmap(&self, _address: NonNull<c_void>) {}
-
-    fn read_bus_data(&self, _offset: u32, _data: &mut [u8]) -> u32 {
-        0
+    fn map(&self, start: u64, bytes: u32, in_io_space: bool) -> Option<Mapping> {
+        self.hardware.map(start, bytes, in_io_space, passive())
     }
 
-    fn write_bus_data(&self, _offset: u32, _data: &[u8]) -> u32 {
-        0
+    unsafe fn unmap(&self, mapping: &Mapping) {
+        // SAFETY: the caller's contract.
+        unsafe { self.hardware.unmap(mapping) };
+    }
+
+    fn read_bus_data(&self, offset: u32, data: &mut [u8]) -> u32 {
+        self.hardware.read(offset, data)
+    }
+
+    fn write_bus_data(&self, offset: u32, data: &[u8]) -> u32 {
+        self.hardware.write(offset, data)
     }
 
     fn read_registry(
@@ -160,16 +137,19 @@ unsafe impl Services for Host {
         let _ = event;
     }
 
-    fn trace(&self, _event: &TraceEvent<'_>) -> bool {
-        false
+    fn trace(&self, event: &TraceEvent<'_>) -> bool {
+        // To the debugger: there is no trace provider here.
+        let mut line = [0; 40];
+        for (to, from) in line.iter_mut().zip(event.description.iter().chain(&[u16::from(b'\n')])) {
+            *to = u8::try_from(*from).unwrap_or(b'?');
+        }
+        Kernel.debug_print(event.level, &line[..(event.description.len() + 1).min(40)]);
+        true
     }
 
     fn event(&self, event: Event) {
         if let Event::BusChanged(_) = event {
-            let [_, physical, _] = self.devices;
-            // SAFETY: attached, so the physical device is there. Up to DISPATCH_LEVEL: an adapter without an interrupt has
-            // no higher level to call from.
-            unsafe { IoInvalidateDeviceRelations(physical.as_ptr(), BusRelations) };
+            self.bus_changed();
         }
     }
 

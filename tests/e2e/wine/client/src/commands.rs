@@ -192,6 +192,7 @@ fn adapter(o: &Options) {
         "watched" => suites::watched::run(&adapter),
         "volume" => suites::adapter::volume(&adapter, o.text("image"), o.text("passphrase-file")),
         "linked" => suites::linked::run(&adapter, o.text("miniport")),
+        "torture" => suites::torture::run(&adapter, o.text("miniport"), o.number("all") != 0),
         "virtio" => suites::virtio::run(&adapter),
         "virtio-starve" => suites::virtio::starve(&adapter, o.number("most") as u32),
         "starve" => suites::adapter::starve(&adapter, o.number("most") as u32),

@@ -2,6 +2,7 @@
 
 use std::ptr;
 
+use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RegCloseKey, RegCreateKeyW};
 use windows_sys::Win32::System::Services::{
     CloseServiceHandle, ControlService, CreateServiceW, DeleteService, OpenSCManagerW, OpenServiceW,
     SC_HANDLE, SC_MANAGER_ALL_ACCESS, SERVICE_ALL_ACCESS, SERVICE_CONTROL_STOP, SERVICE_DEMAND_START,
@@ -67,6 +68,19 @@ pub(crate) fn install(name: &str, path: &str) -> Result<(), Error> {
         )
     })?;
     Ok(())
+}
+
+/// Makes a registry key below HKEY_LOCAL_MACHINE, as an INF would.
+pub(crate) fn make_key(path: &str) -> Result<(), Error> {
+    let (path, mut key) = (wide(path), ptr::null_mut());
+    // SAFETY: a zero-terminated string, and a handle's place; the handle is closed once.
+    let error = unsafe {
+        match RegCreateKeyW(HKEY_LOCAL_MACHINE, path.as_ptr(), &mut key) {
+            0 => RegCloseKey(key),
+            error => error,
+        }
+    };
+    if error == 0 { Ok(()) } else { Err(error) }
 }
 
 /// Starts the service.

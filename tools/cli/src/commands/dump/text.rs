@@ -218,6 +218,7 @@ pub(super) fn map(line: &MapLine) -> String {
     match &line.what {
         Mapping::Hole => format!("{blocks}: hole"),
         Mapping::Lost(lost) => format!("{blocks}: unknown: {}", loss(lost)),
+        Mapping::Chunk(Chunk::LOST, _) => format!("{blocks}: marked as lost"),
         Mapping::Chunk(chunk, found) => format!("{blocks}: chunk {}{}", chunk.0, entry(found)),
     }
 }
@@ -229,14 +230,16 @@ pub(super) fn chunk(chunk: Chunk, line: &ChunkLine) -> String {
 
 fn entry(found: &Result<Option<Entry>, Loss>) -> String {
     match found {
-        Ok(Some(entry)) => format!(
-            " at {}, {} bytes, {}, {} references, tag {}",
-            entry.place.address.0,
-            entry.place.length,
-            kind(entry.place.kind),
-            entry.references,
-            tag(&entry.tag)
-        ),
+        Ok(Some(entry)) => {
+            format!(
+                " at {}, {} bytes, {}, {} references, tag {}",
+                entry.place.address.0,
+                entry.place.length,
+                kind(entry.place.kind),
+                entry.references,
+                tag(&entry.tag)
+            ) + if entry.suspect { ", found damaged" } else { "" }
+        }
         Ok(None) => ": the table has no such chunk".to_owned(),
         Err(lost) => format!(": unknown: {}", loss(lost)),
     }

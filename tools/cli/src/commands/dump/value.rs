@@ -201,6 +201,7 @@ pub(super) fn map(line: &MapLine) -> Value {
             value["kind"] = json!("lost");
             value["lost"] = loss(lost);
         }
+        Mapping::Chunk(Chunk::LOST, _) => value["kind"] = json!("lost"),
         Mapping::Chunk(chunk, found) => {
             value["kind"] = json!("chunk");
             value["chunk"] = json!(chunk.0);
@@ -222,6 +223,7 @@ fn entry(value: &mut Value, found: &Result<Option<Entry>, Loss>) {
             let mut value = place(&entry.place);
             value["references"] = json!(entry.references);
             value["tag"] = tag(&entry.tag);
+            value["found_damaged"] = json!(entry.suspect);
             value
         }
         _ => Value::Null,

@@ -15,6 +15,7 @@ mod policy;
 mod programs;
 mod sleep;
 pub(crate) mod stages;
+pub(crate) mod torture;
 pub(crate) mod virtio;
 pub(crate) mod watched;
 
