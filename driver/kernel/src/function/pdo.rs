@@ -13,7 +13,7 @@ use sluice_shim::{
 };
 use wdk_sys::{
     DEVICE_OBJECT, DO_DIRECT_IO, FILE_DEVICE_MASS_STORAGE, IRP, NTSTATUS, PDRIVER_OBJECT, PVOID,
-    STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
 };
 
 use super::{fdo::Fdo, hosted::Hosted, line::Line, srb};
@@ -28,7 +28,7 @@ use crate::{
         work::WorkItem,
     },
     registry::{self, Member, UNITS},
-    requests::Asked,
+    requests::{self, Asked},
     role::Role,
 };
 
@@ -208,7 +208,15 @@ impl Pdo {
             self.quiescing.compare_exchange(before, kept.as_ptr(), Ordering::AcqRel, Ordering::Acquire);
         match first {
             Ok(_) => self.quiet(line),
-            Err(_) => completion::withdrawn(self, kept, Refusal::Busy),
+            Err(_) => {
+                // SAFETY: kept above, inside, and nobody has been given it.
+                let (irp, inside) = unsafe { (Irp::take(kept), Inside::remembered()) };
+                match Asked::of(&irp) {
+                    Some(mut asked) => requests::refuse(self, irp, &mut asked.view, Refusal::Busy),
+                    None => irp.complete(STATUS_INVALID_PARAMETER, 0),
+                };
+                self.line.leave(inside);
+            }
         }
     }
 

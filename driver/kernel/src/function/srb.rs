@@ -127,12 +127,12 @@ pub(crate) fn describe(irp: &Irp, asked: &Asked, line: &Line) -> Result<Incoming
         return Err(refusal);
     }
     if asked.command.is_ok_and(|command| is_about_blocks(command, treatment)) {
-        return match unit.sector_size() {
-            0 if treatment == Treatment::Pass => command(irp, &asked.view),
+        match unit.sector_size() {
+            0 if treatment == Treatment::Pass => {}
             // A stage would not see it.
-            0 => Err(Refusal::NotReady),
-            sector_size => requests::describe(irp, asked, sector_size),
-        };
+            0 => return Err(Refusal::NotReady),
+            sector_size => return requests::describe(irp, asked, sector_size),
+        }
     }
     command(irp, &asked.view)
 }

@@ -201,15 +201,15 @@ NTSTATUS adapter_setting(const test_setting *s);
 ULONG adapter_invalidations(void);
 void adapter_scan(const test_scan *scan, test_scanned *out);
 
+/* direct.c */
+ULONG direct_send(test_direct *t, ULONG in, ULONG out);
+
 /* pci.c */
 NTSTATUS pci_insert(PDEVICE_OBJECT root, const WCHAR *hardware);
 void pci_remove(void);
 void pci_pull(void);
 void pci_resources(PIO_STACK_LOCATION to);
 BOOLEAN pci_interface(PIO_STACK_LOCATION at);
-
-/* direct.c */
-ULONG direct_send(test_direct *t, ULONG in, ULONG out);
 
 /* packet.c */
 packet *packet_new(disk *d, PUCHAR data, ULONG length);
