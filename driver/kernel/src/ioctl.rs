@@ -16,7 +16,7 @@ use crate::{
         irp::Irp,
         irql::{self, Passive},
     },
-    pass_through::{self, Asked},
+    pass_through::{self, Recipient},
     probe::Adapter,
     volume::MAX_TRANSFER,
 };
@@ -53,7 +53,7 @@ fn command(disk: &'static Disk, irp: Irp) -> NTSTATUS {
     // What is edited on its way up goes down as it is.
     let below = disk.identity.with(&mut disk.turn.take(at)).adapter;
     let takes = Adapter { most_bytes: below.most_bytes.min(MAX_TRANSFER), ..below };
-    let status = pass_through::command(Asked { device: disk.device, takes }, code, irp, at);
+    let status = pass_through::command(Recipient { device: disk.device, takes }, code, irp, at);
     disk.remove_lock.release(tag);
     status
 }

@@ -35,25 +35,25 @@ const SENSE: usize = 255;
 
 /// A device of this driver that is asked, and what it takes.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct Recipient {
     pub(crate) device: NonNull<DEVICE_OBJECT>,
     pub(crate) takes: Adapter,
 }
 
 /// IOCTL_SCSI_PASS_THROUGH in all its forms: `code`.
-pub(crate) fn command(asked: Asked, code: u32, irp: Irp, at: Passive<'_>) -> NTSTATUS {
+pub(crate) fn command(recipient: Recipient, code: u32, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let (buffer, input, output) = buffer(&irp);
     let request = buffer
         .get(..input)
         .ok_or(Wrong::Size)
-        .and_then(|input| PassThrough::parse(code, input, output, asked.takes.most_bytes));
+        .and_then(|input| PassThrough::parse(code, input, output, recipient.takes.most_bytes));
     let request = match request {
         Ok(request) => request,
         Err(Wrong::Size) => return irp.complete(STATUS_BUFFER_TOO_SMALL, 0),
         Err(Wrong::Field) => return irp.complete(STATUS_INVALID_PARAMETER, 0),
     };
     let mut sense = [0; SENSE];
-    let carried = carry_out(asked, &request, &irp, buffer, &mut sense, at);
+    let carried = carry_out(recipient, &request, &irp, buffer, &mut sense, at);
     let (status, view) = match carried {
         Ok(carried) => carried,
         Err(status) => return irp.complete(status, 0),
@@ -82,7 +82,7 @@ struct Outcome {
 /// # Errors
 /// Why it could not be sent.
 fn carry_out(
-    asked: Asked,
+    recipient: Recipient,
     request: &PassThrough,
     irp: &Irp,
     buffer: &mut [u8],
@@ -95,7 +95,7 @@ fn carry_out(
         Data::Buffer(_) => None,
         // SAFETY: a device of ours; the sender's thread, and an address that the sender has named.
         Data::Program(address, length) => Some(
-            unsafe { Pages::of_sender(irp, asked.device, *address, *length, reads) }
+            unsafe { Pages::of_sender(irp, recipient.device, *address, *length, reads) }
                 .ok_or(STATUS_INVALID_USER_BUFFER)?,
         ),
     };
@@ -130,7 +130,7 @@ fn carry_out(
         ..SrbRequest::command(request.cdb())
     };
     let mut storage = SrbStorage::new();
-    let (status, view) = ask(asked, &command, request.direction, copy, &mut storage, at)?;
+    let (status, view) = ask(recipient, &command, request.direction, copy, &mut storage, at)?;
     let moved = view.data_transfer_length().min(length as u32);
     let came = copy.get(..moved as usize).filter(|_| reads).unwrap_or(&[]);
     match (&request.data, into) {
@@ -148,7 +148,7 @@ fn carry_out(
 }
 
 /// IOCTL_SCSI_MINIPORT: SRB_IO_CONTROL, whose data comes back in the same place.
-pub(crate) fn io_control(asked: Asked, irp: Irp, at: Passive<'_>) -> NTSTATUS {
+pub(crate) fn io_control(recipient: Recipient, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     /// HeaderLength, Signature, Timeout, ControlCode, ReturnCode, Length.
     const HEAD: usize = 28;
     const TIMEOUT_AT: usize = 12;
@@ -160,7 +160,10 @@ pub(crate) fn io_control(asked: Asked, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let whole = HEAD.checked_add(word(LENGTH_AT) as usize);
     let (size, timeout) = (word(0) as usize, word(TIMEOUT_AT));
     let Some(whole) = whole.filter(|whole| {
-        input >= HEAD && size == HEAD && *whole <= buffer.len() && *whole <= asked.takes.most_bytes as usize
+        input >= HEAD
+            && size == HEAD
+            && *whole <= buffer.len()
+            && *whole <= recipient.takes.most_bytes as usize
     }) else {
         return irp.complete(STATUS_INVALID_PARAMETER, 0);
     };
@@ -168,7 +171,7 @@ pub(crate) fn io_control(asked: Asked, irp: Irp, at: Passive<'_>) -> NTSTATUS {
     let both = SrbFlags(SrbFlags::DATA_IN.0 | SrbFlags::DATA_OUT.0);
     let mut storage = SrbStorage::new();
     let data = buffer.get_mut(..whole).unwrap_or(&mut []);
-    match ask(asked, &command, both, data, &mut storage, at) {
+    match ask(recipient, &command, both, data, &mut storage, at) {
         Ok((STATUS_SUCCESS, view)) => {
             let length = (view.data_transfer_length() as usize).min(whole).min(output);
             irp.complete(STATUS_SUCCESS, length)
@@ -179,7 +182,7 @@ pub(crate) fn io_control(asked: Asked, irp: Irp, at: Passive<'_>) -> NTSTATUS {
 
 /// Sends an SRB to the device and waits for it.
 fn ask(
-    asked: Asked,
+    recipient: Recipient,
     command: &SrbRequest<'_>,
     direction: SrbFlags,
     data: &mut [u8],
@@ -190,9 +193,9 @@ fn ask(
     let length = data.len() as u32;
     let command =
         if length > 0 { command.with_data(direction, memory.as_ptr().cast(), length) } else { *command };
-    storage.fill(asked.takes.kind, &command).map_err(|_| STATUS_INVALID_PARAMETER)?;
+    storage.fill(recipient.takes.kind, &command).map_err(|_| STATUS_INVALID_PARAMETER)?;
     // Pool memory of ours, or the I/O manager's buffer of a METHOD_BUFFERED request: non-paged.
-    let status = Probe::with(asked.device, asked.takes, at).send(storage, memory, length);
+    let status = Probe::with(recipient.device, recipient.takes, at).send(storage, memory, length);
     let view = storage.view().map_err(|_| STATUS_INVALID_PARAMETER)?;
     Ok((status, view))
 }

@@ -13,7 +13,7 @@ use super::{fdo::Fdo, pdo::Pdo, srb};
 use crate::{
     ioctl::decide,
     nt::{irp::Irp, irql::Passive},
-    pass_through::{self, Asked, buffer},
+    pass_through::{self, Recipient, buffer},
     probe::Adapter,
 };
 
@@ -46,19 +46,21 @@ pub(crate) fn unit(pdo: &'static Pdo, irp: Irp, at: Passive<'_>) -> NTSTATUS {
         code @ (code::SCSI_PASS_THROUGH
         | code::SCSI_PASS_THROUGH_DIRECT
         | code::SCSI_PASS_THROUGH_EX
-        | code::SCSI_PASS_THROUGH_DIRECT_EX) => pass_through::command(asked(pdo, &adapter), code, irp, at),
-        code::SCSI_MINIPORT => pass_through::io_control(asked(pdo, &adapter), irp, at),
+        | code::SCSI_PASS_THROUGH_DIRECT_EX) => {
+            pass_through::command(recipient(pdo, &adapter), code, irp, at)
+        }
+        code::SCSI_MINIPORT => pass_through::io_control(recipient(pdo, &adapter), irp, at),
         _ => irp.complete(STATUS_INVALID_DEVICE_REQUEST, 0),
     }
 }
 
-fn asked(pdo: &Pdo, adapter: &descriptors::Adapter) -> Asked {
+fn recipient(pdo: &Pdo, adapter: &descriptors::Adapter) -> Recipient {
     let takes = Adapter {
         kind: adapter.srb_kind,
         most_bytes: adapter.max_transfer,
         alignment: adapter.alignment_mask,
     };
-    Asked { device: pdo.device, takes }
+    Recipient { device: pdo.device, takes }
 }
 
 fn control_code(irp: &Irp) -> u32 {

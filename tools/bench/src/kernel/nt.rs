@@ -52,6 +52,7 @@ pub(super) fn function(name: &[u8]) -> *const c_void {
         b"DbgPrint" => nothing,
         b"ExAllocatePoolWithTag" => allocate, b"ExFreePoolWithTag" => free,
         b"IoAcquireRemoveLockEx" => remove_lock_acquire, b"IoReleaseRemoveLockEx" => remove_lock_release,
+        b"IoReleaseRemoveLockAndWaitEx" => remove_lock_release,
         b"IoInitializeRemoveLockEx" => nothing,
         b"IoAllocateIrp" => allocate_irp, b"IoFreeIrp" => free_irp,
         b"IofCallDriver" => objects::call, b"IofCompleteRequest" => objects::complete,
