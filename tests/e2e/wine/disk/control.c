@@ -253,6 +253,8 @@ static NTSTATUS on_disk(PIRP irp, ULONG code, disk *d, PVOID buffer, ULONG out)
     case TEST_CLASS_MODE: d->class_mode = *(test_class_mode *)buffer; break;
     case TEST_RESET: reset(d); break;
     case TEST_PATTERN:
+        for (ULONG n = 0; n < d->pattern_count; n++)
+            if (RtlCompareMemory(d->patterns[n], ((test_pattern *)buffer)->bytes, 16) == 16) return finish(irp, STATUS_SUCCESS, 0);
         if (d->pattern_count == MAX_PATTERNS) return finish(irp, STATUS_TOO_MANY_NODES, 0);
         RtlCopyMemory(d->patterns[d->pattern_count++], ((test_pattern *)buffer)->bytes, 16);
         break;
