@@ -7,10 +7,7 @@ use core::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use sluice_chain::{
-    Direction, Flags, Io, Segment, Status,
-    abi::{MAX_STAGES, STAGE_WORDS},
-};
+use sluice_chain::{Direction, Flags, Io, Segment, Status};
 
 use crate::{
     discard,
@@ -192,7 +189,7 @@ impl Request {
     /// A free request. `host` is for the host's own use.
     pub fn new(host: [usize; 4]) -> Self {
         let mut new = Self {
-            io: fresh_io(),
+            io: Io::idle(ptr::null()),
             segment: Segment::EMPTY,
             transfer: Segment::EMPTY,
             held: None,
@@ -516,29 +513,5 @@ fn data_flags(direction: Direction) -> SrbFlags {
         Direction::READ | Direction::STATUS => SrbFlags::DATA_IN,
         Direction::WRITE | Direction::DISCARD => SrbFlags::DATA_OUT,
         _ => SrbFlags(0),
-    }
-}
-
-fn fresh_io() -> Io {
-    Io {
-        size: size_of::<Io>() as u32,
-        direction: Direction::FLUSH,
-        flags: Flags::default(),
-        status: Status::OK,
-        sector: 0,
-        length: 0,
-        transferred: 0,
-        sector_size: 512,
-        segment_count: 0,
-        segments: ptr::null(),
-        spare: Segment::EMPTY,
-        private: Segment::EMPTY,
-        host: ptr::null(),
-        position: 0,
-        phase: 0,
-        entered: 0,
-        handshake: AtomicU32::new(0),
-        reserved: 0,
-        state: [[0; STAGE_WORDS]; MAX_STAGES],
     }
 }

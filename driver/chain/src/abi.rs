@@ -178,6 +178,34 @@ pub struct Io {
     pub state: [[u64; STAGE_WORDS]; MAX_STAGES],
 }
 
+impl Io {
+    /// A flush that has not set out: what a host begins with, and fills in for every I/O.
+    #[must_use]
+    pub const fn idle(host: *const HostTable) -> Self {
+        Self {
+            size: size_of::<Self>() as u32,
+            direction: Direction::FLUSH,
+            flags: Flags(0),
+            status: Status::OK,
+            sector: 0,
+            length: 0,
+            transferred: 0,
+            sector_size: 512,
+            segment_count: 0,
+            segments: core::ptr::null(),
+            spare: Segment::EMPTY,
+            private: Segment::EMPTY,
+            host,
+            position: 0,
+            phase: 0,
+            entered: 0,
+            handshake: AtomicU32::new(0),
+            reserved: 0,
+            state: [[0; STAGE_WORDS]; MAX_STAGES],
+        }
+    }
+}
+
 /// What the host offers to stages.
 #[repr(C)]
 #[derive(Debug)]

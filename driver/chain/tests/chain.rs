@@ -4,11 +4,11 @@
 use std::{
     cell::RefCell,
     ptr,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sluice_chain::{
-    Chain, ChainFull, Direction, Flags, Io, Outcome, Payload, Segment, Stage, StageIo, Status, Verdict,
+    Chain, ChainFull, Direction, Io, Outcome, Payload, Segment, Stage, StageIo, Status, Verdict,
     abi::{HostTable, MAX_STAGES, Needs, STAGE_WORDS},
     bytes::Target,
     rundown::Rundown,
@@ -82,25 +82,15 @@ fn chain<S: Stage>(stages: &[S]) -> Chain {
 
 fn io(direction: Direction, segments: &[Segment], spare: Segment) -> Io {
     Io {
-        size: size_of::<Io>() as u32,
         direction,
-        flags: Flags::default(),
-        status: Status::OK,
-        sector: 0,
         length: segments.iter().map(|s| s.length as u32).sum(),
-        transferred: 0,
-        sector_size: 512,
         segment_count: segments.len() as u32,
         segments: segments.as_ptr(),
         spare,
-        private: Segment::EMPTY,
-        host: &raw const HOST,
         position: 7,
         phase: 7,
-        entered: 0,
-        handshake: AtomicU32::new(0),
-        reserved: 0,
         state: [[9; STAGE_WORDS]; MAX_STAGES],
+        ..Io::idle(&raw const HOST)
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sluice_chain::{
-    Chain, Direction, Flags, Io, Outcome, Segment, Status, Verdict,
-    abi::{ABI_VERSION, HostTable, MAX_STAGES, Needs, STAGE_WORDS, StageTable},
+    Chain, Io, Outcome, Verdict,
+    abi::{ABI_VERSION, HostTable, Needs, StageTable},
     rundown::Rundown,
 };
 
@@ -77,27 +77,7 @@ fn chain(stages: &[(StageTable, *const c_void)]) -> Chain {
 
 fn io() -> Io {
     static HOST: HostTable = HostTable { size: size_of::<HostTable>() as u32, reserved: 0, now, resume };
-    Io {
-        size: size_of::<Io>() as u32,
-        direction: Direction::FLUSH,
-        flags: Flags::default(),
-        status: Status::OK,
-        sector: 0,
-        length: 0,
-        transferred: 0,
-        sector_size: 512,
-        segment_count: 0,
-        segments: ptr::null(),
-        spare: Segment::EMPTY,
-        private: Segment::EMPTY,
-        host: &raw const HOST,
-        position: 0,
-        phase: 0,
-        entered: 0,
-        handshake: AtomicU32::new(0),
-        reserved: 0,
-        state: [[0; STAGE_WORDS]; MAX_STAGES],
-    }
+    Io::idle(&raw const HOST)
 }
 
 #[test]

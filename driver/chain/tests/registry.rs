@@ -4,8 +4,8 @@
 use std::{ffi::c_void, ptr};
 
 use sluice_chain::{
-    Chain, Direction, Flags, Io, Outcome, Segment, Slot, StageTable, Status, Verdict,
-    abi::{ABI_VERSION, HostTable, MAX_STAGES, Needs, STAGE_WORDS},
+    Chain, Io, Outcome, Slot, StageTable, Status, Verdict,
+    abi::{ABI_VERSION, HostTable, MAX_STAGES, Needs},
     registration::{EVERY_DISK, Kind, Outside, Place, Refused, Registration},
     registry::{MAX_OUTSIDE, MAX_REGISTRATIONS, Registry},
 };
@@ -172,27 +172,7 @@ fn a_chain_keeps_the_order_of_sides_and_altitudes() {
 unsafe extern "C" fn nothing(_context: *const c_void) {}
 
 fn io() -> Io {
-    Io {
-        size: size_of::<Io>() as u32,
-        direction: Direction::FLUSH,
-        flags: Flags::default(),
-        status: Status::OK,
-        sector: 0,
-        length: 0,
-        transferred: 0,
-        sector_size: 512,
-        segment_count: 0,
-        segments: ptr::null(),
-        spare: Segment::EMPTY,
-        private: Segment::EMPTY,
-        host: &raw const HOST,
-        position: 0,
-        phase: 0,
-        entered: 0,
-        handshake: 0.into(),
-        reserved: 0,
-        state: [[0; STAGE_WORDS]; MAX_STAGES],
-    }
+    Io::idle(&raw const HOST)
 }
 
 /// Resumed before the function has returned; a second time means nothing.

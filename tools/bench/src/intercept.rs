@@ -212,25 +212,12 @@ fn points(case: Case, buffer: &mut [u8], count: u64) -> Result<u64, String> {
     let (chain, dispatched, completed) = (Chain::new(), PointStats::new(), PointStats::new());
     let segment = Segment { address: buffer.as_mut_ptr(), length: PAYLOAD };
     let mut io = Io {
-        size: size_of::<Io>() as u32,
         direction: case.direction,
-        flags: Flags::default(),
-        status: Status::OK,
         sector: 8,
         length: PAYLOAD as u32,
-        transferred: 0,
-        sector_size: SECTOR,
         segment_count: 1,
         segments: &raw const segment,
-        spare: Segment::EMPTY,
-        private: Segment::EMPTY,
-        host: std::ptr::null(),
-        position: 0,
-        phase: 0,
-        entered: 0,
-        handshake: 0.into(),
-        reserved: 0,
-        state: Default::default(),
+        ..Io::idle(std::ptr::null())
     };
     // By pointers, as the shim has them.
     let (chain, now) = (black_box(&chain), black_box(sluice_user_host::clock::now as extern "C" fn() -> u64));
