@@ -45,18 +45,17 @@ impl Port {
         unsafe { srb.cast::<u8>().add(offset).cast::<*mut u8>().write(buffer) };
     }
 
-    /// Whether data goes to the device alone.
+    /// An SRB's flags.
     ///
     /// # Safety
     /// As for [`Self::buffer_of`].
-    unsafe fn only_writes(&self, srb: *const SrbStorage) -> bool {
+    pub(crate) unsafe fn flags_of(&self, srb: *const SrbStorage) -> SrbFlags {
         let offset = match self.kind() {
             SrbKind::Legacy => offset_of!(ScsiRequestBlock, srb_flags),
             SrbKind::Extended => offset_of!(StorageRequestBlock, srb_flags),
         };
         // SAFETY: a field of the SRB; flags are 32 bits in both kinds.
-        let flags = unsafe { srb.cast::<u8>().add(offset).cast::<u32>().read() };
-        flags & (SrbFlags::DATA_IN.0 | SrbFlags::DATA_OUT.0) == SrbFlags::DATA_OUT.0
+        SrbFlags(unsafe { srb.cast::<u8>().add(offset).cast::<u32>().read() })
     }
 
     /// Where a slot's data is copied to, if it is: of so many bytes. Longer data stays where it is, and has no address.
@@ -89,7 +88,9 @@ impl Port {
         // SAFETY: the caller's contract; as in `copy_in`.
         unsafe {
             self.set_buffer(origin, buffer);
-            if !self.only_writes(origin) {
+            let flags = self.flags_of(origin);
+            // Data that goes to the device alone is as it was.
+            if flags.contains(SrbFlags::DATA_IN) || !flags.contains(SrbFlags::DATA_OUT) {
                 ptr::copy_nonoverlapping(copy, buffer, length as usize);
             }
         }

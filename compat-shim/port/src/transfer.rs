@@ -1,9 +1,9 @@
 //! Where a request's data lies: scatter lists and address translation.
 
-use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
+use core::{ffi::c_void, ptr, sync::atomic::Ordering::Relaxed};
 
 use sluice_shim::storport::{
-    ScsiRequestBlock, SrbFlags, SrbKind, StorageRequestBlock,
+    ScsiRequestBlock, SrbFlags, SrbKind,
     extended::{SrbExDataCdb, data_type},
     srb::Address,
     status::StorStatus,
@@ -207,13 +207,9 @@ impl Port {
     pub(crate) fn transfer_of(&self, srb: *const c_void) -> Option<(u32, bool)> {
         let slot = self.slot_with(srb)?;
         let length = self.data_of(slot).map_or(0, |(_, length)| length);
-        let offset = match self.kind() {
-            SrbKind::Legacy => offset_of!(ScsiRequestBlock, srb_flags),
-            SrbKind::Extended => offset_of!(StorageRequestBlock, srb_flags),
-        };
-        // SAFETY: a field of the origin's SRB, as in `data_of`.
-        let flags = unsafe { slot.origin()?.srb.as_ptr().cast::<u8>().add(offset).cast::<u32>().read() };
-        Some((length, flags & SrbFlags::DATA_OUT.0 != 0))
+        // SAFETY: the origin's SRB, as in `data_of`.
+        let flags = unsafe { self.flags_of(slot.origin()?.srb.as_ptr()) };
+        Some((length, flags.contains(SrbFlags::DATA_OUT)))
     }
 
     /// Whether the miniport has this SRB; counted if not.
