@@ -20,7 +20,7 @@ use crate::{
     disk::{Disk, DiskState},
     identity,
     nt::{device, event::CriticalRegion, irp::Irp, irql::Passive, is_success, security, string::utf16},
-    registry::{self, Next},
+    registry::{DISKS, Next},
     stages,
 };
 
@@ -111,7 +111,7 @@ fn serve(irp: &Irp, at: Passive<'_>) -> Result<usize, Refusal> {
     let request = Request::parse(control.IoControlCode, buffer.get(..input).ok_or(Refusal::Length)?);
     let request = request.inspect_err(|_| buffer.fill(0))?; // there may be a key in it
     let answer = buffer.get_mut(..output).ok_or(Refusal::Length)?;
-    let found = |number| registry::find(|disk| disk.id == number).ok_or(Refusal::NoSuchDisk);
+    let found = |number| DISKS.find(|disk| disk.id == number).ok_or(Refusal::NoSuchDisk);
     match request {
         Request::List => list(answer, at),
         Request::ReadHeader(number) => identity::copy_header(found(number)?.member(), answer, at),
@@ -131,7 +131,7 @@ fn list(answer: &mut [u8], at: Passive<'_>) -> Result<usize, Refusal> {
     let mut list = ListWriter::new(answer).ok_or(Refusal::NoRoom)?;
     // One at a time from the oldest: the list is not locked while a disk describes itself.
     let mut after = 0;
-    while let Some(next) = registry::disks().next_after(after) {
+    while let Some(next) = DISKS.next_after(after) {
         after = match next {
             Next::Here(disk) => {
                 list.push(&describe(&disk, at));

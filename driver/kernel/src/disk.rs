@@ -129,7 +129,7 @@ impl Disk {
             return Err(status);
         }
         disk.follow_lower();
-        registry::remember(disk);
+        registry::DISKS.remember(disk);
         // SAFETY: attached, known, complete.
         unsafe { device::open(device) };
         Ok(())

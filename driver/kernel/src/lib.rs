@@ -99,7 +99,7 @@ pub unsafe extern "system" fn dll_unload() -> NTSTATUS {
 
 /// DriverUnload: the last disk has gone. PASSIVE_LEVEL.
 unsafe extern "C" fn unload(_driver: PDRIVER_OBJECT) {
-    debug_assert!(registry::is_empty() && stages::are_gone());
+    debug_assert!(registry::DISKS.is_empty() && stages::are_gone());
     // SAFETY: the I/O manager calls it at PASSIVE_LEVEL, when no device object is in use.
     unsafe { control::delete() };
 }

@@ -10,7 +10,7 @@ use wdk_sys::{
 use crate::{
     disk::Disk,
     nt::{irp::Irp, irql::Passive, is_success, remove_lock},
-    registry::{self, Member},
+    registry::{DISKS, Member},
     usage,
 };
 
@@ -59,7 +59,7 @@ fn remove(disk: &'static Disk, mut irp: Irp, at: Passive<'_>) -> NTSTATUS {
     disk.remove_lock.release_and_wait(tag, at);
     disk.close_volume(at);
     // Not before: who takes a stage out of every chain waits for disks that are going.
-    registry::forget(disk);
+    DISKS.forget(disk);
     irp.set_status(wdk_sys::STATUS_SUCCESS);
     let status = irp.pass(lower);
     // SAFETY: removed from the registry and the remove lock drained: no other reference is left.

@@ -31,7 +31,8 @@ unsafe impl<T: Sync> Send for First<T> {}
 /// A list. Lock order: taken alone.
 pub(crate) struct List<T>(Spin<First<T>>);
 
-static DISKS: List<Disk> = List::new();
+/// The disks.
+pub(crate) static DISKS: List<Disk> = List::new();
 /// The units.
 pub(crate) static UNITS: List<Pdo> = List::new();
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -39,31 +40,6 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// A number for a new disk or unit, never used again while the driver is loaded.
 pub(crate) fn next_id() -> u32 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Adds `disk`.
-pub(crate) fn remember(disk: &'static Disk) {
-    DISKS.remember(disk);
-}
-
-/// Takes `disk` out: nobody finds it from now on.
-pub(crate) fn forget(disk: &'static Disk) {
-    DISKS.forget(disk);
-}
-
-/// Whether no disk is left.
-pub(crate) fn is_empty() -> bool {
-    DISKS.locked(|first| first.is_null())
-}
-
-/// The first disk for which `wanted` says yes, with its remove lock held. Newest first.
-pub(crate) fn find(wanted: impl FnMut(&Disk) -> bool) -> Option<Held<Disk>> {
-    DISKS.find(wanted)
-}
-
-/// The disks.
-pub(crate) fn disks() -> &'static List<Disk> {
-    &DISKS
 }
 
 /// A member that cannot go while this value exists.
@@ -129,6 +105,11 @@ impl<T: Member + Sync> List<T> {
                 at = next;
             }
         });
+    }
+
+    /// Whether none is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.locked(|first| first.is_null())
     }
 
     /// The first for which `wanted` says yes, kept from going. Newest first.

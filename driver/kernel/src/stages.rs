@@ -38,7 +38,7 @@ use crate::{
         irql::Passive,
         spin::Spin,
     },
-    registry::{self, List, Member, Next, UNITS},
+    registry::{DISKS, List, Member, Next, UNITS},
 };
 
 /// What is registered.
@@ -153,7 +153,7 @@ fn at_passive(work: impl FnOnce(Passive<'_>) -> Result<(), Refused>) -> NTSTATUS
 
 fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
     if outside.disk != EVERY_DISK {
-        let disk = registry::find(|disk| disk.id == outside.disk).ok_or(Refused::NoSuchDisk)?;
+        let disk = DISKS.find(|disk| disk.id == outside.disk).ok_or(Refused::NoSuchDisk)?;
         if outside.place == Place::BELOW && disk.is_mapped() {
             return Err(Refused::NoSuchPlace);
         }
@@ -161,7 +161,7 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
     let handle = STAGES.with(|stages| stages.add(outside))?;
     // Who changes data enters no volume that is in use, and a unit's data belong to whoever is above.
     if outside.kind == Kind::OBSERVER {
-        let admitted = each(registry::disks(), at, |disk| disk.admit(handle, outside, at))
+        let admitted = each(&DISKS, at, |disk| disk.admit(handle, outside, at))
             .and_then(|()| each(&UNITS, at, |unit| unit.admit(handle, outside, at)));
         if let Err(refused) = admitted {
             // Nobody knows the handle yet, and what observes can always be taken out.
@@ -176,7 +176,7 @@ fn add(outside: &Outside, at: Passive<'_>) -> Result<u64, Refused> {
 
 /// Takes registration `handle` out of every chain.
 fn withdraw(handle: u64, at: Passive<'_>) -> Result<(), Refused> {
-    each(registry::disks(), at, |disk| disk.expel(handle, at))?;
+    each(&DISKS, at, |disk| disk.expel(handle, at))?;
     each(&UNITS, at, |unit| {
         unit.expel(handle, at);
         Ok(())

@@ -39,8 +39,8 @@ struct Parts {
 }
 
 impl Line {
-    /// Sets up everything for `pdo`, whose turn the caller has. The size of a sector is not known yet. `None` when memory has run out, or if the
-    /// adapter cannot have a unit there.
+    /// Sets up everything for `pdo`, whose turn the caller has. The size of a sector is not known yet. `None` when memory has run
+    /// out, or if the adapter cannot have a unit there.
     ///
     /// # Safety
     /// The line is closed before `hosted` goes.
