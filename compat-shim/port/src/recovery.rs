@@ -99,8 +99,9 @@ impl Port {
         }
         if reached == level::BUS {
             count(&self.faults().lost);
-            self.give_up(unit, SrbStatus::TIMEOUT);
+            // Before its callers hear of it, who may ask what has happened.
             self.services().event(Event::MarkedFailed(Some(unit.address())));
+            self.give_up(unit, SrbStatus::TIMEOUT);
             return self.recovered(unit);
         }
         self.recover(unit, reached + 1, now);
